@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 /* At stake: a reboot told as a halt, or an operator's stop told as a crash. Rows of evidence; the
  * reboot and halt statuses are also taken from the kernel itself, in a pid namespace. */
 #include <setjmp.h>
