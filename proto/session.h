@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h — both ends' numbering of records: nothing lost, nothing twice, bounded in flight.
+ *
+ * Shape    struct session is one end of one channel. session_post() numbers and keeps an encoded
+ *          record until the other end has received it; session_due() says what to (re)send now;
+ *          session_accept() judges a record that came in.
+ * Units    *_ns CLOCK_MONOTONIC; octets.
+ * Errors   -ENOBUFS when the window is spent: the caller keeps its own queue and asks
+ *          session_has_room() again after acknowledgements.
+ * Owner    the caller; kept records are the session's until acknowledged.
+ * Context  pure but for the heap of kept records; one thread.
+ */
+#ifndef DROVER_SESSION_H
+#define DROVER_SESSION_H
+
+#include "codec.h"
+
+#define SESSION_WINDOW_BYTES (2 * 1024 * 1024) /* unacknowledged octets on a channel, at most */
+#define SESSION_RECORDS_MAX 4096
+#define SESSION_RESEND_NS UINT64_C(1000000000)     /* first re-send; doubled */
+#define SESSION_RESEND_MAX_NS UINT64_C(8000000000) /* up to this */
+#define SESSION_PING_NS UINT64_C(4000000000)       /* ± 25 % */
+#define SESSION_DEAD_NS UINT64_C(10000000000)      /* nothing heard: dead (2 missed pings) */
+
+struct session_record; /* one kept record: number, message octets, times */
+
+struct session {
+    uint64_t id;       /* 0: not established */
+    uint64_t sent;     /* last number given out */
+    uint64_t received; /* highest number heard without a gap */
+    uint64_t committed;
+    struct session_record *first; /* kept, in order of number */
+    struct session_record *last;
+    size_t kept_bytes;
+    size_t kept_count;
+    uint64_t heard_ns; /* last valid record of the peer */
+    uint64_t ping_ns;  /* when the next ping is due */
+    bool is_ack_owed;  /* something was received that no record has acknowledged yet */
+};
+
+void session_init(struct session *session, uint64_t id, uint64_t now_ns);
+void session_close(struct session *session);
+
+bool session_has_room(const struct session *session, size_t size_bytes);
+
+/* Number the message, stamp session/received/committed, keep it, and encode it for sending now.
+ * PING, PONG, RESET, HELLO, HELLO_ANSWER are stamped with number 0 and not kept. */
+int session_post(struct session *session, struct message *message, uint64_t now_ns,
+                 struct buffer *out);
+
+enum session_verdict {
+    SESSION_TAKE,      /* new and in order: act on it */
+    SESSION_DUPLICATE, /* acknowledged again, not acted on */
+    SESSION_GAP,       /* beyond a hole: dropped; the other end sends it again */
+    SESSION_FOREIGN    /* not of this session: answer RESET, once a second at most */
+};
+/* Judges, and frees what the message's `received` acknowledges. */
+enum session_verdict session_accept(struct session *session, const struct message *message,
+                                    uint64_t now_ns);
+
+/*
+ * The next record that is due to be sent again, with its acknowledgement fields brought up to date;
+ * false: none is due now. Call until false.
+ */
+bool session_due(struct session *session, uint64_t now_ns, struct buffer *out);
+/* When to call session_due() or send a ping next. */
+uint64_t session_next_ns(const struct session *session);
+bool session_is_dead(const struct session *session, uint64_t now_ns);
+
+#endif
