@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup.h — the cgroups of this node's containers: one layout over v2, hybrid and v1 hosts.
+ *
+ * Shape    struct cgroups is what was discovered; struct cgroup is one container's, held by
+ *          descriptors. PATH/NAME.GEN carries limits, freeze and kill; below it `guest` (delegated,
+ *          init is cloned into it) and `exec.N` (one leaf a session).
+ * Units    *_bytes octets; LIMIT_NONE "max"; cpu_milli thousandths of a processor.
+ * Errors   -errno and a fault that names the file; libcgroup's own numbers stay inside.
+ * Owner    the caller owns both structs; descriptors are close-on-exec.
+ * Context  cgroup_open() to cgroup_close() on the executor's cgroup thread (libcgroup is not
+ *          thread-safe); kill, freeze and the reads by held descriptor on any thread.
+ *          Source: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/; libcgroup 2.0.2.
+ */
+#ifndef DROVER_CGROUP_H
+#define DROVER_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "fault.h"
+
+#define CGROUP_HIERARCHIES_MAX 16
+#define CGROUP_LEAF_BYTES 96 /* NAME.GEN */
+
+struct cgroup_hierarchy {
+    int root; /* directory of the hierarchy's root */
+    int path; /* directory PATH in it */
+    bool is_v2;
+    bool has_memory, has_pids, has_cpu, has_cpuset; /* controllers it carries */
+    char controllers[128];
+};
+
+struct cgroups {
+    struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES_MAX]; /* v2 first, always there */
+    size_t count;
+    char path[80]; /* without a leading slash: drover.NODE */
+};
+
+struct cgroup_limits {
+    uint64_t memory_max_bytes;
+    uint64_t swap_max_bytes;
+    uint64_t pids_max;
+    uint32_t cpu_milli;  /* 0: none */
+    uint32_t cpu_weight; /* 1..10000 */
+};
+
+struct cgroup {
+    char leaf[CGROUP_LEAF_BYTES];
+    int dir;    /* v2 PATH/NAME.GEN */
+    int guest;  /* v2 PATH/NAME.GEN/guest: clone3 INTO_CGROUP */
+    int events; /* cgroup.events of dir, to be polled for POLLPRI: `populated` and `frozen` move */
+    int tasks[CGROUP_HIERARCHIES_MAX]; /* `tasks`, O_WRONLY, of each v1 group, for LAUNCH and SPAWN */
+    size_t task_count;
+    int oom;        /* to be polled: an eventfd (v1) or memory.events (v2, POLLPRI); -1: none */
+    bool is_oom_v1; /* how `oom` is polled and what is read */
+    int oom_counter; /* memory.oom_control (v1) or memory.events (v2), read by pread */
+};
+#define CGROUP_EMPTY                                                                               \
+    {                                                                                              \
+        .dir = -1, .guest = -1, .events = -1, .oom = -1, .oom_counter = -1                         \
+    }
+
+/*
+ * Discover the hierarchies (libcgroup), hold or make a v2 one (a detached mount where the host has
+ * none mounted), make PATH in each, switch on the controllers we use for its children.
+ *   path       in  drover.NODE
+ *   ledger_id  in  text; PATH carries it as xattr trusted.drover.ledger. Another's is refused
+ * The v2 PATH directory is flocked until cgroups_close(); held by another: STATUS_BUSY, its pid named.
+ */
+int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_id,
+                 struct fault *fault);
+void cgroups_close(struct cgroups *cgroups);
+
+/* Check limits against what this host can say (bad limit: STATUS_INVALID with the key). */
+int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limits,
+                 struct fault *fault);
+
+/*
+ * Make PATH/NAME.GEN and guest/ with limits in force, in every hierarchy that carries one we use.
+ * Hot path: directly by held descriptors (libcgroup's creation costs a third of a storm).
+ *   owner  in  uid and gid that guest/ (directory, cgroup.procs, .threads, .subtree_control) is
+ *              delegated to
+ * On failure nothing is left.
+ */
+int cgroup_make(struct cgroups *cgroups, const char *leaf, const struct cgroup_limits *limits,
+                uid_t owner, struct cgroup *ret_cgroup, struct fault *fault);
+/* Open again what an earlier agent made; nothing is written. -ENOENT: not there. */
+int cgroup_adopt(struct cgroups *cgroups, const char *leaf, struct cgroup *ret_cgroup,
+                 struct fault *fault);
+void cgroup_close(struct cgroup *cgroup);
+
+/* Remove leaf with all below it in every hierarchy, deepest first. -EBUSY: something lives in it.
+ * Gone already: 0. Never moves or signals a process. */
+int cgroup_remove(struct cgroups *cgroups, const char *leaf, struct fault *fault);
+/* Each NAME.GEN below PATH in any hierarchy, once. Stops when found() answers false. */
+int cgroup_find_all(struct cgroups *cgroups, bool (*found)(const char *leaf, void *context),
+                    void *context);
+
+/* A leaf exec.N beside guest/: its directory, v1 tasks files (of the container's groups) and kill. */
+struct cgroup_exec {
+    int dir;
+    int kill; /* cgroup.kill, O_WRONLY */
+};
+int cgroup_exec_make(const struct cgroup *cgroup, uint64_t number, struct cgroup_exec *ret_exec,
+                     struct fault *fault);
+int cgroup_exec_remove(const struct cgroup *cgroup, uint64_t number);
+
+int cgroup_kill(const struct cgroup *cgroup);                   /* whole subtree, SIGKILL */
+int cgroup_freeze(const struct cgroup *cgroup, bool is_frozen); /* asks; `events` tells when */
+/* Levels, read now from cgroup.events. */
+int cgroup_read_events(const struct cgroup *cgroup, bool *ret_populated, bool *ret_frozen);
+/* Kills so far; 0 without a memory controller. Clears the v1 eventfd. */
+uint64_t cgroup_read_oom_kills(const struct cgroup *cgroup);
+/* pid of whom a process of the subtree is; for `stuck`: first pid and its name. false: empty. */
+bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name,
+                         size_t name_bytes);
+
+/* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5). */
+int cgroup_set(struct cgroups *cgroups, const struct cgroup *cgroup,
+               const struct cgroup_limits *limits, struct fault *fault);
+
+#endif

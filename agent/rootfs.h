@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rootfs.h — a container's files on this node, and the plan of its boot: which mounts, which init.
+ *
+ * Shape    struct rootfs holds STATE by descriptors. rootfs_plan() makes all that a LAUNCH carries:
+ *          a packed plan (keeper_plan.h) and detached mounts, so that neither keeper nor guest ever
+ *          opens a host path.
+ * Units    octets, ids.
+ * Errors   -errno and a fault with its own status (bad_template, bind_source_missing,
+ *          idmap_unsupported, not_found…) that names the path.
+ * Owner    the caller; struct launch owns its descriptors until they are sent.
+ * Context  the executor's mount thread; blocking. Source: open_tree(2), fsopen(2),
+ *          mount_setattr(2), overlayfs.rst, systemd's container interface.
+ *
+ * On disk: STATE/templates/NAME/ (an OS root, read-only by use), STATE/containers/UUID/{upper,work}.
+ */
+#ifndef DROVER_ROOTFS_H
+#define DROVER_ROOTFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "keeper_plan.h"
+#include "keeper_wire.h"
+#include "message.h"
+
+struct rootfs {
+    int state;      /* STATE */
+    int templates;  /* STATE/templates */
+    int containers; /* STATE/containers */
+    bool has_idmap; /* STATE's file system can be mounted idmapped (probed, not guessed) */
+    char file_system[32];
+};
+
+/* Who PID 1 is: decides arguments, environment, readiness and how it is asked to stop. */
+#define FAMILY_LIST(X)                                                                             \
+    X(UNKNOWN, unknown)                                                                            \
+    X(SYSTEMD, systemd)                                                                            \
+    X(SYSVINIT, sysvinit)                                                                          \
+    X(OPENRC, openrc)                                                                              \
+    X(BUSYBOX, busybox)                                                                            \
+    X(RUNIT, runit)
+
+enum family {
+#define FAMILY_ENUM(upper, lower) FAMILY_##upper,
+    FAMILY_LIST(FAMILY_ENUM)
+#undef FAMILY_ENUM
+        FAMILY_COUNT
+};
+const char *family_name(enum family family);
+
+struct launch {
+    int fds[KW_FDS_MAX]; /* PLAN, layers, MOUNTs, NOTIFY, RING; the cgroup's are appended later */
+    uint8_t roles[KW_FDS_MAX];
+    size_t fd_count;
+    enum family family;
+    bool is_ready_by_notify; /* else ready is exec */
+    int ring;                /* duplicate of the RING fd, for the agent itself */
+    char candidates[KW_CANDIDATES_MAX][64]; /* paths tried, in order, for the errnos that come back */
+    size_t candidate_count;
+};
+
+struct launch_request {
+    const struct config *config;
+    const char *name;
+    const uint8_t *uuid;
+    uint64_t generation;
+    uint32_t uid_base; /* of the range; ignored when privileged */
+    uint32_t uid_count;
+    const char *node;
+};
+
+/* STATE is made 0700 if missing; refused when others can enter it or it is not root's. */
+int rootfs_open(struct rootfs *rootfs, const char *state_dir, struct fault *fault);
+void rootfs_close(struct rootfs *rootfs);
+
+/* Check what `create` can know: template or root there (a symlink out of the tree is refused),
+ * idmap possible or privileged, bind and tmpfs targets absolute. Changes nothing. */
+int rootfs_check(const struct rootfs *rootfs, const struct config *config, struct fault *fault);
+
+/* Make and remove containers/UUID. Removal is by descriptor, never follows a link, and succeeds
+ * when it is gone already. */
+int rootfs_make(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], struct fault *fault);
+int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES],
+                  struct fault *fault);
+/* Every UUID that has a directory, for leftovers. */
+int rootfs_find_all(const struct rootfs *rootfs,
+                    bool (*found)(const uint8_t uuid[UUID_BYTES], void *context), void *context);
+
+int rootfs_plan(const struct rootfs *rootfs, const struct launch_request *request,
+                struct launch *ret_launch, struct fault *fault);
+void launch_close(struct launch *launch);
+
+/* What an exec session carries: a packed plan for SPAWN in a memfd. user: "" root, else a name or
+ * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root, from
+ * /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME, USER,
+ * PATH, TERM get defaults. joins: KP_JOIN_*. */
+int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
+              struct fault *fault);
+
+#endif
