@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "cause.h"
+#include "command.h"
 #include "event.h"
 #include "fault.h"
 
@@ -38,10 +39,6 @@ struct pair {
     const char *value;
 };
 
-enum ready { READY_UNSET, READY_AUTO, READY_EXEC, READY_NOTIFY, READY_COUNT };
-enum restart_on { RESTART_UNSET, RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_COUNT };
-enum node_lost { NODE_LOST_UNSET, NODE_LOST_REPORT, NODE_LOST_RESTART, NODE_LOST_COUNT };
-enum wait_for { WAIT_FOR_UNSET, WAIT_FOR_READY, WAIT_FOR_EXEC, WAIT_FOR_ACCEPTED, WAIT_FOR_COUNT };
 
 struct bind {
     const char *source;
@@ -83,19 +80,6 @@ struct config {
     uint64_t stop_grace_ns; /* 0: 120 s */
 };
 
-enum verb {
-    VERB_UNSET,
-    VERB_CREATE,
-    VERB_START,
-    VERB_STOP,
-    VERB_KILL,
-    VERB_REBOOT,
-    VERB_FREEZE,
-    VERB_THAW,
-    VERB_DESTROY,
-    VERB_COUNT
-};
-
 struct command {
     const char *request_id;
     const char *node;      /* "": the one that hears it */
@@ -124,19 +108,6 @@ struct container_view {
     const struct pair *labels;
     size_t label_count;
     uint64_t revision; /* of the configuration */
-};
-
-enum phase {
-    PHASE_UNSET,
-    PHASE_ACCEPTED, /* the one phase that is not final */
-    PHASE_DONE,
-    PHASE_UNCHANGED,
-    PHASE_FAILED,
-    PHASE_SUPERSEDED,
-    PHASE_NOT_SENT,
-    PHASE_RESULT_UNKNOWN,
-    PHASE_QUEUED,
-    PHASE_COUNT
 };
 
 /* A fault with where it happened; status UNSET: none. */

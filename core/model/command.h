@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command.h — what an operator asks of one container, as the model sees it.
+ *
+ * Shape    struct ct_command is whole in itself: no pointer.
+ * Units    *_ns nanoseconds.
+ * Errors   none; the verdict comes from node_step().
+ * Owner    whoever holds the copy.
+ * Context  pure. Numbers of enums are on the wire and in databases: append only.
+ */
+#ifndef DROVER_COMMAND_H
+#define DROVER_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "event.h"
+#include "fault.h"
+
+#define VERB_LIST(X)                                                                               \
+    X(UNSET, unset)                                                                                \
+    X(CREATE, create)                                                                              \
+    X(START, start)                                                                                \
+    X(STOP, stop)                                                                                  \
+    X(KILL, kill)                                                                                  \
+    X(REBOOT, reboot)                                                                              \
+    X(FREEZE, freeze)                                                                              \
+    X(THAW, thaw)                                                                                  \
+    X(DESTROY, destroy)
+
+enum verb {
+#define VERB_ENUM(upper, lower) VERB_##upper,
+    VERB_LIST(VERB_ENUM)
+#undef VERB_ENUM
+        VERB_COUNT
+};
+const char *verb_name(enum verb verb);
+
+enum ready { READY_UNSET, READY_AUTO, READY_EXEC, READY_NOTIFY, READY_COUNT };
+enum restart_on { RESTART_UNSET, RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_COUNT };
+enum node_lost { NODE_LOST_UNSET, NODE_LOST_REPORT, NODE_LOST_RESTART, NODE_LOST_COUNT };
+enum wait_for { WAIT_FOR_UNSET, WAIT_FOR_READY, WAIT_FOR_EXEC, WAIT_FOR_ACCEPTED, WAIT_FOR_COUNT };
+
+/* How far a command came. ACCEPTED alone is not final. */
+enum phase {
+    PHASE_UNSET,
+    PHASE_ACCEPTED,
+    PHASE_DONE,
+    PHASE_UNCHANGED,
+    PHASE_FAILED,
+    PHASE_SUPERSEDED,
+    PHASE_NOT_SENT,
+    PHASE_RESULT_UNKNOWN,
+    PHASE_QUEUED,
+    PHASE_COUNT
+};
+
+/* What the model must know of a container's configuration. */
+struct ct_policy {
+    enum restart_on restart;
+    bool is_reboot_denied;
+    uint64_t grace_ns;
+};
+
+struct ct_command {
+    char request[REQUEST_ID_BYTES];
+    uint64_t origin; /* who hears the receipts; the model only carries it */
+    enum verb verb;
+    char container[NAME_BYTES]; /* name, or uuid as text */
+    enum wait_for wait;         /* START, REBOOT, CREATE with is_started */
+    uint64_t grace_ns;          /* STOP, REBOOT; 0: the container's */
+    bool is_forced;             /* DESTROY */
+    uint8_t uuid[UUID_BYTES];   /* CREATE: of the new one */
+    struct ct_policy policy;    /* CREATE */
+    bool is_started;            /* CREATE: then as START */
+};
+
+/* One word of an answer to a command. */
+struct ct_receipt {
+    char request[REQUEST_ID_BYTES];
+    uint64_t origin;
+    enum verb verb;
+    enum phase phase;
+    struct fault fault;
+    bool has_ct;
+    uint32_t ct; /* index of the container it was about */
+};
+
+#endif

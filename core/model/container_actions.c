@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "container_actions.h"
+
+#include <string.h>
+
+#include "ensure.h"
+
+static struct effect *order(struct out *out, const struct ct *ct, enum effect_kind kind)
+{
+    ENSURE(out->effect_count < OUT_MAX);
+
+    struct effect *effect = &out->effects[out->effect_count++];
+    *effect = (struct effect){.kind = kind, .ct = ct->index, .generation = ct->generation};
+    return effect;
+}
+
+/* An effect on behalf of a command: only once its intent is durable. */
+static struct effect *order_after_commit(struct out *out, const struct ct *ct,
+                                         enum effect_kind kind)
+{
+    struct effect *effect = order(out, ct, kind);
+    effect->waits_commit = true;
+    return effect;
+}
+
+struct event *ct_tell(struct out *out, const struct ct *ct, enum event_type type,
+                      const struct now *now)
+{
+    ENSURE(out->event_count < OUT_MAX);
+
+    struct event *event = &out->events[out->event_count++];
+    *event = (struct event){
+        .time_wall_ns = now->wall_ns, .generation = ct->generation, .type = type};
+    memcpy(event->uuid, ct->uuid, UUID_BYTES);
+    memcpy(event->name, ct->name, NAME_BYTES);
+    if (ct->has_command)
+        memcpy(event->request, ct->command.request, REQUEST_ID_BYTES);
+    return event;
+}
+
+void ct_finish(struct ct *ct, enum phase phase, const struct fault *fault, const struct now *now,
+               struct out *out)
+{
+    ENSURE(phase != PHASE_ACCEPTED);
+    if (!ct->has_command)
+        return;
+    ENSURE(out->receipt_count < OUT_MAX);
+
+    struct ct_receipt *receipt = &out->receipts[out->receipt_count++];
+    *receipt = (struct ct_receipt){.origin = ct->command.origin,
+                                   .verb = ct->command.verb,
+                                   .phase = phase,
+                                   .has_ct = true,
+                                   .ct = ct->index};
+    memcpy(receipt->request, ct->command.request, REQUEST_ID_BYTES);
+    if (fault != NULL)
+        receipt->fault = *fault;
+
+    struct event *event = ct_tell(out, ct, EVENT_RESULT, now);
+    event->result = fault != NULL ? fault->status : STATUS_DONE;
+    if (fault != NULL)
+        memcpy(event->detail, fault->text, EVENT_DETAIL_BYTES);
+    ct->has_command = false;
+    ct->is_dirty = true;
+}
+
+static void finish_done(struct ct *ct, const struct now *now, struct out *out)
+{
+    ct_finish(ct, PHASE_DONE, NULL, now, out);
+}
+
+static bool is_boot_command(const struct ct *ct)
+{
+    return ct->has_command && (ct->command.verb == VERB_START || ct->command.verb == VERB_REBOOT ||
+                               ct->command.verb == VERB_CREATE);
+}
+
+static void queue(struct ct *ct, bool is_automatic)
+{
+    ct->generation++;
+    ct->is_open = true;
+    ct->is_automatic = is_automatic;
+    ct->is_wanted = true;
+    ct->is_restart_owed = false;
+    ct->is_preparing = false;
+    ct->has_init = false;
+    ct->is_ready = false;
+    ct->pid = 0;
+    ct->booted_ns = 0;
+    ct->order = ORDER_NONE;
+    ct->is_kill_sent = false;
+    ct->is_oom_seen = false;
+    ct->cause = CAUSE_UNSET;
+    ct->has_status = false;
+    ct->after = AFTER_STOP;
+    ct->retries = 0;
+    ct->fault = (struct fault){0};
+}
+
+static void note_boot(struct ct *ct, const struct observation *observation)
+{
+    ct->has_init = true;
+    ct->pid = observation->pid;
+    ct->booted_ns = observation->at_ns;
+    ct->started_wall_ns = observation->at_wall_ns;
+}
+
+static void ask(struct ct *ct, const struct now *now, struct out *out)
+{
+    struct effect *effect = order_after_commit(out, ct, EFFECT_ASK);
+
+    effect->step = ct->stop_step;
+    effect->is_reboot = ct->order == ORDER_REBOOT;
+    ct->step_ns = ct->stop_step + 1 < STOP_STEPS_MAX ? now->ns + STOP_STEP_NS : 0;
+}
+
+static void kill_all(struct ct *ct, struct out *out)
+{
+    ct->is_kill_sent = true;
+    ct->step_ns = 0;
+    (void)order_after_commit(out, ct, EFFECT_KILL);
+}
+
+static void stuck_finish(struct ct *ct, const struct now *now, struct out *out)
+{
+    struct fault fault = ct->fault;
+
+    if (fault.status == STATUS_UNSET)
+        fault_set(&fault, STATUS_TIMEOUT, 0, "%s: %s", ct->name,
+                  ct->is_preparing ? "preparing it does not return"
+                  : ct->is_open    ? "its processes do not end"
+                                   : "its cgroups cannot be removed");
+    fault_hint(&fault, "it is retried; `drover show` names what it waits for");
+    ct_finish(ct, PHASE_FAILED, &fault, now, out);
+}
+
+static void act_none(struct step *step)
+{
+    (void)step; /* a move that needs no more than its event */
+}
+
+static void act_created(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->is_announced = true;
+    ct->created_wall_ns = step->now->wall_ns;
+    (void)ct_tell(step->out, ct, EVENT_CREATED, step->now);
+    if (!ct->has_command || !ct->command.is_started)
+        finish_done(ct, step->now, step->out);
+}
+
+static void act_forget(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct_finish(ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);
+    ct->is_used = false;
+    ct->is_dirty = true;
+    ct->deadline_ns = 0;
+}
+
+static void act_late(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct fault fault;
+
+    fault_set(&fault, STATUS_TIMEOUT, 0, "%s: making its directory does not return", ct->name);
+    ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
+    ct->deadline_ns = 0;
+}
+
+static void act_join(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    if (ct->has_init && ct->command.wait == WAIT_FOR_EXEC)
+        finish_done(ct, step->now, step->out);
+}
+
+static void act_start_after(struct step *step)
+{
+    step->ct->after = AFTER_AGAIN;
+}
+
+static void act_destroy_after(struct step *step)
+{
+    step->ct->after = AFTER_DESTROY;
+}
+
+static void act_queue(struct step *step)
+{
+    queue(step->ct, false);
+}
+
+static void act_again(struct step *step)
+{
+    queue(step->ct, !step->ct->has_command);
+}
+
+static void act_prepare(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->is_preparing = true;
+    ct->deadline_ns = step->now->ns + PREPARE_DEADLINE_NS;
+    (void)order_after_commit(step->out, ct, EFFECT_PREPARE);
+}
+
+static void act_launch(struct step *step)
+{
+    step->ct->is_preparing = false;
+    step->ct->is_ready_on_exec = step->seen->is_ready_on_exec;
+    (void)order(step->out, step->ct, EFFECT_LAUNCH);
+}
+
+static void act_booted(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    note_boot(ct, step->seen);
+    if (is_boot_command(ct) && ct->command.wait == WAIT_FOR_EXEC)
+        finish_done(ct, step->now, step->out);
+}
+
+static void act_ready(struct step *step)
+{
+    step->ct->is_ready = true;
+    if (is_boot_command(step->ct))
+        finish_done(step->ct, step->now, step->out);
+}
+
+static void act_note_boot(struct step *step)
+{
+    note_boot(step->ct, step->seen);
+    kill_all(step->ct, step->out); /* the order may have come before its cgroup was entered */
+}
+
+static void act_note_boot_ask(struct step *step)
+{
+    note_boot(step->ct, step->seen);
+    ask(step->ct, step->now, step->out);
+}
+
+static void act_ask(struct step *step)
+{
+    if (step->ct->has_init)
+        ask(step->ct, step->now, step->out);
+}
+
+static void act_thaw_ask(struct step *step)
+{
+    (void)order_after_commit(step->out, step->ct, EFFECT_THAW);
+    ask(step->ct, step->now, step->out);
+}
+
+static void act_escalate(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->stop_step++;
+    ENSURE(ct->stop_step < STOP_STEPS_MAX);
+    ask(ct, step->now, step->out);
+
+    struct fault words; /* borrowed for its small formatter */
+    fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u",
+              (uint64_t)ct->stop_step + 1, (uint64_t)STOP_STEPS_MAX);
+    memcpy(ct_tell(step->out, ct, EVENT_ESCALATED, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
+}
+
+static void act_grace_over(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct event *event = ct_tell(step->out, ct, EVENT_ESCALATED, step->now);
+    struct fault words;
+
+    fault_set(&words, STATUS_UNSET, 0, "grace of %u s is over: killed", ct->grace_ns / SECOND_NS);
+    memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
+    kill_all(ct, step->out);
+}
+
+static void act_boot_late(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->order = ORDER_BOOT_TIMEOUT;
+    fault_set(&ct->fault, STATUS_TIMEOUT, 0, "%s was not ready within %u s", ct->name,
+              BOOT_DEADLINE_NS / SECOND_NS);
+    kill_all(ct, step->out);
+}
+
+static void act_kill(struct step *step)
+{
+    kill_all(step->ct, step->out);
+}
+
+static void act_end(struct step *step)
+{
+    (void)order(step->out, step->ct, EFFECT_CLEAN);
+}
+
+/* At rest. What the command asked for decides whether that is success. */
+static void act_settle(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct fault fault = ct->fault;
+
+    ct->is_restart_owed = false;
+    ct->is_wanted = false;
+    if (!is_boot_command(ct)) {
+        finish_done(ct, step->now, step->out);
+        return;
+    }
+    if (fault.status == STATUS_UNSET)
+        fault_set(&fault, STATUS_FAILED, 0, "%s ended before it was ready: %s", ct->name,
+                  cause_name(ct->cause));
+    ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
+}
+
+static void act_stuck(struct step *step)
+{
+    if (step->seen->fault.status != STATUS_UNSET)
+        step->ct->fault = step->seen->fault;
+    step->ct->retries = 0;
+    step->ct->step_ns = step->now->ns + STUCK_RETRY_NS;
+    stuck_finish(step->ct, step->now, step->out);
+}
+
+static void act_retry(struct step *step)
+{
+    struct ct *ct = step->ct;
+    uint64_t wait_ns = STUCK_RETRY_NS;
+
+    for (uint32_t i = 0; i < ct->retries && wait_ns < STUCK_RETRY_MAX_NS; i++)
+        wait_ns *= 2;
+    ct->retries++;
+    ct->step_ns = step->now->ns + (wait_ns < STUCK_RETRY_MAX_NS ? wait_ns : STUCK_RETRY_MAX_NS);
+    if (ct->is_preparing)
+        return;
+    (void)order(step->out, ct, ct->is_open ? EFFECT_KILL : EFFECT_CLEAN);
+    if (ct->is_open)
+        ct->is_kill_sent = true;
+}
+
+static void act_give_up(struct step *step)
+{
+    stuck_finish(step->ct, step->now, step->out);
+}
+
+static void act_remove(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->after = AFTER_DESTROY;
+    ct->deadline_ns = step->now->ns + CLEAN_DEADLINE_NS;
+    (void)order_after_commit(step->out, ct, EFFECT_REMOVE);
+}
+
+static void act_removed(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    if (ct->is_announced)
+        (void)ct_tell(step->out, ct, EVENT_DESTROYED, step->now);
+    finish_done(ct, step->now, step->out);
+    ct->is_used = false;
+    ct->is_dirty = true;
+    ct->deadline_ns = 0;
+}
+
+static void act_freeze(struct step *step)
+{
+    (void)order_after_commit(step->out, step->ct, EFFECT_FREEZE);
+}
+
+static void act_thaw(struct step *step)
+{
+    (void)order_after_commit(step->out, step->ct, EFFECT_THAW);
+}
+
+static void act_finish(struct step *step)
+{
+    finish_done(step->ct, step->now, step->out);
+}
+
+static void act_fail(struct step *step)
+{
+    ct_finish(step->ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);
+}
+
+static void act_oom(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct fault words;
+
+    ct->is_oom_seen = true;
+    fault_set(&words, STATUS_UNSET, 0, "%u killed for memory", step->seen->count);
+    memcpy(ct_tell(step->out, ct, EVENT_OOM, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
+}
+
+void (*const ct_actions[ACT_COUNT])(struct step *step) = {
+    [ACT_NONE] = act_none,
+    [ACT_CREATED] = act_created,
+    [ACT_FORGET] = act_forget,
+    [ACT_LATE] = act_late,
+    [ACT_JOIN] = act_join,
+    [ACT_START_AFTER] = act_start_after,
+    [ACT_DESTROY_AFTER] = act_destroy_after,
+    [ACT_QUEUE] = act_queue,
+    [ACT_AGAIN] = act_again,
+    [ACT_PREPARE] = act_prepare,
+    [ACT_UNQUEUE] = act_none, /* the node takes it out of its queue, or a completion is on its way */
+    [ACT_LAUNCH] = act_launch,
+    [ACT_BOOTED] = act_booted,
+    [ACT_READY] = act_ready,
+    [ACT_NOTE_BOOT] = act_note_boot,
+    [ACT_NOTE_BOOT_ASK] = act_note_boot_ask,
+    [ACT_ASK] = act_ask,
+    [ACT_THAW_ASK] = act_thaw_ask,
+    [ACT_ESCALATE] = act_escalate,
+    [ACT_GRACE_OVER] = act_grace_over,
+    [ACT_BOOT_LATE] = act_boot_late,
+    [ACT_KILL] = act_kill,
+    [ACT_END] = act_end,
+    [ACT_SETTLE] = act_settle,
+    [ACT_BACKOFF] = act_none, /* its deadline is the wait */
+    [ACT_STUCK] = act_stuck,
+    [ACT_RETRY] = act_retry,
+    [ACT_GIVE_UP] = act_give_up,
+    [ACT_REMOVE] = act_remove,
+    [ACT_REMOVED] = act_removed,
+    [ACT_REMOVE_FAILED] = act_fail,
+    [ACT_FREEZE] = act_freeze,
+    [ACT_THAW] = act_thaw,
+    [ACT_FINISH] = act_finish,
+    [ACT_FAIL] = act_fail,
+    [ACT_OOM] = act_oom,
+};

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node.h — all containers of this node, who may boot now, and what a command may displace.
+ *
+ * Shape    struct node holds CT_MAX slots (a few MiB of address space; only used slots are touched).
+ *          node_step() takes one input and appends to struct out.
+ * Units    as container.h.
+ * Errors   a refused command is a receipt with a fault.
+ * Owner    the agent, one at a time.
+ * Context  pure; one thread.
+ */
+#ifndef DROVER_NODE_H
+#define DROVER_NODE_H
+
+#include "container.h"
+#include "deadlines.h"
+
+struct node {
+    struct ct slots[CT_MAX];
+    uint32_t count;     /* slots in use */
+    uint32_t slots_end; /* no slot at or above it was ever used */
+    struct deadlines deadlines;
+    uint32_t dirty[CT_MAX]; /* slots whose row differs from the store's, freed ones included */
+    uint32_t dirty_count;
+    uint32_t queue[CT_MAX]; /* admission, a ring of slots in the order they asked */
+    uint32_t queue_first;
+    uint32_t queue_count;
+    uint32_t in_flight;
+    uint32_t in_flight_max;
+    bool is_admission_stopped; /* while the keeper re-executes, or at the end of the agent */
+    uint64_t seed;             /* of restart jitter */
+};
+
+void node_init(struct node *node, uint64_t seed);
+
+/* Room for one more input in `out`? */
+bool node_has_room(const struct out *out);
+void node_step(struct node *node, const struct input *input, const struct now *now,
+               struct out *out);
+/* Deadlines that are due, and admissions: call once a turn after the inputs, until false. */
+bool node_tick(struct node *node, const struct now *now, struct out *out);
+/* 0: nothing waits. */
+uint64_t node_next_deadline(const struct node *node);
+
+/* By name, or uuid as text. NULL: none. */
+const struct ct *node_find(const struct node *node, const char *name_or_uuid);
+const struct ct *node_get(const struct node *node, uint32_t index);
+/* false when none is left at or above *index. */
+bool node_next(const struct node *node, uint32_t *index);
+
+/* What the store, the keeper and the cgroups say of one container after the agent's start. */
+struct ct_found {
+    uint8_t uuid[UUID_BYTES];
+    char name[NAME_BYTES];
+    struct ct_policy policy;
+    enum ct_state state; /* last committed */
+    uint64_t generation;
+    bool is_wanted;
+    bool is_restart_owed;
+    uint64_t created_wall_ns;
+    uint64_t started_wall_ns;
+    uint64_t ended_wall_ns;
+    enum cause cause;
+    bool has_status;
+    int wait_status;
+    bool has_command; /* an open intent */
+    struct ct_command command;
+
+    bool is_live;      /* init is alive (keeper, or its cgroup) */
+    bool is_launching; /* the keeper still stages it */
+    bool is_frozen;
+    bool is_ready;
+    bool is_ready_on_exec;
+    bool is_staged;    /* the keeper has, or had, an exec result of this generation */
+    bool has_ended;    /* `ended` is its end, to be fed after adoption */
+    pid_t pid;
+    uint64_t booted_ns;
+    struct observation ended;
+    bool is_node_down; /* the machine was down meanwhile */
+};
+
+/*
+ * Take up a container where an earlier agent left it; never begins an intent again.
+ * Returns its slot. Outputs (events of what happened meanwhile, effects that go on) go to `out`.
+ */
+uint32_t node_adopt(struct node *node, const struct ct_found *found, const struct now *now,
+                    struct out *out);
+
+/* A slot to be written (in use) or deleted (not), each once; false: none. */
+bool node_take_dirty(struct node *node, uint32_t *ret_index);
+/* Stop or resume booting. */
+void node_stop_admission(struct node *node, bool is_stopped);
+
+/* For node_adopt.c alone: a free slot or NULL; queue, timers and dirty list after a change. */
+struct ct *node_take_slot(struct node *node);
+void node_keep_in_line(struct node *node, struct ct *ct);
+
+/* Every invariant that a node alone can show; ENSUREs. */
+void node_check(const struct node *node);
+
+#endif
