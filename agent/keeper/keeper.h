@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keeper.h — the one object of the daemon, and what its parts do for each other.
+ *
+ * Shape    struct keeper is static in main.c and passed around; parts are named by their file.
+ * Units    *_ns CLOCK_MONOTONIC; 0 for a deadline that does not exist. -1 is the empty descriptor.
+ * Errors   -errno, or an enum kw_refusal where a record of the agent is answered (0: accepted).
+ * Owner    the keeper; descriptors of a record belong to its handler once it sets them to -1.
+ * Context  single-threaded; nothing blocks, nothing allocates after the start.
+ */
+#ifndef DROVER_KEEPER_H
+#define DROVER_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "keeper_plan.h"
+#include "keeper_wire.h"
+#include "stage.h"
+#include "table.h"
+
+#define KEEPER_HIERARCHIES_MAX 16
+#define KEEPER_CGROUP_BYTES 256
+#define KEEPER_FIRST_AGENT_NS (UINT64_C(10) * 1000000000)
+#define KEEPER_CHECK_NS (UINT64_C(5) * 1000000000)
+#define KEEPER_RETRY_NS (UINT64_C(100) * 1000000) /* after a shortage that makes no event */
+
+/* A child between clone and exec, as its parent sees it. */
+struct birth {
+    int report;     /* read end; -1: its end was read, or no child */
+    int go;         /* write end; -1: GO was said */
+    bool is_trying; /* STAGE_TRY without STAGE_ERRNO: an end now means that it was executed */
+};
+
+struct launch_stage {
+    uint32_t slot; /* of its entry */
+    bool is_used;
+    bool is_told; /* netns, netlink, mntns were sent */
+    struct birth birth;
+    int staged[3]; /* netns, netlink, mntns, until they are sent */
+    uint64_t deadline_ns;
+};
+
+struct spawn {
+    uint64_t number; /* 0: free */
+    uint64_t change;
+    uint32_t phase; /* enum kw_phase; 0: free */
+    pid_t pid;      /* 0: reaped */
+    int32_t exec_errno;
+    uint32_t failed_step;
+    int32_t wait_status;
+    int pidfd;
+    int pty;
+    int kill; /* cgroup.kill of its leaf */
+    struct birth birth;
+    uint64_t deadline_ns;
+    bool is_unsent;
+    bool is_pid_sent;
+    bool is_timed_out;
+    bool is_orphan; /* its agent is gone: nobody is told, it is only reaped */
+};
+
+enum agent_phase {
+    AGENT_NONE = 0,
+    AGENT_NEW, /* HELLO is expected */
+    AGENT_GREETED,
+};
+
+struct keeper {
+    int epoll;
+    int listen;
+    int agent;
+    int signals;
+    int timer;
+    int pid_ns; /* our own, to come back from a guest's */
+    int hierarchies[KEEPER_HIERARCHIES_MAX];
+    uint32_t hierarchy_count;
+    char cgroup[KEEPER_CGROUP_BYTES]; /* below each hierarchy's root, without slashes at its ends */
+    uint64_t started_ns;
+    uint64_t launch_last; /* highest number ever seen */
+    uint64_t first_agent_ns; /* until then a keeper without work waits; 0: one has been here */
+    uint64_t retry_ns;
+    bool is_timer_stale; /* a deadline changed */
+    bool is_ending;      /* SIGTERM was heard */
+
+    enum agent_phase agent_phase;
+    uint32_t agent_events;   /* as epoll knows them */
+    bool is_blocked;         /* its socket took no more; wait for EPOLLOUT */
+    bool is_broken;          /* it cannot be written to; its end is still to be read */
+    bool has_reexeced;       /* to be sent, in this order */
+    bool has_welcome;
+    bool has_refused;        /* while it stands, nothing is read */
+    bool has_synced;
+    struct kw_refused refused;
+    int32_t refusal_error; /* errno that goes with the refusal being made */
+
+    pid_t check_pid; /* the new build's table check; 0: none */
+    int check_pidfd;
+    int binary; /* sealed copy of the new build */
+    uint64_t check_deadline_ns;
+
+    struct launch_stage stages[KW_STAGES_MAX];
+    uint32_t spawn_high; /* slots from here on are free */
+    struct spawn spawns[KW_SPAWNS_MAX];
+    struct table table;
+};
+
+/* The descriptors of a record that is being handled. */
+struct cargo {
+    int fds[KW_FDS_MAX];
+    uint8_t roles[KW_FDS_MAX];
+    size_t count;
+};
+
+/* loop.c ------------------------------------------------------------------------------------- */
+
+enum watch_kind {
+    WATCH_LISTEN = 1,
+    WATCH_AGENT,
+    WATCH_SIGNALS,
+    WATCH_TIMER,
+    WATCH_PTY, /* these four name an entry */
+    WATCH_NOTIFY,
+    WATCH_STAGE,
+    WATCH_ADOPTED,
+    WATCH_SPAWN, /* a spawn's report socket */
+};
+
+/* Make what the loop needs beside the listening socket. */
+int loop_init(struct keeper *k);
+
+/* Serve until there is nothing left to keep. */
+void loop_run(struct keeper *k);
+
+int watch_add(struct keeper *k, enum watch_kind kind, int fd, uint32_t slot, uint64_t number);
+
+/* Close a watched descriptor. Closing alone is not enough: a stage child or the agent may hold the
+ * same description, and epoll would go on reporting it. */
+void watch_close(struct keeper *k, int *fd);
+
+/* home.c ------------------------------------------------------------------------------------- */
+
+/* Execute a sealed copy of ourselves, once; returns where that is withheld. */
+void home_seal(char **argv);
+
+/* A mount namespace that holds nothing of the host. */
+int home_enter_namespace(void);
+
+int home_enter_cgroups(const struct keeper *k);
+void home_leave_cgroups(const struct keeper *k);
+
+/* Sealed copy of an executable; returns the descriptor. */
+int home_copy_binary(int fd);
+
+/* receive.c ---------------------------------------------------------------------------------- */
+
+void receive_listen(struct keeper *k, bool is_wanted);
+void receive_accept(struct keeper *k);
+void receive_records(struct keeper *k, uint32_t events);
+
+/* send.c ------------------------------------------------------------------------------------- */
+
+/* Send what the agent has not heard, as far as its socket takes it. */
+void send_all(struct keeper *k);
+
+void send_refused(struct keeper *k, uint64_t number, uint32_t type, enum kw_refusal reason,
+                  int32_t error);
+
+/* child.c ------------------------------------------------------------------------------------ */
+
+/* Read the plan of a cargo into the one buffer for plans. NULL: it does not parse. */
+const struct kp_header *child_plan(const struct cargo *cargo);
+
+/* First descriptor with a role, its index, or -1; how many have it. */
+int cargo_find(const struct cargo *cargo, enum kw_role role);
+size_t cargo_count(const struct cargo *cargo, enum kw_role role);
+int cargo_take(struct cargo *cargo, enum kw_role role);
+void cargo_close(struct cargo *cargo);
+
+/* Make report socket and go pipe, clone, and in the child run `body`, which does not return. */
+struct child_order {
+    uint64_t flags; /* CLONE_* beside those that every child has */
+    const struct kp_header *plan;
+    const struct cargo *cargo;
+    int slave;
+    bool is_owned_by_range; /* the user namespace is to be charged to uid_base */
+    void (*body)(const struct stage *stage);
+};
+pid_t child_clone(const struct child_order *order, struct birth *birth, int *ret_pidfd);
+
+int child_limit(pid_t pid, const struct kp_header *plan);
+int child_say(const struct birth *birth, const char *text);
+
+/* Whether an unreaped child of ours has executed a program. */
+bool child_has_executed(pid_t pid);
+
+/* One report. Returns 1, 0 at the end (and when nothing is there: -EAGAIN). */
+int child_read(struct birth *birth, struct stage_report *report, int *fds, size_t fd_max,
+               size_t *ret_fd_count);
+
+/* launch.c ----------------------------------------------------------------------------------- */
+
+enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record,
+                             struct cargo *cargo);
+enum kw_refusal launch_go(struct keeper *k, uint64_t launch);
+enum kw_refusal launch_abort(struct keeper *k, uint64_t launch);
+
+/* Kill a launch that has not executed anything; it ends as FAILED with these. */
+void launch_fail(struct keeper *k, struct entry *entry, enum kw_step step, int error);
+
+void launch_reports(struct keeper *k, struct entry *entry);
+void launch_agent_lost(struct keeper *k);
+void launch_deadlines(struct keeper *k, uint64_t now_ns);
+
+/* The stage of an entry is over. */
+void launch_close_stage(struct keeper *k, struct entry *entry);
+
+enum kw_refusal launch_adopt(struct keeper *k, const struct kw_adopt *record, struct cargo *cargo);
+enum kw_refusal launch_ack(struct keeper *k, const struct kw_ack *ack);
+
+/* spawn.c ------------------------------------------------------------------------------------ */
+
+enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, struct cargo *cargo);
+enum kw_refusal spawn_ack(struct keeper *k, const struct kw_ack *ack);
+struct spawn *spawn_find(struct keeper *k, uint64_t number);
+struct spawn *spawn_find_pid(struct keeper *k, pid_t pid);
+void spawn_reports(struct keeper *k, struct spawn *spawn);
+void spawn_reaped(struct keeper *k, struct spawn *spawn, int wait_status);
+void spawn_agent_lost(struct keeper *k);
+void spawn_deadlines(struct keeper *k, uint64_t now_ns);
+bool spawn_is_any(const struct keeper *k, bool only_staging);
+
+/* reap.c ------------------------------------------------------------------------------------- */
+
+/* Collect every child that has ended. */
+void reap_all(struct keeper *k);
+void reap_adopted(struct keeper *k, struct entry *entry);
+
+/* The end of a launch that never had a child. */
+void reap_never_born(struct keeper *k, struct entry *entry);
+
+/* console.c ---------------------------------------------------------------------------------- */
+
+/* A pty for a launch; its slave belongs to the guest's root. */
+int console_open(struct entry *entry, const struct kp_header *plan);
+
+/* Check and blank the ring. -EBADF, -EINVAL: it cannot serve. */
+int console_open_ring(struct entry *entry);
+
+/* Move what the guest wrote into the ring, at most one turn's share, or all of it. Returns false if
+ * the master can never be read again. */
+bool console_drain(struct entry *entry, bool is_all);
+
+/* notify.c ----------------------------------------------------------------------------------- */
+
+void notify_drain(struct keeper *k, struct entry *entry, bool is_all);
+
+/* reexec.c ----------------------------------------------------------------------------------- */
+
+enum kw_refusal reexec_begin(struct keeper *k, struct cargo *cargo);
+void reexec_checked(struct keeper *k, int wait_status);
+
+/* Exit status of --check-table. */
+int reexec_check_table(int fd);
+
+/* Become the keeper that wrote this table. */
+int reexec_resume(struct keeper *k, int fd);
+
+#endif
