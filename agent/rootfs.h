@@ -29,6 +29,7 @@ struct rootfs {
     int state;      /* STATE */
     int templates;  /* STATE/templates */
     int containers; /* STATE/containers */
+    int userns;     /* whose only use is to try an idmap; -1: this host makes none */
     bool has_idmap; /* STATE's file system can be mounted idmapped (probed, not guessed) */
     char file_system[32];
 };

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "family.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const names[FAMILY_COUNT] = {
+#define FAMILY_NAME(upper, lower) [FAMILY_##upper] = #lower,
+    FAMILY_LIST(FAMILY_NAME)
+#undef FAMILY_NAME
+};
+
+const char *family_name(enum family family)
+{
+    return (unsigned)family < FAMILY_COUNT ? names[family] : "unknown";
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool is_there(const struct layers *layers, const char *path)
+{
+    struct layers_found found;
+    return layers_find(layers, path, &found) == 0;
+}
+
+/* A busybox that was hard-linked to its applets has no other name to be known by. */
+static bool is_busybox(const struct layers *layers, const struct layers_found *init)
+{
+    struct layers_found found;
+    return layers_find(layers, "/bin/busybox", &found) == 0 &&
+           found.stat.st_ino == init->stat.st_ino && found.stat.st_dev == init->stat.st_dev;
+}
+
+static enum family family_of(const struct layers *layers, const char *candidate,
+                             const struct layers_found *init)
+{
+    const char *base = base_name(init->path);
+
+    if (strcmp(base, "systemd") == 0)
+        return FAMILY_SYSTEMD;
+    if (strcmp(base, "openrc-init") == 0)
+        return FAMILY_OPENRC;
+    if (strcmp(base, "runit-init") == 0 || strcmp(base, "runit") == 0)
+        return FAMILY_RUNIT;
+    if (strncmp(base, "busybox", 7) == 0 || is_busybox(layers, init)) /* /bin/sh may be it, too */
+        return strcmp(base_name(candidate), "init") == 0 ? FAMILY_BUSYBOX : FAMILY_UNKNOWN;
+    /* What is left of the known ones is sysvinit, a file of its own name that reads inittab; OpenRC
+     * on top of it needs its own word in `container`. */
+    if (strcmp(base, "init") == 0 && is_there(layers, "/etc/inittab"))
+        return is_there(layers, "/sbin/openrc") ? FAMILY_OPENRC : FAMILY_SYSVINIT;
+    return FAMILY_UNKNOWN;
+}
+
+/* openrc-init takes its first argument for a runlevel; a shell, tini or an application that was
+ * named with --init would not know -z. A file named init is taken to be one. */
+static bool takes_arguments(enum family family, const char *resolved)
+{
+    if (family == FAMILY_UNKNOWN || family == FAMILY_OPENRC)
+        return strcmp(base_name(resolved), "init") == 0;
+    return true;
+}
+
+int init_find(const struct layers *layers, char candidates[][64], size_t count,
+              struct init *ret_init)
+{
+    struct init init = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct layers_found found;
+        int rc = layers_find(layers, candidates[i], &found);
+        if (rc == 0 && !S_ISREG(found.stat.st_mode))
+            rc = S_ISDIR(found.stat.st_mode) ? -EISDIR : -ENXIO;
+        init.errors[i] = -rc;
+        /* A file without any x bit will be passed over by exec: the next one decides. */
+        if (rc == 0 && (found.stat.st_mode & 0111) != 0) {
+            init.family = family_of(layers, candidates[i], &found);
+            init.takes_arguments = takes_arguments(init.family, found.path);
+            break;
+        }
+    }
+
+    *ret_init = init;
+    for (size_t i = 0; i < count; i++)
+        if (init.errors[i] == 0)
+            return 0;
+    return -ENOENT;
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+add_library(drover_rootfs STATIC
+    exec_plan.c
+    family.c
+    layers.c
+    passwd.c
+    plan.c
+    plan_limits.c
+    rootfs.c
+    rootfs_mounts.c
+    rootfs_plan.c
+    rootfs_tree.c)
+target_include_directories(drover_rootfs PUBLIC . keeper ${PROJECT_SOURCE_DIR}/proto)
+target_link_libraries(drover_rootfs PUBLIC drover_base drover_model PRIVATE drover_flags)

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rootfs_mounts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "sys.h"
+
+int mount_clone(int dir, const char *path)
+{
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    int fd = open_tree(dir, path, path[0] == '\0' ? flags | AT_EMPTY_PATH : flags);
+    return fd < 0 ? -errno : fd;
+}
+
+int mount_idmap(int mount, int userns)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)userns};
+    return mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+static int userns_map(pid_t pid)
+{
+    static const char map[] = "0 1879048192 65536"; /* any range will do; kernels refuse none */
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+    int rc = sys_write_text_at(AT_FDCWD, path, map);
+    if (rc < 0)
+        return rc;
+    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
+    rc = sys_write_text_at(AT_FDCWD, path, map);
+    if (rc < 0)
+        return rc;
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int userns_open(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_FD reader = ends[0];
+    AUTO_FD writer = ends[1];
+    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+
+    pid_t pid = sys_clone3(&args);
+    if (pid < 0)
+        return pid;
+    if (pid == 0) {
+        char end;
+        (void)close(writer);
+        (void)!read(reader, &end, 1); /* it ends when the parent closes its end, or dies */
+        _exit(0);
+    }
+
+    int fd = userns_map(pid);
+    fd_closep(&writer);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return fd;
+}
+
+struct option {
+    const char *key;
+    const char *value;
+};
+
+static int make_tmpfs(const struct option *options, size_t count, unsigned attributes)
+{
+    AUTO_FD fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -errno;
+    for (size_t i = 0; i < count; i++)
+        if (fsconfig(fs, FSCONFIG_SET_STRING, options[i].key, options[i].value, 0) < 0)
+            return -errno;
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    int mount = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
+    return mount < 0 ? -errno : mount;
+}
+
+/* A mode asked of mknod(2) is cut by the umask of whoever runs us: said again. */
+static int make_node(int dir, const char *name, mode_t mode, dev_t device, uint32_t owner)
+{
+    if (mknodat(dir, name, mode, device) < 0 || fchmodat(dir, name, mode & 07777, 0) < 0)
+        return -errno;
+    if (owner != 0 && fchownat(dir, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return 0;
+}
+
+static int make_dev_nodes(int dev, uint32_t owner)
+{
+    static const struct {
+        const char *name;
+        unsigned major, minor;
+    } nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                 {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+    static const struct {
+        const char *name, *target;
+    } links[] = {{"ptmx", "pts/ptmx"},          {"fd", "/proc/self/fd"},
+                 {"stdin", "/proc/self/fd/0"},  {"stdout", "/proc/self/fd/1"},
+                 {"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"}};
+    static const char *const places[] = {"pts", "shm", "mqueue"};
+
+    for (size_t i = 0; i < COUNT_OF(nodes); i++) {
+        int rc = make_node(dev, nodes[i].name, S_IFCHR | 0666,
+                           makedev(nodes[i].major, nodes[i].minor), owner);
+        if (rc < 0)
+            return rc;
+    }
+    for (size_t i = 0; i < COUNT_OF(links); i++) {
+        if (symlinkat(links[i].target, dev, links[i].name) < 0)
+            return -errno;
+        if (owner != 0 && fchownat(dev, links[i].name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+    }
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        if (mkdirat(dev, places[i], 0755) < 0)
+            return -errno;
+    return mknodat(dev, "console", S_IFREG | 0600, 0) < 0 ? -errno : 0;
+}
+
+/* Real nodes, made in the first user namespace: a guest's own mknod is refused, and binding the
+ * host's nodes one by one would cost the stage six mounts. */
+int mount_make_dev(uint32_t owner, int *ret_mount)
+{
+    char id[12];
+    (void)snprintf(id, sizeof(id), "%u", owner);
+    const struct option options[] = {
+        {"mode", "755"}, {"size", "4m"}, {"nr_inodes", "64k"}, {"uid", id}, {"gid", id}};
+
+    AUTO_FD dev = make_tmpfs(options, COUNT_OF(options), MOUNT_ATTR_NOSUID);
+    if (dev < 0)
+        return dev;
+    int rc = make_dev_nodes(dev, owner);
+    if (rc < 0)
+        return rc;
+    *ret_mount = take_fd(&dev);
+    return 0;
+}
+
+static int make_text(int dir, const char *name, const char *text)
+{
+    AUTO_FD fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    if (fchmod(fd, 0644) < 0 || write(fd, text, strlen(text)) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Bound by way of the descriptor: no path of the host ever leads to it. */
+static int make_notify(int host, int *ret_notify)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    AUTO_FD notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (notify < 0)
+        return -errno;
+    if (mkdirat(host, "notify", 0755) < 0 || fchmodat(host, "notify", 0755, 0) < 0)
+        return -errno;
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/notify/notify",
+                   host);
+    if (bind(notify, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    if (fchmodat(host, "notify/notify", 0666, 0) < 0) /* any process of the guest may speak */
+        return -errno;
+    *ret_notify = take_fd(&notify);
+    return 0;
+}
+
+/* Its owner stays the host's root: the guest cannot change it even where it remounts it. */
+int mount_make_host(const char *uuid, int *ret_mount, int *ret_notify)
+{
+    static const struct option options[] = {{"mode", "755"}, {"size", "64k"}, {"nr_inodes", "16"}};
+    AUTO_FD host = make_tmpfs(options, COUNT_OF(options),
+                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (host < 0)
+        return host;
+    int rc = make_text(host, "container-manager", "drover\n");
+    if (rc == 0)
+        rc = make_text(host, "container-uuid", uuid);
+    if (rc == 0 && ret_notify != NULL)
+        rc = make_notify(host, ret_notify);
+    if (rc < 0)
+        return rc;
+    *ret_mount = take_fd(&host);
+    return 0;
+}
