@@ -12,3 +12,8 @@ add_library(drover_rootfs STATIC
     rootfs_tree.c)
 target_include_directories(drover_rootfs PUBLIC . keeper ${PROJECT_SOURCE_DIR}/proto)
 target_link_libraries(drover_rootfs PUBLIC drover_base drover_model PRIVATE drover_flags)
+
+pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
+add_library(drover_template STATIC template.c)
+target_include_directories(drover_template PUBLIC .)
+target_link_libraries(drover_template PUBLIC drover_rootfs PRIVATE drover_flags PkgConfig::LIBARCHIVE)
