@@ -36,7 +36,9 @@
     X(INTERRUPTED, interrupted, 1)                                                                 \
     X(UNSUPPORTED, unsupported, 1)                                                                 \
     X(STORE_FULL, store_full, 7)                                                                   \
-    X(REQUEST_ID_REUSED, request_id_reused, 4)
+    X(REQUEST_ID_REUSED, request_id_reused, 4)                                                     \
+    X(STREAM_LOST, stream_lost, 1)                                                                 \
+    X(AGENT_LOST, agent_lost, 1)
 
 enum status {
 #define STATUS_ENUM(upper, lower, code) STATUS_##upper,
