@@ -21,6 +21,7 @@
 #include "command.h"
 #include "event.h"
 #include "fault.h"
+#include "selector.h" /* struct pair */
 
 #define MESSAGE_VERSION 1
 #define MESSAGE_BYTES_MAX (1024 * 1024)  /* of one record on any channel */
@@ -32,11 +33,6 @@
 struct octets {
     const uint8_t *data;
     size_t size_bytes;
-};
-
-struct pair {
-    const char *key;
-    const char *value;
 };
 
 
