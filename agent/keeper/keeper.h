@@ -96,7 +96,6 @@ struct keeper {
     int32_t refusal_error; /* errno that goes with the refusal being made */
 
     pid_t check_pid; /* the new build's table check; 0: none */
-    int check_pidfd;
     int binary; /* sealed copy of the new build */
     uint64_t check_deadline_ns;
 

@@ -27,17 +27,13 @@
 
 #define EXIT_USAGE 2
 
-static struct keeper keeper = {
-    .epoll = -1,
-    .listen = -1,
-    .agent = -1,
-    .signals = -1,
-    .timer = -1,
-    .pid_ns = -1,
-    .binary = -1,
-    .check_pidfd = -1,
-    .is_timer_stale = true,
-};
+static struct keeper keeper; /* zero: its pages are touched, and the binary grows, only by use */
+
+static void blank(struct keeper *k)
+{
+    k->epoll = k->listen = k->agent = k->signals = k->timer = k->pid_ns = k->binary = -1;
+    k->is_timer_stale = true;
+}
 
 static int usage(void)
 {
@@ -194,6 +190,7 @@ static int start(struct keeper *k)
 
 int main(int argc, char **argv)
 {
+    blank(&keeper);
     if (argc == 3 && strcmp(argv[1], "--check-table") == 0)
         return reexec_check_table(parse_fd(argv[2]));
     if (argc == 3 && strcmp(argv[1], "--resume") == 0) {

@@ -200,6 +200,9 @@ void receive_records(struct keeper *k, uint32_t events)
                                        &cargo.count);
         if (size == -EAGAIN)
             return;
+        /* Said once, when it died with records of ours unread; its own records come after it. */
+        if (size == -ECONNRESET)
+            continue;
         if (size == -EMSGSIZE)
             size = 0; /* cut: nothing of it is believed */
         else if (size < 0 || (size == 0 && is_end(k->agent))) {
