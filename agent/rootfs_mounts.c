@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -94,17 +97,45 @@ static int make_tmpfs(const struct option *options, size_t count, unsigned attri
     return mount < 0 ? -errno : mount;
 }
 
-/* A mode asked of mknod(2) is cut by the umask of whoever runs us: said again. */
-static int make_node(int dir, const char *name, mode_t mode, dev_t device, uint32_t owner)
+/* How files are made: by whom, and with the very mode that is asked for. Said once, it saves a chmod
+ * and a chown a file, which are half of a /dev. All of it is this thread's own. */
+struct author {
+    mode_t umask;
+    int securebits;
+    uint32_t owner;
+};
+
+static int author_begin(struct author *author, uint32_t owner)
 {
-    if (mknodat(dir, name, mode, device) < 0 || fchmodat(dir, name, mode & 07777, 0) < 0)
+    static _Thread_local bool has_own_umask;
+    if (!has_own_umask && unshare(CLONE_FS) < 0)
         return -errno;
-    if (owner != 0 && fchownat(dir, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
+    has_own_umask = true;
+    author->owner = owner;
+    if (owner != 0) {
+        /* Without the bit CAP_MKNOD would go with the first setfsuid(2). */
+        author->securebits = prctl(PR_GET_SECUREBITS);
+        if (author->securebits < 0 ||
+            prctl(PR_SET_SECUREBITS, author->securebits | SECBIT_NO_SETUID_FIXUP) < 0)
+            return -errno;
+        (void)setfsgid(owner); /* neither can fail for root, nor say so */
+        (void)setfsuid(owner);
+    }
+    author->umask = umask(0);
     return 0;
 }
 
-static int make_dev_nodes(int dev, uint32_t owner)
+static void author_end(const struct author *author)
+{
+    (void)umask(author->umask);
+    if (author->owner != 0) {
+        (void)setfsuid(0);
+        (void)setfsgid(0);
+        (void)prctl(PR_SET_SECUREBITS, author->securebits); /* taking a bit back is always allowed */
+    }
+}
+
+static int make_dev_nodes(int dev)
 {
     static const struct {
         const char *name;
@@ -119,17 +150,13 @@ static int make_dev_nodes(int dev, uint32_t owner)
     static const char *const places[] = {"pts", "shm", "mqueue"};
 
     for (size_t i = 0; i < COUNT_OF(nodes); i++) {
-        int rc = make_node(dev, nodes[i].name, S_IFCHR | 0666,
-                           makedev(nodes[i].major, nodes[i].minor), owner);
-        if (rc < 0)
-            return rc;
+        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666,
+                    makedev(nodes[i].major, nodes[i].minor)) < 0)
+            return -errno;
     }
-    for (size_t i = 0; i < COUNT_OF(links); i++) {
+    for (size_t i = 0; i < COUNT_OF(links); i++)
         if (symlinkat(links[i].target, dev, links[i].name) < 0)
             return -errno;
-        if (owner != 0 && fchownat(dev, links[i].name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-    }
     for (size_t i = 0; i < COUNT_OF(places); i++)
         if (mkdirat(dev, places[i], 0755) < 0)
             return -errno;
@@ -140,6 +167,7 @@ static int make_dev_nodes(int dev, uint32_t owner)
  * host's nodes one by one would cost the stage six mounts. */
 int mount_make_dev(uint32_t owner, int *ret_mount)
 {
+    struct author author;
     char id[12];
     (void)snprintf(id, sizeof(id), "%u", owner);
     const struct option options[] = {
@@ -148,7 +176,11 @@ int mount_make_dev(uint32_t owner, int *ret_mount)
     AUTO_FD dev = make_tmpfs(options, COUNT_OF(options), MOUNT_ATTR_NOSUID);
     if (dev < 0)
         return dev;
-    int rc = make_dev_nodes(dev, owner);
+    int rc = author_begin(&author, owner);
+    if (rc < 0)
+        return rc;
+    rc = make_dev_nodes(dev);
+    author_end(&author);
     if (rc < 0)
         return rc;
     *ret_mount = take_fd(&dev);
@@ -160,9 +192,7 @@ static int make_text(int dir, const char *name, const char *text)
     AUTO_FD fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return -errno;
-    if (fchmod(fd, 0644) < 0 || write(fd, text, strlen(text)) < 0)
-        return -errno;
-    return 0;
+    return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
 /* Bound by way of the descriptor: no path of the host ever leads to it. */
@@ -172,13 +202,13 @@ static int make_notify(int host, int *ret_notify)
     AUTO_FD notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (notify < 0)
         return -errno;
-    if (mkdirat(host, "notify", 0755) < 0 || fchmodat(host, "notify", 0755, 0) < 0)
+    if (mkdirat(host, "notify", 0755) < 0)
         return -errno;
     (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/notify/notify",
                    host);
     if (bind(notify, (struct sockaddr *)&address, sizeof(address)) < 0)
         return -errno;
-    if (fchmodat(host, "notify/notify", 0666, 0) < 0) /* any process of the guest may speak */
+    if (fchmodat(host, "notify/notify", 0666, 0) < 0) /* not 0777; any process may speak */
         return -errno;
     *ret_notify = take_fd(&notify);
     return 0;
@@ -192,11 +222,16 @@ int mount_make_host(const char *uuid, int *ret_mount, int *ret_notify)
                               MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (host < 0)
         return host;
-    int rc = make_text(host, "container-manager", "drover\n");
+    struct author author;
+    int rc = author_begin(&author, 0);
+    if (rc < 0)
+        return rc;
+    rc = make_text(host, "container-manager", "drover\n");
     if (rc == 0)
         rc = make_text(host, "container-uuid", uuid);
     if (rc == 0 && ret_notify != NULL)
         rc = make_notify(host, ret_notify);
+    author_end(&author);
     if (rc < 0)
         return rc;
     *ret_mount = take_fd(&host);
