@@ -110,11 +110,12 @@ int root_make(const struct stage *stage, struct stage_root *ret_root)
 
 int root_enter(const struct stage_root *root)
 {
-    /* The old root lands on top of the new one, from where all of it, scratch place included, is
-     * taken off: pivot_root(2), "pivot_root(".", ".")". */
     if (fchdir(root->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
-    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        return -errno;
-    return 0;
+    /* The old root now lies on top of the new one, and the scratch place on that: each call takes
+     * off what is topmost. See pivot_root(2), "pivot_root(".", ".")". */
+    for (int layer = 0; layer < 2; layer++)
+        if (umount2(".", MNT_DETACH) < 0)
+            return -errno;
+    return chdir("/") < 0 ? -errno : 0;
 }
