@@ -90,19 +90,25 @@ int mount_new(const char *type, const char *options, uint64_t flags)
     return mount < 0 ? -errno : mount;
 }
 
-/* A target that is the root itself would hide all that was made before. */
-static int check_target(int root, int target)
+/* A target that is the root itself would hide all that was made before. The kernel answers EINVAL
+ * for a file over a directory; operators deserve to know which. */
+static int check_target(int mount, int root, int target)
 {
-    struct stat a;
-    struct stat b;
-    if (fstat(root, &a) < 0 || fstat(target, &b) < 0)
+    struct stat over;
+    struct stat top;
+    struct stat under;
+    if (fstat(mount, &over) < 0 || fstat(root, &top) < 0 || fstat(target, &under) < 0)
         return -errno;
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? -EBUSY : 0;
+    if (top.st_dev == under.st_dev && top.st_ino == under.st_ino)
+        return -EBUSY;
+    if (S_ISDIR(over.st_mode) != S_ISDIR(under.st_mode))
+        return S_ISDIR(over.st_mode) ? -ENOTDIR : -EISDIR;
+    return 0;
 }
 
 static int move_to(int mount, const struct stage_root *root, int target)
 {
-    int rc = check_target(root->root, target);
+    int rc = check_target(mount, root->root, target);
     if (rc < 0)
         return rc;
     rc = move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
