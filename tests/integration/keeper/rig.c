@@ -30,6 +30,7 @@
 #include "cleanup.h"
 #include "sys.h"
 
+const char *const rig_keeper_path = RIG_KEEPER;
 static struct rig the_rig;
 
 static void find_hierarchies(struct rig *rig)

@@ -58,6 +58,8 @@ struct guest {
     const char *args[RIG_GUEST_ARGS_MAX]; /* of the init, without argv[0] */
 };
 
+extern const char *const rig_keeper_path;
+
 int rig_start(void **state);
 int rig_stop(void **state);
 
