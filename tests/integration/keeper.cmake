@@ -16,7 +16,7 @@ if(TARGET drover-keeper)
         PRIVATE drover_flags PkgConfig::CMOCKA)
     add_dependencies(test_keeper_rig drover-keeper test.keeper.guest)
 
-    foreach(part wire ends life)
+    foreach(part wire ends life console spawn)
         drover_test(integration/keeper/${part} test_keeper_rig)
         set_tests_properties(integration.keeper.${part} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
     endforeach()
