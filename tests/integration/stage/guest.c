@@ -235,6 +235,9 @@ const struct kp_header *guest_pack(struct guest *guest)
         mount.options = mount.options == 0 ? 0 : mount.options - 1 + text;
         (void)place(guest, &used_bytes, &mount, sizeof(mount));
     }
+    if (header.seccomp_count > 0)
+        header.seccomp = place(guest, &used_bytes, guest->filter,
+                               header.seccomp_count * sizeof(struct sock_filter));
     header.candidates =
         place_list(guest, &used_bytes, guest->candidates, header.candidate_count, text);
     header.argv = place_list(guest, &used_bytes, guest->argv, header.argv_count, text);

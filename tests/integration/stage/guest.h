@@ -11,6 +11,7 @@
 #ifndef DROVER_TEST_GUEST_H
 #define DROVER_TEST_GUEST_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -19,16 +20,19 @@
 #define GUEST_UID_BASE 0x6ff00000u /* below the agent's own ranges */
 #define GUEST_UID_COUNT 65536u
 #define GUEST_REPORTS_MAX 64
+#define GUEST_NO_DETAIL (-1)
 
 struct guest {
     char dir[64]; /* holds root/, and upper/ and work/ in over/ */
     int root;     /* descriptor of dir/root */
     bool has_userns;
+    bool has_no_console;
     struct kp_header header;
     struct kp_mount mounts[KP_MOUNTS_MAX];
     uint32_t candidates[KW_CANDIDATES_MAX];
     uint32_t argv[16];
     uint32_t env[16];
+    struct sock_filter filter[8];
     char text[8192];
     uint32_t text_bytes;
     _Alignas(8) char block[32768];
@@ -74,7 +78,9 @@ void guest_script(struct guest *guest, const char *script);
 
 const struct kp_header *guest_pack(struct guest *guest);
 
-/* Clone and do the parent's part up to 'O' ("OG" when the plan says at once). */
+/* Clone and do the parent's part. */
+void guest_begin(struct guest *guest);
+/* The same and say 'O', or "OG" when the plan says at once. */
 void guest_start(struct guest *guest);
 /* Read reports until one of this kind, or the end. Returns it or NULL. */
 const struct stage_report *guest_hear(struct guest *guest, enum stage_report_kind kind);

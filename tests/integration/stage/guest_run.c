@@ -2,6 +2,7 @@
 /* The parent's part of a launch, as the keeper does it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,6 +43,17 @@ static void open_console(struct guest *guest)
     assert_int_equal(fchown(guest->slave, owner, owner), 0);
 }
 
+/* As the keeper does, so that the guest's root is charged for its user namespace. */
+static void take_ids(uid_t uid)
+{
+    if (uid != 0)
+        assert_int_equal(prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), 0);
+    assert_int_equal(syscall(SYS_setresgid, -1, uid, -1), 0);
+    assert_int_equal(syscall(SYS_setresuid, -1, uid, -1), 0);
+    if (uid == 0)
+        assert_int_equal(prctl(PR_SET_SECUREBITS, 0, 0, 0, 0), 0);
+}
+
 static void clone_child(struct guest *guest, uint64_t flags,
                         void (*body)(const struct stage *))
 {
@@ -51,7 +64,11 @@ static void clone_child(struct guest *guest, uint64_t flags,
     struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
                               .pidfd = (uint64_t)(uintptr_t)&guest->pidfd,
                               .exit_signal = SIGCHLD};
+    if ((flags & CLONE_NEWUSER) != 0)
+        take_ids(GUEST_UID_BASE);
     guest->pid = sys_clone3(&args);
+    if (guest->pid != 0 && (flags & CLONE_NEWUSER) != 0)
+        take_ids(0);
     if (guest->pid == 0) {
         const struct stage stage = {
             .plan = (const struct kp_header *)(const void *)guest->block,
@@ -96,17 +113,23 @@ static void map_ids(struct guest *guest)
                 mount_setattr(guest->fds[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)), 0);
 }
 
-void guest_start(struct guest *guest)
+void guest_begin(struct guest *guest)
 {
-    const struct kp_header *plan = guest_pack(guest);
-    open_console(guest);
+    (void)guest_pack(guest);
+    if (!guest->has_no_console)
+        open_console(guest);
     clone_child(guest,
                 CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                     (guest->has_userns ? CLONE_NEWUSER : 0u),
                 stage_launch);
     if (guest->has_userns)
         map_ids(guest);
-    guest_say(guest, (plan->flags & KP_GO_AT_ONCE) != 0 ? "OG" : "O");
+}
+
+void guest_start(struct guest *guest)
+{
+    guest_begin(guest);
+    guest_say(guest, (guest->header.flags & KP_GO_AT_ONCE) != 0 ? "OG" : "O");
 }
 
 void guest_say(struct guest *guest, const char *words)
