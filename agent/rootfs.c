@@ -95,7 +95,11 @@ static bool try_idmap(int dir, int userns)
 
 int rootfs_open(struct rootfs *rootfs, const char *state_dir, struct fault *fault)
 {
-    *rootfs = (struct rootfs){.state = -1, .templates = -1, .containers = -1, .userns = -1};
+    *rootfs = (struct rootfs){.state = -1,
+                               .templates = -1,
+                               .containers = -1,
+                               .userns = -1,
+                               .mntns = -1};
 
     int rc = open_state(state_dir, &rootfs->state, fault);
     if (rc == 0)
@@ -107,7 +111,7 @@ int rootfs_open(struct rootfs *rootfs, const char *state_dir, struct fault *faul
         return rc;
     }
     /* Refused (no user namespaces here): then has_idmap is false, and said with the container. */
-    rootfs->userns = userns_open();
+    (void)lock_open(&rootfs->userns, &rootfs->mntns);
     rootfs->has_idmap = try_idmap(rootfs->state, rootfs->userns);
     name_file_system(rootfs->state, rootfs->file_system);
     return 0;
@@ -119,6 +123,7 @@ void rootfs_close(struct rootfs *rootfs)
     fd_closep(&rootfs->templates);
     fd_closep(&rootfs->containers);
     fd_closep(&rootfs->userns);
+    fd_closep(&rootfs->mntns);
 }
 
 static int fail_open(struct fault *fault, int error, const char *what, const char *name)

@@ -7,6 +7,7 @@ add_library(drover_rootfs STATIC
     plan.c
     plan_limits.c
     rootfs.c
+    rootfs_lock.c
     rootfs_mounts.c
     rootfs_plan.c
     rootfs_tree.c)

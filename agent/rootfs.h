@@ -30,6 +30,7 @@ struct rootfs {
     int templates;  /* STATE/templates */
     int containers; /* STATE/containers */
     int userns;     /* whose only use is to try an idmap; -1: this host makes none */
+    int mntns;      /* owned by userns, empty; rootfs_lock.c says what for */
     bool has_idmap; /* STATE's file system can be mounted idmapped (probed, not guessed) */
     char file_system[32];
 };

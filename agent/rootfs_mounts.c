@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -15,11 +14,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "sys.h"
 
 int mount_clone(int dir, const char *path)
 {
@@ -34,48 +31,13 @@ int mount_idmap(int mount, int userns)
     return mount_setattr(mount, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
-static int userns_map(pid_t pid)
+int thread_own_fs(void)
 {
-    static const char map[] = "0 1879048192 65536"; /* any range will do; kernels refuse none */
-    char path[64];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
-    int rc = sys_write_text_at(AT_FDCWD, path, map);
-    if (rc < 0)
-        return rc;
-    (void)snprintf(path, sizeof(path), "/proc/%d/gid_map", pid);
-    rc = sys_write_text_at(AT_FDCWD, path, map);
-    if (rc < 0)
-        return rc;
-    (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-int userns_open(void)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    static _Thread_local bool is_own;
+    if (!is_own && unshare(CLONE_FS) < 0)
         return -errno;
-    AUTO_FD reader = ends[0];
-    AUTO_FD writer = ends[1];
-    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-
-    pid_t pid = sys_clone3(&args);
-    if (pid < 0)
-        return pid;
-    if (pid == 0) {
-        char end;
-        (void)close(writer);
-        (void)!read(reader, &end, 1); /* it ends when the parent closes its end, or dies */
-        _exit(0);
-    }
-
-    int fd = userns_map(pid);
-    fd_closep(&writer);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return fd;
+    is_own = true;
+    return 0;
 }
 
 struct option {
@@ -107,10 +69,9 @@ struct author {
 
 static int author_begin(struct author *author, uint32_t owner)
 {
-    static _Thread_local bool has_own_umask;
-    if (!has_own_umask && unshare(CLONE_FS) < 0)
-        return -errno;
-    has_own_umask = true;
+    int rc = thread_own_fs();
+    if (rc < 0)
+        return rc;
     author->owner = owner;
     if (owner != 0) {
         /* Without the bit CAP_MKNOD would go with the first setfsuid(2). */

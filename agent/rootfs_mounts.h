@@ -26,8 +26,16 @@ int mount_clone(int dir, const char *path);
 /* Can `mount` (from mount_clone(), it is changed) be idmapped with this user namespace? */
 int mount_idmap(int mount, int userns);
 
-/* A short-lived child's user namespace, for nothing but trying mount_idmap(). */
-int userns_open(void);
+/* By a short-lived child, before there are threads: a user namespace to try mount_idmap() with, and
+ * an empty mount namespace that it owns, for mount_lock(). */
+int lock_open(int *ret_userns, int *ret_mntns);
+
+/* A detached mount with these attributes that a guest's root cannot take off again. `mount` is used
+ * up, but still the caller's to close. */
+int mount_lock(int mntns, int mount, uint64_t attributes, bool is_file);
+
+/* From now on umask, working directory and mount namespace are this thread's own. */
+int thread_own_fs(void);
 
 /* The guest's /dev, its files owned by the host id `owner`. */
 int mount_make_dev(uint32_t owner, int *ret_mount);

@@ -160,17 +160,26 @@ static int add_upper(struct making *making)
     return 0;
 }
 
+static int lock(const struct making *making, int mount_consumed, uint64_t attributes, bool is_file)
+{
+    AUTO_FD mount = mount_consumed;
+    return mount_lock(making->rootfs->mntns, mount, attributes, is_file);
+}
+
 static int add_root(struct making *making)
 {
     const char *path = making->config->root;
     AUTO_FD dir = rootfs_open_root(path, making->fault);
     if (dir < 0)
         return dir;
-    int mount = mount_clone(dir, "");
+    AUTO_FD mount = mount_clone(dir, "");
+    /* An overlay in a user namespace opens no device; a plain directory would. */
+    if (mount >= 0 && !making->config->is_privileged)
+        mount = lock(making, mount, MOUNT_ATTR_NODEV, false);
     if (mount < 0)
         return fail(making, mount, "a mount of the root");
     making->layers.lower = mount;
-    (void)launch_add(making->launch, mount, KW_FD_ROOT | idmap_role(making));
+    (void)launch_add(making->launch, take_fd(&mount), KW_FD_ROOT | idmap_role(making));
     return 0;
 }
 
@@ -345,6 +354,11 @@ static int add_bind(struct making *making, const struct bind *bind)
     }
     if (bind->is_read_only)
         flags |= MOUNT_ATTR_RDONLY;
+    if (!making->config->is_privileged) {
+        mount = lock(making, mount, flags, !S_ISDIR(stat.st_mode));
+        if (mount < 0)
+            return fail(making, mount, bind->source);
+    }
     add_attach(making, take_fd(&mount), role, bind->target, flags, !S_ISDIR(stat.st_mode));
     return 0;
 }
