@@ -535,64 +535,6 @@ static void test_check__bad_words__are_refused(void **state)
     assert_int_equal(rootfs_check(&scene->rootfs, &scene->config, &scene->fault), -EINVAL);
 }
 
-static void test_remove__hostile_tree__is_gone_and_nothing_else(void **state)
-{
-    struct scene *scene = *state;
-    char path[64];
-    struct stat stat;
-
-    put_file(scene->top, "precious", 0600);
-    snprintf(path, sizeof(path), "%s/upper", UUID_TEXT);
-    int dir = openat(scene->rootfs.containers, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(symlinkat(scene->dir, dir, "out"), 0);
-    assert_int_equal(mkfifoat(dir, "fifo", 0), 0);
-    for (int i = 0; i < 3000; i++) { /* a chain longer than any path may be */
-        assert_int_equal(mkdirat(dir, "deep-directory", 0), 0);
-        put_file(dir, ".drover-deep-0", 0);
-        int next = openat(dir, "deep-directory", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        close(dir);
-        dir = next;
-    }
-    close(dir);
-
-    assert_int_equal(rootfs_remove(&scene->rootfs, uuid, &scene->fault), 0);
-    assert_int_equal(fstatat(scene->rootfs.containers, UUID_TEXT, &stat, 0), -1);
-    assert_int_equal(fstatat(scene->top, "precious", &stat, 0), 0);
-    assert_int_equal(rootfs_remove(&scene->rootfs, uuid, &scene->fault), 0); /* gone already */
-}
-
-static void test_remove__immutable_files__are_gone(void **state)
-{
-    struct scene *scene = *state;
-    char command[256];
-
-    snprintf(command, sizeof(command),
-             "cd %s/containers/%s/upper && mkdir a && touch a/f && chattr +i a/f && chattr +a a",
-             scene->state, UUID_TEXT);
-    if (system(command) != 0) /* NOLINT: no such attributes on this file system */
-        skip();
-    assert_int_equal(rootfs_remove(&scene->rootfs, uuid, &scene->fault), 0);
-}
-
-static bool on_found(const uint8_t found[UUID_BYTES], void *context)
-{
-    *(int *)context += memcmp(found, uuid, UUID_BYTES) == 0 ? 1 : 100;
-    return true;
-}
-
-static void test_find_all__strange_names__are_passed_over(void **state)
-{
-    struct scene *scene = *state;
-    static const char *const names[] = {"x", "deadbeef01020304050607080 90a0b0c",
-                                        "DEADBEEF-0102-0304-0506-0708090A0B0C",
-                                        UUID_TEXT "-", NULL};
-    int sum = 0;
-
-    put_dirs(scene->rootfs.containers, names);
-    assert_int_equal(rootfs_find_all(&scene->rootfs, on_found, &sum), 0);
-    assert_int_equal(sum, 1);
-}
-
 static void test_plan__made_and_closed_many_times__leaks_nothing(void **state)
 {
     struct scene *scene = *state;
@@ -640,9 +582,6 @@ int main(void)
         SCENE_TEST(test_plan__links_out_of_the_tree__are_refused_or_stay_inside),
         SCENE_TEST(test_plan__plain_root__is_one_mount),
         SCENE_TEST(test_check__bad_words__are_refused),
-        SCENE_TEST(test_remove__hostile_tree__is_gone_and_nothing_else),
-        SCENE_TEST(test_remove__immutable_files__are_gone),
-        SCENE_TEST(test_find_all__strange_names__are_passed_over),
         SCENE_TEST(test_plan__made_and_closed_many_times__leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
