@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What a launch and a spawn have in common: a plan, a clone, its reports.
- */
+#include "child.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -20,7 +19,6 @@
 #include <linux/securebits.h>
 
 #include "cleanup.h"
-#include "keeper.h"
 #include "sys.h"
 
 #define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -20,6 +21,7 @@
 #include "keeper.h"
 #include "sys.h"
 
+/* By reading, not through a mapping: a file that is cut short meanwhile must not cost a SIGBUS. */
 int home_copy_binary(int fd)
 {
     struct stat stat;
@@ -27,12 +29,19 @@ int home_copy_binary(int fd)
         return -errno;
     if (!S_ISREG(stat.st_mode) || stat.st_size == 0)
         return -EINVAL;
-    void *image = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (image == MAP_FAILED)
+    AUTO_FD copy = memfd_create("drover-keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (copy < 0)
         return -errno;
-    int copy = sys_memfd_sealed("drover-keeper", image, (size_t)stat.st_size);
-    (void)munmap(image, (size_t)stat.st_size);
-    return copy;
+
+    off_t at = 0;
+    while (at < stat.st_size) {
+        ssize_t n = sendfile(copy, fd, &at, (size_t)(stat.st_size - at));
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+    }
+    if (fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+        return -errno;
+    return take_fd(&copy);
 }
 
 /* A privileged guest may look at /proc/PID/exe of a child of ours: there is no host file behind. */

@@ -15,9 +15,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "child.h"
 #include "keeper_plan.h"
 #include "keeper_wire.h"
-#include "stage.h"
 #include "table.h"
 
 #define KEEPER_HIERARCHIES_MAX 16
@@ -25,13 +25,6 @@
 #define KEEPER_FIRST_AGENT_NS (UINT64_C(10) * 1000000000)
 #define KEEPER_CHECK_NS (UINT64_C(5) * 1000000000)
 #define KEEPER_RETRY_NS (UINT64_C(100) * 1000000) /* after a shortage that makes no event */
-
-/* A child between clone and exec, as its parent sees it. */
-struct birth {
-    int report;     /* read end; -1: its end was read, or no child */
-    int go;         /* write end; -1: GO was said */
-    bool is_trying; /* STAGE_TRY without STAGE_ERRNO: an end now means that it was executed */
-};
 
 struct launch_stage {
     uint32_t slot; /* of its entry */
@@ -105,13 +98,6 @@ struct keeper {
     struct table table;
 };
 
-/* The descriptors of a record that is being handled. */
-struct cargo {
-    int fds[KW_FDS_MAX];
-    uint8_t roles[KW_FDS_MAX];
-    size_t count;
-};
-
 /* loop.c ------------------------------------------------------------------------------------- */
 
 enum watch_kind {
@@ -166,38 +152,6 @@ void send_all(struct keeper *k);
 void send_refused(struct keeper *k, uint64_t number, uint32_t type, enum kw_refusal reason,
                   int32_t error);
 
-/* child.c ------------------------------------------------------------------------------------ */
-
-/* Read the plan of a cargo into the one buffer for plans. NULL: it does not parse. */
-const struct kp_header *child_plan(const struct cargo *cargo);
-
-/* First descriptor with a role, its index, or -1; how many have it. */
-int cargo_find(const struct cargo *cargo, enum kw_role role);
-size_t cargo_count(const struct cargo *cargo, enum kw_role role);
-int cargo_take(struct cargo *cargo, enum kw_role role);
-void cargo_close(struct cargo *cargo);
-
-/* Make report socket and go pipe, clone, and in the child run `body`, which does not return. */
-struct child_order {
-    uint64_t flags; /* CLONE_* beside those that every child has */
-    const struct kp_header *plan;
-    const struct cargo *cargo;
-    int slave;
-    bool is_owned_by_range; /* the user namespace is to be charged to uid_base */
-    void (*body)(const struct stage *stage);
-};
-pid_t child_clone(const struct child_order *order, struct birth *birth, int *ret_pidfd);
-
-int child_limit(pid_t pid, const struct kp_header *plan);
-int child_say(const struct birth *birth, const char *text);
-
-/* Whether an unreaped child of ours has executed a program. */
-bool child_has_executed(pid_t pid);
-
-/* One report. Returns 1, 0 at the end (and when nothing is there: -EAGAIN). */
-int child_read(struct birth *birth, struct stage_report *report, int *fds, size_t fd_max,
-               size_t *ret_fd_count);
-
 /* launch.c ----------------------------------------------------------------------------------- */
 
 enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record,
@@ -215,8 +169,11 @@ void launch_deadlines(struct keeper *k, uint64_t now_ns);
 /* The stage of an entry is over. */
 void launch_close_stage(struct keeper *k, struct entry *entry);
 
-enum kw_refusal launch_adopt(struct keeper *k, const struct kw_adopt *record, struct cargo *cargo);
 enum kw_refusal launch_ack(struct keeper *k, const struct kw_ack *ack);
+
+/* adopt.c ------------------------------------------------------------------------------------ */
+
+enum kw_refusal adopt_begin(struct keeper *k, const struct kw_adopt *record, struct cargo *cargo);
 
 /* spawn.c ------------------------------------------------------------------------------------ */
 

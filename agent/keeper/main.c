@@ -8,7 +8,7 @@
  *   drover-keeper --resume FD          go on with it (only the keeper itself says this)
  *
  * Reading order: main, home, loop, receive, launch, child, reap, send, table; then spawn, console,
- * notify, reexec. What runs in a child is stage.h.
+ * notify, adopt, reexec. What runs in a child is stage.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +18,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
 #include "keeper.h"
+#include "sys.h"
 
 #define EXIT_USAGE 2
 
@@ -144,7 +146,10 @@ static int drop_stdio(void)
 static int settle(struct keeper *k)
 {
     (void)setsid(); /* we are a child: cannot fail */
+    (void)umask(022); /* guests inherit it */
     take_name();
+    /* The parent of all goes last, where that is allowed. Children get the value of their plan. */
+    (void)sys_write_text_at(AT_FDCWD, "/proc/self/oom_score_adj", "-1000");
     k->started_ns = clock_monotonic_ns();
     k->first_agent_ns = k->started_ns + KEEPER_FIRST_AGENT_NS;
     int rc = home_enter_cgroups(k);

@@ -129,7 +129,7 @@ static enum kw_refusal serve(struct keeper *k, const union record *record, struc
     if (type == KW_ACK_SPAWN)
         return spawn_ack(k, &record->ack);
     if (type == KW_ADOPT)
-        return launch_adopt(k, &record->adopt, cargo);
+        return adopt_begin(k, &record->adopt, cargo);
     return reexec_begin(k, cargo);
 }
 

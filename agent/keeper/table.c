@@ -65,6 +65,14 @@ struct entry *table_find_pid(struct table *table, pid_t pid)
     return NULL;
 }
 
+void entry_keep_labels(struct entry *entry, const struct kw_labels *labels)
+{
+    struct kw_labels *kept = &entry->record.labels;
+    *kept = *labels;
+    kept->name[sizeof(kept->name) - 1] = '\0';
+    kept->request[sizeof(kept->request) - 1] = '\0';
+}
+
 void table_set_pid(struct table *table, struct entry *entry, pid_t pid)
 {
     table->pids[table_slot(table, entry)] = pid;

@@ -62,6 +62,9 @@ static inline bool entry_is_final(const struct entry *entry)
     return entry->record.phase == KW_PHASE_FAILED || entry->record.phase == KW_PHASE_ENDED;
 }
 
+/* Texts are ended whatever the agent sent. */
+void entry_keep_labels(struct entry *entry, const struct kw_labels *labels);
+
 /* pid 0 when it was reaped. */
 void table_set_pid(struct table *table, struct entry *entry, pid_t pid);
 

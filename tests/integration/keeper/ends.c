@@ -45,7 +45,9 @@ static void test_ends__each_way_to_end__is_told_apart(void **state)
     assert_int_equal(end_of(rig, &(struct guest){.args = {"exit", "7"}}), 7 << 8);
     assert_int_equal(end_of(rig, &(struct guest){.args = {"reboot"}}), SIGHUP);
     assert_int_equal(end_of(rig, &(struct guest){.args = {"halt"}}), SIGINT);
-    assert_int_equal(end_of(rig, &(struct guest){.flags = KP_USERNS, .args = {"reboot"}}), SIGHUP);
+    assert_int_equal(end_of(rig, &(struct guest){.flags = KP_USERNS | KP_NEWNET | KP_NEWTIME,
+                                                  .args = {"reboot"}}),
+                     SIGHUP);
     assert_int_equal(end_of(rig, &(struct guest){.flags = KP_USERNS, .args = {"exit", "3"}}),
                      3 << 8);
     assert_int_equal(rig_count_children(rig), 0);

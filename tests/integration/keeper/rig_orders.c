@@ -21,6 +21,25 @@
 #include "rig.h"
 #include "sys.h"
 
+/* proc and sysfs: a user namespace gets them only if the keeper's own are fully visible. */
+static void add_mounts(struct plan *plan, struct kp_header *header, const struct guest *guest)
+{
+    struct kp_mount *mounts = (struct kp_mount *)(void *)(plan->block + plan->size_bytes);
+    header->mounts = plan->size_bytes;
+    plan->size_bytes += (uint32_t)(3 * sizeof(*mounts));
+    mounts[0] = (struct kp_mount){
+        .kind = KP_PROC, .target = plan_string(plan, "proc"), .fd_index = -1};
+    mounts[1] = (struct kp_mount){
+        .kind = KP_SYSFS, .target = plan_string(plan, "sys"), .fd_index = -1};
+    mounts[2] = (struct kp_mount){
+        .kind = KP_CONSOLE, .target = plan_string(plan, "dev/console"), .fd_index = -1, .is_file = 1};
+    header->mount_count = (guest->flags & KP_PTY) != 0 ? 3 : 2;
+    if ((guest->flags & KP_NEWNET) == 0) {
+        mounts[1] = mounts[2]; /* sysfs wants the network namespace to be the guest's */
+        header->mount_count--;
+    }
+}
+
 static int guest_plan(const struct guest *guest)
 {
     static struct plan plan;
@@ -42,16 +61,7 @@ static int guest_plan(const struct guest *guest)
         header->uid_base = 0x70000000;
         header->uid_count = 65536;
     }
-    if ((guest->flags & KP_PTY) != 0) {
-        struct kp_mount *mount =
-            (struct kp_mount *)(void *)(plan.block + (plan.size_bytes + 7) / 8 * 8);
-        plan.size_bytes += (uint32_t)sizeof(*mount);
-        header->mounts = (uint32_t)((char *)mount - plan.block);
-        header->mount_count = 1;
-        *mount = (struct kp_mount){
-            .kind = KP_CONSOLE, .target = plan_string(&plan, "dev/console"), .fd_index = -1};
-        mount->is_file = 1;
-    }
+    add_mounts(&plan, header, guest);
     return plan_memfd(&plan);
 }
 
