@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,28 +206,121 @@ static void test_life__term__ends_it_only_without_guests(void **state)
     assert_true(rig_await_keeper_end(rig, 20000));
 }
 
+static void read_of(const struct rig *rig, const char *name, char *text, size_t text_bytes)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/%s", rig->pid, name);
+    assert_true(sys_read_text_at(AT_FDCWD, path, text, text_bytes) > 0);
+}
+
+static void test_life__home__holds_nothing_of_the_host(void **state)
+{
+    struct rig *rig = *state;
+    char text[8192];
+    char path[80];
+    char line[96];
+    int groups = 0;
+
+    read_of(rig, "comm", text, sizeof(text));
+    assert_string_equal(text, "drover-keeper\n");
+    read_of(rig, "mounts", text, sizeof(text));
+    for (const char *at = text; *at != '\0'; at++)
+        groups += *at == '\n';
+    assert_int_equal(groups, 4); /* tmpfs, proc, sysfs, devpts */
+    groups = 0;
+    read_of(rig, "cgroup", text, sizeof(text));
+    (void)snprintf(line, sizeof(line), ":/%s/keeper\n", rig->cgroup);
+    for (const char *at = text; (at = strstr(at, line)) != NULL; at++)
+        groups++;
+    assert_int_equal(groups, rig->hierarchy_count);
+    (void)snprintf(path, sizeof(path), "/proc/%d/exe", rig->pid);
+    AUTO_FD exe = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(exe >= 0);
+    assert_true((fcntl(exe, F_GET_SEALS) & F_SEAL_WRITE) != 0);
+}
+
+static void test_life__full_table__refuses_and_recovers(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet;
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    if (files.rlim_max < KW_ENTRIES_MAX + 100) {
+        print_message("SKIPPED: a table full of pidfds needs more descriptors\n");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    AUTO_FD pidfd = pidfd_open(pid, 0);
+
+    for (uint64_t launch = 1; launch <= KW_ENTRIES_MAX; launch++) {
+        struct kw_adopt adopt = {.launch = launch,
+                                 .labels = {.generation = RIG_GENERATION},
+                                 .roles = {KW_FD_PID}};
+        rig_send(rig, &adopt.header, KW_ADOPT, sizeof(adopt), &pidfd, 1);
+        rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
+        rig_drop(&packet);
+    }
+    rig->launch = KW_ENTRIES_MAX;
+    uint64_t launch = rig_launch(rig, &(struct guest){.args = {"exit"}});
+    rig_await_refused(rig, KW_LAUNCH, KW_REFUSED_FULL);
+
+    assert_int_equal(kill(pid, SIGKILL), 0); /* and all end at once */
+    for (int n = 0; n < KW_ENTRIES_MAX; n++) {
+        do {
+            rig_receive(rig, &packet);
+            rig_drop(&packet);
+        } while (packet.record.phase != KW_PHASE_ENDED);
+        rig_ack(rig, packet.record.launch, RIG_GENERATION, packet.record.change);
+    }
+    rig->launch = launch - 1; /* what was refused left its number free */
+    launch = rig_launch(rig, &(struct guest){.args = {"exit"}});
+    rig_await(rig, launch, KW_PHASE_ENDED, &packet);
+    rig_drop(&packet);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_life__more_stages_than_allowed__are_refused(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet;
+    for (int n = 0; n < KW_STAGES_MAX; n++)
+        (void)rig_launch(rig, &(struct guest){.waits_for_go = true});
+
+    (void)rig_launch(rig, &(struct guest){.waits_for_go = true});
+    rig_await_refused(rig, KW_LAUNCH, KW_REFUSED_FULL);
+    rig_order(rig, KW_ABORT, 1);
+    rig_await(rig, 1, KW_PHASE_FAILED, &packet);
+    rig_drop(&packet);
+    uint64_t launch = rig_launch(rig, &(struct guest){.args = {"exit"}});
+    rig_await(rig, launch, KW_PHASE_ENDED, &packet);
+    rig_drop(&packet);
+}
+
 static void test_life__idle__is_small_and_sleeps(void **state)
 {
     struct rig *rig = *state;
     struct packet packet;
-    uint64_t launch = 0;
-    for (int n = 0; n < 50; n++) {
-        launch = rig_launch(rig, &(struct guest){.args = {"wait"}});
+    char before[256];
+    char after[256];
+    long empty_kib = rig_resident_kib(rig);
+    for (int n = 0; n < 200; n++) {
+        uint64_t launch = rig_launch(rig, &(struct guest){.args = {"wait"}});
         rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
         rig_drop(&packet);
+        rig_ack(rig, launch, RIG_GENERATION, packet.record.change);
     }
 
-    char path[64];
-    char before[4096];
-    char after[4096];
-    (void)snprintf(path, sizeof(path), "/proc/%d/schedstat", rig->pid);
     assert_true(rig_is_silent(rig, 50));
-    assert_true(sys_read_text_at(AT_FDCWD, path, before, sizeof(before)) > 0);
+    read_of(rig, "schedstat", before, sizeof(before));
     assert_true(rig_is_silent(rig, 500));
-    assert_true(sys_read_text_at(AT_FDCWD, path, after, sizeof(after)) > 0);
+    read_of(rig, "schedstat", after, sizeof(after));
 
     assert_string_equal(before, after);
-    print_message("%ld KiB with 50 guests\n", rig_resident_kib(rig));
+    print_message("%ld KiB empty, %ld with 200 guests\n", empty_kib, rig_resident_kib(rig));
 }
 
 int main(void)
@@ -244,6 +338,9 @@ int main(void)
         TEST(build_that_cannot_go_on__is_refused),
         TEST(adopted__ends_with_unknown_status),
         TEST(term__ends_it_only_without_guests),
+        TEST(home__holds_nothing_of_the_host),
+        TEST(full_table__refuses_and_recovers),
+        TEST(more_stages_than_allowed__are_refused),
         TEST(idle__is_small_and_sleeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
