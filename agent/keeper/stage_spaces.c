@@ -41,18 +41,26 @@ int stage_new_network(void)
     return 0;
 }
 
+/* What takes a clock back to 0, with the nanoseconds counted upwards, as the kernel wants them. */
+static struct timespec offset_of(clockid_t clock)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(clock, &now);
+    if (now.tv_nsec == 0)
+        return (struct timespec){.tv_sec = -now.tv_sec};
+    return (struct timespec){.tv_sec = -now.tv_sec - 1, .tv_nsec = 1000000000 - now.tv_nsec};
+}
+
 void stage_new_time(void)
 {
-    struct timespec monotonic;
-    struct timespec boot;
     char text[96];
-
     if (unshare(CLONE_NEWTIME) < 0)
         return;
-    (void)clock_gettime(CLOCK_MONOTONIC, &monotonic);
-    (void)clock_gettime(CLOCK_BOOTTIME, &boot);
-    (void)snprintf(text, sizeof(text), "monotonic -%lld 0\nboottime -%lld 0\n",
-                   (long long)monotonic.tv_sec, (long long)boot.tv_sec);
+    const struct timespec monotonic = offset_of(CLOCK_MONOTONIC);
+    const struct timespec boot = offset_of(CLOCK_BOOTTIME);
+    (void)snprintf(text, sizeof(text), "monotonic %lld %ld\nboottime %lld %ld\n",
+                   (long long)monotonic.tv_sec, monotonic.tv_nsec, (long long)boot.tv_sec,
+                   boot.tv_nsec);
     /* The keeper is not dumpable when it clones for a range, and then these files are host root's.
      * Nobody is in our namespaces yet who could use the moment. */
     (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);

@@ -9,7 +9,7 @@ target_include_directories(test_stage PUBLIC
     ${PROJECT_SOURCE_DIR}/agent/keeper ${CMAKE_CURRENT_LIST_DIR}/stage)
 target_link_libraries(test_stage PRIVATE drover_flags PkgConfig::CMOCKA
     PUBLIC drover_keeper_plan drover_base)
-foreach(part launch targets init steps)
+foreach(part launch targets init steps spawn)
     drover_test(integration/stage/${part} test_stage)
     set_tests_properties(integration.stage.${part} PROPERTIES LABELS integration TIMEOUT 60)
 endforeach()

@@ -242,6 +242,8 @@ const struct kp_header *guest_pack(struct guest *guest)
         place_list(guest, &used_bytes, guest->candidates, header.candidate_count, text);
     header.argv = place_list(guest, &used_bytes, guest->argv, header.argv_count, text);
     header.env = place_list(guest, &used_bytes, guest->env, header.env_count, text);
+    header.groups =
+        place(guest, &used_bytes, guest->groups, header.group_count * sizeof(uint32_t));
     header.hostname = header.hostname == 0 ? 0 : header.hostname - 1 + text;
     header.cwd = header.cwd == 0 ? 0 : header.cwd - 1 + text;
     if (guest->has_userns) {

@@ -32,6 +32,7 @@ struct guest {
     uint32_t candidates[KW_CANDIDATES_MAX];
     uint32_t argv[16];
     uint32_t env[16];
+    uint32_t groups[2];
     struct sock_filter filter[8];
     char text[8192];
     uint32_t text_bytes;
@@ -85,6 +86,8 @@ void guest_start(struct guest *guest);
 /* Read reports until one of this kind, or the end. Returns it or NULL. */
 const struct stage_report *guest_hear(struct guest *guest, enum stage_report_kind kind);
 void guest_say(struct guest *guest, const char *words);
+/* Until it has said this on its console. */
+void guest_await(struct guest *guest, const char *text);
 /* Hear all, collect the console's output, reap. */
 void guest_finish(struct guest *guest);
 void guest_run(struct guest *guest);
@@ -94,7 +97,8 @@ void assert_failed(const struct guest *guest, enum kw_step step, int error, int 
 void assert_output(const struct guest *guest, const char *text);
 void assert_no_output(const struct guest *guest, const char *text);
 
-/* Run stage_spawn() in a clone that joined the pid namespace of `target`; standard output in `to`. */
+/* Run stage_spawn() in a clone that joined the pid namespace of `target`, if any; and say 'G'. */
 void guest_spawn(struct guest *command, const struct guest *target);
+void guest_spawn_held(struct guest *command, const struct guest *target);
 
 #endif

@@ -188,6 +188,14 @@ static void read_console(struct guest *guest)
     guest->output[guest->output_bytes] = '\0';
 }
 
+void guest_await(struct guest *guest, const char *text)
+{
+    while (strstr(guest->output, text) == NULL) {
+        assert_true(wait_readable(guest->master));
+        read_console(guest);
+    }
+}
+
 void guest_finish(struct guest *guest)
 {
     (void)guest_hear(guest, (enum stage_report_kind)0);
@@ -247,16 +255,23 @@ void assert_no_output(const struct guest *guest, const char *text)
     fail_msg("said: \"%s\"", text);
 }
 
-void guest_spawn(struct guest *command, const struct guest *target)
+void guest_spawn_held(struct guest *command, const struct guest *target)
 {
-    (void)guest_pack(command);
+    const struct kp_header *plan = guest_pack(command);
+    bool joins_pid = (plan->flags & KP_JOIN_PID) != 0;
     AUTO_FD own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     assert_true(own >= 0);
-    if (target != NULL) {
+    if (target != NULL)
         (void)guest_fd(command, fcntl(target->pidfd, F_DUPFD_CLOEXEC, 3), KW_FD_TARGET);
+    if (joins_pid)
         assert_int_equal(setns(target->pidfd, CLONE_NEWPID), 0);
-    }
     clone_child(command, 0, stage_spawn);
-    assert_int_equal(setns(own, CLONE_NEWPID), 0);
+    if (joins_pid)
+        assert_int_equal(setns(own, CLONE_NEWPID), 0);
+}
+
+void guest_spawn(struct guest *command, const struct guest *target)
+{
+    guest_spawn_held(command, target);
     guest_say(command, "G");
 }

@@ -296,7 +296,7 @@ static void check_time(bool has_userns)
     guest.header.flags |= KP_NEWTIME;
     run("busybox cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets");
     long uptime = strtol(guest.output, NULL, 10);
-    assert_true(uptime >= 0 && uptime <= 1);
+    assert_true(uptime >= 0 && uptime < 20);
     assert_output(&guest, "boottime       -");
 }
 
