@@ -19,6 +19,7 @@
 #include <uv.h>
 
 #define LINK_PEER_BYTES 64 /* of a raw backtrace; longer ones are dropped and counted */
+#define LINK_BYTES_MAX (1024 * 1024 + 4096) /* of a datagram: a record and what encrypting adds */
 
 /* Where a datagram came from; opaque, compared as octets. Zero size on the agent's side. */
 struct link_peer {
@@ -28,7 +29,7 @@ struct link_peer {
 
 struct link;
 
-/* data is borrowed for the call. Do not close the link within. */
+/* peer and data are borrowed for the call. */
 typedef void (*link_message_fn)(struct link *link, const struct link_peer *peer,
                                 const uint8_t *data, size_t size_bytes);
 /* The socket's broken/established counters moved: sessions must be made anew. */
@@ -45,7 +46,8 @@ struct link {
     link_changed_fn on_changed;
     link_closed_fn on_closed;
     uint64_t dropped; /* datagrams that could not be sent or read */
-    unsigned closing;
+    unsigned closing; /* handles that libuv still closes */
+    bool is_bound;
     uv_idle_t more; /* reading goes on in the next iteration: the budget of this one was spent */
 };
 
