@@ -54,7 +54,6 @@ static void test_console__more_than_the_ring__last_octets_stay(void **state)
         rig, &(struct guest){.flags = KP_PTY, .ring = ring, .args = {"write", "100000"}});
 
     rig_await(rig, launch, KW_PHASE_ENDED, &packet);
-    AUTO_FD copy = rig_take(&packet, packet.record.roles, KW_FD_RING);
     rig_drop(&packet);
 
     assert_int_equal(packet.record.wait_status, 0);
@@ -67,6 +66,16 @@ static void test_console__more_than_the_ring__last_octets_stay(void **state)
     off_t at = KW_RING_DATA_OFFSET + (off_t)((header.written - 2) % RING_BYTES);
     assert_int_equal(pread(ring, last, 2, at), 2);
     assert_memory_equal(last, "\r\n", 2);
+
+    int first = rig->agent;
+    struct kw_hello hello = {.build = "next"};
+    rig_connect(rig);
+    (void)close(first);
+    rig_send(rig, &hello.header, KW_HELLO, sizeof(hello), NULL, 0);
+    rig_await(rig, launch, KW_PHASE_ENDED, &packet);
+    AUTO_FD copy = rig_take(&packet, packet.record.roles, KW_FD_RING);
+    assert_int_equal(ring_header(copy).written, header.written); /* it outlives guest and agent */
+    rig_drop(&packet);
 }
 
 static void test_console__output__wakes_the_agent(void **state)
@@ -173,7 +182,6 @@ static void test_notify__last_words__are_kept_for_the_next_agent(void **state)
                                       "X=1\nSTATUS=one\nREADY=1\nSTATUS=\033[2Jup\nREADY=12"}});
 
     rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
-    AUTO_FD pidfd = rig_take(&packet, packet.record.roles, KW_FD_PID);
     while (!packet.record.is_ready) {
         rig_drop(&packet);
         rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
