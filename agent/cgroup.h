@@ -118,6 +118,9 @@ uint64_t cgroup_read_oom_kills(const struct cgroup *cgroup);
 bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name,
                          size_t name_bytes);
 
+/* Does pid live in the container's subtree (read from /proc/PID/cgroup)? */
+bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid);
+
 /* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5). */
 int cgroup_set(struct cgroups *cgroups, const struct cgroup *cgroup,
                const struct cgroup_limits *limits, struct fault *fault);
