@@ -40,6 +40,8 @@ struct store_row {
     bool is_wanted_running; /* desired: an operator started it and nobody stopped it */
     bool is_restart_owed;   /* the guest rebooted, or policy or operator will boot it again */
     uint32_t uid_base;      /* 0: privileged */
+    uint32_t family;        /* enum family, of the present generation */
+    bool is_ready_on_exec;
     uint64_t created_wall_ns;
     uint64_t started_wall_ns;
     uint64_t ended_wall_ns;
