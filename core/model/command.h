@@ -65,6 +65,7 @@ struct ct_policy {
 struct ct_command {
     char request[REQUEST_ID_BYTES];
     uint64_t origin; /* who hears the receipts; the model only carries it */
+    uint64_t hash;   /* of the whole command, for repeated request ids; carried likewise */
     enum verb verb;
     char container[NAME_BYTES]; /* name, or uuid as text */
     enum wait_for wait;         /* START, REBOOT, CREATE with is_started */
@@ -79,6 +80,7 @@ struct ct_command {
 struct ct_receipt {
     char request[REQUEST_ID_BYTES];
     uint64_t origin;
+    uint64_t hash;
     enum verb verb;
     enum phase phase;
     struct fault fault;

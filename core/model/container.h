@@ -62,6 +62,7 @@ enum ct_action {
     ACT_REMOVE_FAILED,
     ACT_FREEZE,
     ACT_THAW,
+    ACT_FREEZER_LATE, /* undo; the command ends */
     ACT_FINISH, /* the command is done */
     ACT_FAIL,   /* the command failed with the observation's fault */
     ACT_OOM,

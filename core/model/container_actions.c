@@ -48,6 +48,7 @@ void ct_finish(struct ct *ct, enum phase phase, const struct fault *fault, const
 
     struct ct_receipt *receipt = &out->receipts[out->receipt_count++];
     *receipt = (struct ct_receipt){.origin = ct->command.origin,
+                                   .hash = ct->command.hash,
                                    .verb = ct->command.verb,
                                    .phase = phase,
                                    .has_ct = true,
@@ -370,12 +371,28 @@ static void act_removed(struct step *step)
 
 static void act_freeze(struct step *step)
 {
+    step->ct->step_ns = step->now->ns + FREEZER_DEADLINE_NS;
     (void)order_after_commit(step->out, step->ct, EFFECT_FREEZE);
 }
 
 static void act_thaw(struct step *step)
 {
+    step->ct->step_ns = step->now->ns + FREEZER_DEADLINE_NS;
     (void)order_after_commit(step->out, step->ct, EFFECT_THAW);
+}
+
+static void act_freezer_late(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct fault fault;
+
+    if (!ct->has_command)
+        return;
+    fault_set(&fault, STATUS_TIMEOUT, 0, "%s: %s was not reached within %u s", ct->name,
+              verb_name(ct->command.verb), FREEZER_DEADLINE_NS / SECOND_NS);
+    if (ct->state == CT_RUNNING)
+        (void)order(step->out, ct, EFFECT_THAW);
+    ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
 static void act_finish(struct step *step)
@@ -432,6 +449,7 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_REMOVE_FAILED] = act_fail,
     [ACT_FREEZE] = act_freeze,
     [ACT_THAW] = act_thaw,
+    [ACT_FREEZER_LATE] = act_freezer_late,
     [ACT_FINISH] = act_finish,
     [ACT_FAIL] = act_fail,
     [ACT_OOM] = act_oom,

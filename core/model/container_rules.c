@@ -207,7 +207,7 @@ const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT] = {
         [IN_CLEAN_FAILED] = IGNORE,
         [IN_REMOVED] = IGNORE,
         [IN_REMOVE_FAILED] = IGNORE,
-        [IN_STEP] = IGNORE,
+        [IN_STEP] = DO(ACT_FREEZER_LATE),
         [IN_DEADLINE] = IGNORE,
     },
     [CT_FROZEN] = {
@@ -239,7 +239,7 @@ const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT] = {
         [IN_CLEAN_FAILED] = IGNORE,
         [IN_REMOVED] = IGNORE,
         [IN_REMOVE_FAILED] = IGNORE,
-        [IN_STEP] = IGNORE,
+        [IN_STEP] = DO(ACT_FREEZER_LATE),
         [IN_DEADLINE] = IGNORE,
     },
     [CT_STOPPING] = {

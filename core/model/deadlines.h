@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "limits.h"
+#include "node_limits.h"
 
 struct deadlines {
     uint32_t count;

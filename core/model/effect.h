@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "command.h"
-#include "limits.h"
+#include "node_limits.h"
 
 #define EFFECT_LIST(X)                                                                             \
     X(UNSET, unset)                                                                                \

@@ -184,8 +184,10 @@ static struct ct_receipt *answer(struct out *out, const struct ct_command *comma
     ENSURE(out->receipt_count < OUT_MAX);
 
     struct ct_receipt *receipt = &out->receipts[out->receipt_count++];
-    *receipt =
-        (struct ct_receipt){.origin = command->origin, .verb = command->verb, .phase = phase};
+    *receipt = (struct ct_receipt){.origin = command->origin,
+                                   .hash = command->hash,
+                                   .verb = command->verb,
+                                   .phase = phase};
     memcpy(receipt->request, command->request, REQUEST_ID_BYTES);
     if (ct != NULL) {
         receipt->has_ct = true;

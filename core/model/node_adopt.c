@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "container_actions.h"
 #include "ensure.h"
 
 static void fill(struct ct *ct, const struct ct_found *found)
@@ -130,6 +131,14 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
                                .at_ns = found->booted_ns,
                                .at_wall_ns = found->started_wall_ns};
 
+    if (ct->state == CT_PREPARING) {
+        /* Its launch was sent, and the agent died before it could write so down. */
+        struct event *event = ct_tell(out, ct, EVENT_CHANGED, now);
+        event->from = CT_PREPARING;
+        event->to = ct->state = CT_LAUNCHING;
+        ct->is_dirty = true;
+        ct->deadline_ns = now->ns + LAUNCH_DEADLINE_NS;
+    }
     if (!found->has_ended)
         settle_freezer(ct, found->is_frozen, now, out);
     if (ct->state == CT_LAUNCHING && node->in_flight < node->in_flight_max) {

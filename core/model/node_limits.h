@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limits.h — the numbers that bound a node, in one place.
+ * node_limits.h — the numbers that bound a node, in one place.
  *
  * Shape    constants.
  * Units    *_NS nanoseconds.
@@ -8,8 +8,8 @@
  * Owner    nobody.
  * Context  pure.
  */
-#ifndef DROVER_LIMITS_H
-#define DROVER_LIMITS_H
+#ifndef DROVER_NODE_LIMITS_H
+#define DROVER_NODE_LIMITS_H
 
 #include <stdint.h>
 
@@ -33,6 +33,8 @@
 #define CLEAN_DEADLINE_NS (30 * SECOND_NS)     /* cgroups that stay: stuck */
 #define STUCK_RETRY_NS (1 * SECOND_NS)         /* first retry; doubled up to the next line */
 #define STUCK_RETRY_MAX_NS (60 * SECOND_NS)
+
+#define FREEZER_DEADLINE_NS (10 * SECOND_NS)   /* freeze or thaw not reached: undone, fails */
 
 #define RESTART_BASE_NS (SECOND_NS / 2)
 #define RESTART_CAP_NS (60 * SECOND_NS)
