@@ -17,6 +17,7 @@
 #define DROVER_CODEC_H
 
 #include "message.h"
+#include "uuid.h"
 
 #define ARENA_BYTES_MAX (8 * 1024 * 1024)
 
@@ -64,9 +65,5 @@ int64_t codec_frame_find(const struct buffer *buffer);
 int codec_encode_config(const struct config *config, struct buffer *buffer);
 int codec_decode_config(const uint8_t *data, size_t size_bytes, struct arena *arena,
                         struct config *ret_config);
-
-/* uuid as text, 8-4-4-4-12 lower case, and back (false: not one). */
-const char *uuid_format(const uint8_t uuid[UUID_BYTES], char text[UUID_TEXT_BYTES]);
-bool uuid_parse(const char *text, uint8_t ret_uuid[UUID_BYTES]);
 
 #endif

@@ -17,9 +17,8 @@
 #include "cause.h"
 #include "status.h"
 #include "units.h"
+#include "uuid.h"
 
-#define UUID_BYTES 16
-#define UUID_TEXT_BYTES 37
 #define NAME_BYTES (NAME_LENGTH_MAX + 1)
 #define REQUEST_ID_BYTES 72 /* at most 71 octets of text, NUL-terminated */
 #define EVENT_DETAIL_BYTES 200
