@@ -6,8 +6,8 @@
  * Units    ids inside the guest.
  * Errors   -ENOENT: no such user; -EINVAL: not a user's form; -EFBIG, -errno of the files.
  * Owner    plain data.
- * Context  any thread. The files are the guest's: they may be anything, links and FIFOs too, and are
- *          read with a cap. Source: passwd(5), group(5).
+ * Context  any thread. The files are the guest's: they may be anything, links and FIFOs too, and
+ *          are read with a cap. Source: passwd(5), group(5).
  */
 #ifndef DROVER_PASSWD_H
 #define DROVER_PASSWD_H

@@ -16,6 +16,7 @@
 #include "rootfs_mounts.h"
 #include "sys.h"
 #include "units.h"
+#include "uuid.h"
 
 static void name_file_system(int fd, char text[32])
 {
@@ -226,6 +227,18 @@ static int check_mounts(const struct config *config, struct fault *fault)
     return 0;
 }
 
+static int check_env(const struct config *config, struct fault *fault)
+{
+    for (size_t i = 0; i < config->env_count; i++) {
+        const char *key = config->env[i].key;
+        if (key[0] != '\0' && strchr(key, '=') == NULL)
+            continue;
+        fault_set(fault, STATUS_INVALID, EINVAL, "\"%s\" cannot name a variable", key);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 int rootfs_check(const struct rootfs *rootfs, const struct config *config, struct fault *fault)
 {
     bool has_root = config->root[0] != '\0';
@@ -240,7 +253,9 @@ int rootfs_check(const struct rootfs *rootfs, const struct config *config, struc
                   "init \"%s\" is not an absolute path of at most 63 octets", config->init);
         return -EINVAL;
     }
-    int rc = check_mounts(config, fault);
+    int rc = check_env(config, fault);
+    if (rc == 0)
+        rc = check_mounts(config, fault);
     if (rc < 0)
         return rc;
 
@@ -255,40 +270,6 @@ int rootfs_check(const struct rootfs *rootfs, const struct config *config, struc
     return check_idmap(rootfs, config, root, fault);
 }
 
-const char *rootfs_uuid_format(const uint8_t uuid[UUID_BYTES], char text[UUID_TEXT_BYTES])
-{
-    static const char digits[] = "0123456789abcdef";
-    char *to = text;
-    for (size_t i = 0; i < UUID_BYTES; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *to++ = '-';
-        *to++ = digits[uuid[i] >> 4];
-        *to++ = digits[uuid[i] & 15];
-    }
-    *to = '\0';
-    return text;
-}
-
-bool rootfs_uuid_parse(const char *text, uint8_t ret_uuid[UUID_BYTES])
-{
-    uint8_t uuid[UUID_BYTES] = {0};
-    char again[UUID_TEXT_BYTES];
-    size_t count = 0;
-
-    for (const char *at = text; *at != '\0' && count < 2 * UUID_BYTES; at++) {
-        if (*at == '-')
-            continue;
-        unsigned digit = *at >= 'a' ? (unsigned)(*at - 'a' + 10) : (unsigned)(*at - '0');
-        uuid[count / 2] = (uint8_t)(uuid[count / 2] << 4 | (digit & 15));
-        count++;
-    }
-    /* Whatever else it was does not come back as it went. */
-    if (strcmp(rootfs_uuid_format(uuid, again), text) != 0)
-        return false;
-    memcpy(ret_uuid, uuid, UUID_BYTES);
-    return true;
-}
-
 /* The directories carry the guest root's ids, and `upper` its / : nothing of the umask. */
 static int make_dir(int dir, const char *name, mode_t mode)
 {
@@ -300,7 +281,7 @@ static int make_dir(int dir, const char *name, mode_t mode)
 int rootfs_make(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], struct fault *fault)
 {
     char name[UUID_TEXT_BYTES];
-    int rc = make_dir(rootfs->containers, rootfs_uuid_format(uuid, name), 0700);
+    int rc = make_dir(rootfs->containers, uuid_format(uuid, name), 0700);
     if (rc == 0) {
         AUTO_FD dir = sys_openat2(rootfs->containers, name, O_RDONLY | O_DIRECTORY, 0,
                                   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
@@ -320,7 +301,7 @@ int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES],
                   struct fault *fault)
 {
     char name[UUID_TEXT_BYTES];
-    int rc = tree_remove(rootfs->containers, rootfs_uuid_format(uuid, name));
+    int rc = tree_remove(rootfs->containers, uuid_format(uuid, name));
     if (rc < 0)
         fault_set(fault, STATUS_FAILED, -rc, "cannot remove containers/%s: %s", name,
                   strerrordesc_np(-rc));
@@ -342,7 +323,7 @@ int rootfs_find_all(const struct rootfs *rootfs,
     bool goes_on = true;
     while (goes_on && (errno = 0, entry = readdir(dir)) != NULL) {
         uint8_t uuid[UUID_BYTES];
-        if (rootfs_uuid_parse(entry->d_name, uuid))
+        if (uuid_parse(entry->d_name, uuid))
             goes_on = found(uuid, context);
     }
     int rc = goes_on ? -errno : 0;

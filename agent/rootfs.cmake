@@ -10,6 +10,7 @@ add_library(drover_rootfs STATIC
     rootfs_lock.c
     rootfs_mounts.c
     rootfs_plan.c
+    rootfs_plan_mounts.c
     rootfs_tree.c)
 target_include_directories(drover_rootfs PUBLIC . keeper ${PROJECT_SOURCE_DIR}/proto)
 target_link_libraries(drover_rootfs PUBLIC drover_base drover_model PRIVATE drover_flags)

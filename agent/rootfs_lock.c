@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's root may remount what its own mount namespace holds, and so take `ro` and `nodev` off a
- * bind: unless the kernel locked them. It locks all attributes of a mount tree that is copied from a
- * namespace of one user namespace into that of another, and clones keep the lock. So such a namespace
- * is kept, with nothing in it but two places to mount on, and a mount passes through a copy of it. */
+/* A guest's root may remount what its own mount namespace holds, and so take `ro` and `nodev` off
+ * a bind, unless the kernel locked them. It locks the attributes of every mount that is copied from
+ * the mount namespace of one user namespace into that of another, and clones keep the lock. So such
+ * a namespace is kept, empty but for two places to mount on, and mounts pass through a copy of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -37,8 +37,7 @@ static int map_ids(pid_t pid)
     return sys_write_text_at(AT_FDCWD, path, map);
 }
 
-/* In the child: a root of its own, so that the kept namespace pins no mount of the host. Async-signal
- * safe calls only. */
+/* In the child: a root of its own, so that the kept namespace pins no mount of the host. */
 static int empty_namespace(void)
 {
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -47,7 +46,7 @@ static int empty_namespace(void)
         mount("drover", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=4k,nr_inodes=4") < 0 ||
         chdir("/proc") < 0)
         return -1;
-    if (mkdir(PLACE_DIR + 1, 0700) < 0 || mknod(PLACE_FILE + 1, S_IFREG | 0600, 0) < 0)
+    if (mkdir("dir", 0700) < 0 || mknod("file", S_IFREG | 0600, 0) < 0)
         return -1;
     if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
         return -1;

@@ -59,8 +59,8 @@ static int make_tmpfs(const struct option *options, size_t count, unsigned attri
     return mount < 0 ? -errno : mount;
 }
 
-/* How files are made: by whom, and with the very mode that is asked for. Said once, it saves a chmod
- * and a chown a file, which are half of a /dev. All of it is this thread's own. */
+/* How files are made: by whom, and with the very mode that is asked for. Said once, it saves a
+ * chmod and a chown a file, which are half of a /dev. All of it is this thread's own. */
 struct author {
     mode_t umask;
     int securebits;
@@ -92,7 +92,7 @@ static void author_end(const struct author *author)
     if (author->owner != 0) {
         (void)setfsuid(0);
         (void)setfsgid(0);
-        (void)prctl(PR_SET_SECUREBITS, author->securebits); /* taking a bit back is always allowed */
+        (void)prctl(PR_SET_SECUREBITS, author->securebits);
     }
 }
 
@@ -128,7 +128,7 @@ static int make_dev_nodes(int dev)
  * host's nodes one by one would cost the stage six mounts. */
 int mount_make_dev(uint32_t owner, int *ret_mount)
 {
-    struct author author;
+    struct author author = {0};
     char id[12];
     (void)snprintf(id, sizeof(id), "%u", owner);
     const struct option options[] = {
@@ -183,7 +183,7 @@ int mount_make_host(const char *uuid, int *ret_mount, int *ret_notify)
                               MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (host < 0)
         return host;
-    struct author author;
+    struct author author = {0};
     int rc = author_begin(&author, 0);
     if (rc < 0)
         return rc;

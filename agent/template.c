@@ -22,6 +22,10 @@
 
 #define UNFINISHED ".import-"
 #define READ_BYTES (256 * 1024)
+#define EXTRACT_FLAGS                                                                              \
+    (ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_ACL |   \
+     ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT |   \
+     ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
 
 struct import {
     struct archive *tar;
@@ -102,7 +106,7 @@ static int extract_member(struct import *import, struct archive_entry *entry)
     if (archive_entry_filetype(entry) == AE_IFSOCK)
         return 0;
     import->members++;
-    /* A warning here is an owner, time or attribute that could not be kept: that is a failure, too. */
+    /* A warning here is an owner, time or attribute that could not be kept: a failure, too. */
     if (archive_write_header(import->disk, entry) != ARCHIVE_OK)
         return fail(import, archive_error(import->disk, EINVAL), name,
                     archive_words(import->disk));
@@ -158,11 +162,7 @@ static int open_tar(struct import *import, int tar_fd)
         archive_read_open_fd(import->tar, tar_fd, READ_BYTES) != ARCHIVE_OK)
         return fail_tar(import, "the archive");
     /* No lookup of names is set: owners go by number. */
-    if (archive_write_disk_set_options(
-            import->disk,
-            ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME |
-                ARCHIVE_EXTRACT_ACL | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS) != ARCHIVE_OK)
+    if (archive_write_disk_set_options(import->disk, EXTRACT_FLAGS) != ARCHIVE_OK)
         return fail(import, EINVAL, "the archive", archive_words(import->disk));
     return 0;
 }

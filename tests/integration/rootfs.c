@@ -528,6 +528,11 @@ static void test_check__bad_words__are_refused(void **state)
         assert_int_equal(scene->fault.status, STATUS_INVALID);
     }
     scene->config.bind_count = 0;
+    const struct pair env[] = {{"A=B", "c"}};
+    scene->config.env = env;
+    scene->config.env_count = 1;
+    assert_int_equal(rootfs_check(&scene->rootfs, &scene->config, &scene->fault), -EINVAL);
+    scene->config.env_count = 0;
     scene->config.init = "init";
     assert_int_equal(rootfs_check(&scene->rootfs, &scene->config, &scene->fault), -EINVAL);
     scene->config.init = "";

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -249,6 +250,37 @@ static void test_spawn__guest_is_gone__is_named(void **state)
     assert_failed(&command, KW_STEP_NAMESPACES, ESRCH, GUEST_NO_DETAIL);
 }
 
+static void test_spawn__user_outside_the_range__is_named(void **state)
+{
+    (void)state;
+    boot(true, ":");
+    command.header.uid = GUEST_UID_COUNT;
+    shell("echo ran");
+    run(true);
+    assert_failed(&command, KW_STEP_IDS, EINVAL, GUEST_NO_DETAIL);
+}
+
+/* A filter needs CAP_SYS_ADMIN, which a user who is no root loses: it comes first. */
+static void test_spawn__filter__holds_for_a_user(void **state)
+{
+    (void)state;
+    const struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_uname, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    boot(true, ":");
+    memcpy(command.filter, filter, sizeof(filter));
+    command.header.seccomp_count = COUNT_OF(filter);
+    command.header.uid = 1000;
+    shell("cat /proc/self/status; busybox uname");
+    run(true);
+    assert_output(&command, "Uid:\t1000\t");
+    assert_output(&command, "NoNewPrivs:\t0\nSeccomp:\t2\n");
+    assert_no_output(&command, "Linux\n");
+}
+
 static void test_spawn__no_target_to_join__is_named(void **state)
 {
     (void)state;
@@ -373,6 +405,8 @@ int main(void)
         TEST(test_spawn__no_directory__is_told),
         TEST(test_spawn__directory_by_descriptor__leads_nowhere),
         TEST(test_spawn__guest_is_gone__is_named),
+        TEST(test_spawn__user_outside_the_range__is_named),
+        TEST(test_spawn__filter__holds_for_a_user),
         TEST(test_spawn__no_target_to_join__is_named),
         TEST(test_spawn__beside_a_guest__is_a_process_of_ours),
         TEST(test_spawn__terminal__is_of_the_guest),
