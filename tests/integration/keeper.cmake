@@ -2,7 +2,7 @@
 # A real keeper, real clones and guests; needs root.
 if(TARGET drover-keeper)
     add_executable(test.keeper.guest ${CMAKE_CURRENT_LIST_DIR}/keeper/guest.c)
-    target_link_libraries(test.keeper.guest PRIVATE drover_flags)
+    target_link_libraries(test.keeper.guest PRIVATE drover_plain_flags)
     target_link_options(test.keeper.guest PRIVATE -static)
 
     add_library(test_keeper_rig STATIC
