@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The smallest guest: one static PID 1 that says when it ran its first instruction, and then ends
+ * in whatever way it is asked to.
+ *
+ * It sends datagrams "HOSTNAME WORD NANOSECONDS" to /bench/sock where such a socket is bound into
+ * the guest: `ready` at its start, `down` when it has been asked to end. The instant is
+ * CLOCK_REALTIME, the one clock that no time namespace moves.
+ *
+ * As PID 1:    SIGTERM, SIGPWR, SIGUSR2, SIGRTMIN+3 halt; SIGINT, SIGHUP, SIGRTMIN+5 reboot; the
+ *              same words as below, as a signal from `init WORD` run inside, do what they say. With
+ *              TRIVIAL=WORD[:N] in its environment it does that right after its start.
+ * As others:   init exit N | crash | halt | reboot | power-off    asks PID 1
+ *              init return N                                      exits N itself
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The words travel as the value of this signal: word * 256 + number. */
+#define SIGNAL_WORD (SIGRTMIN + 1)
+
+enum word { WORD_NONE, WORD_EXIT, WORD_CRASH, WORD_HALT, WORD_REBOOT, WORD_POWER_OFF, WORD_RETURN };
+
+static const char *const words[] = {
+    [WORD_EXIT] = "exit",     [WORD_CRASH] = "crash",         [WORD_HALT] = "halt",
+    [WORD_REBOOT] = "reboot", [WORD_POWER_OFF] = "power-off", [WORD_RETURN] = "return",
+};
+
+static enum word word_find(const char *text, size_t length)
+{
+    for (size_t i = WORD_EXIT; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strlen(words[i]) == length && memcmp(words[i], text, length) == 0)
+            return (enum word)i;
+    return WORD_NONE;
+}
+
+static void say(const char *what, const struct timespec *when)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/bench/sock"};
+    char host[65] = "";
+    char text[160];
+
+    int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (sock < 0)
+        return;
+    (void)gethostname(host, sizeof(host) - 1);
+    int length = snprintf(text, sizeof(text), "%s %s %lld", host, what,
+                          (long long)when->tv_sec * 1000000000 + when->tv_nsec);
+    (void)sendto(sock, text, (size_t)length, 0, (struct sockaddr *)&address, sizeof(address));
+    (void)close(sock);
+}
+
+static _Noreturn void end(enum word word, int number)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    say("down", &now);
+    if (word == WORD_HALT)
+        (void)reboot((int)RB_HALT_SYSTEM);
+    if (word == WORD_REBOOT)
+        (void)reboot((int)RB_AUTOBOOT);
+    if (word == WORD_POWER_OFF)
+        (void)reboot((int)RB_POWER_OFF);
+    if (word == WORD_CRASH)
+        __builtin_trap(); /* a fault is the only signal that ends a PID 1 from within */
+    _exit(number);
+}
+
+/* Handlers are there to be seen in SigCgt; the signals stay blocked and are waited for. */
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+static void wait_for_word(void)
+{
+    sigset_t all;
+    siginfo_t info;
+    struct sigaction action = {.sa_handler = on_signal};
+    const int heard[] = {SIGTERM, SIGPWR, SIGUSR2, SIGINT, SIGHUP, SIGRTMIN + 3, SIGRTMIN + 5,
+                         SIGNAL_WORD};
+
+    (void)sigfillset(&all);
+    for (size_t i = 0; i < sizeof(heard) / sizeof(heard[0]); i++)
+        (void)sigaction(heard[i], &action, NULL);
+    for (;;) {
+        int number = sigwaitinfo(&all, &info);
+        if (number == SIGNAL_WORD)
+            end((enum word)(info.si_value.sival_int / 256), info.si_value.sival_int % 256);
+        if (number == SIGINT || number == SIGHUP || number == SIGRTMIN + 5)
+            end(WORD_REBOOT, 1);
+        if (number == SIGTERM || number == SIGPWR || number == SIGUSR2 || number == SIGRTMIN + 3)
+            end(WORD_POWER_OFF, 1);
+        while (number == SIGCHLD && waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+}
+
+static int ask_pid_1(int argc, char **argv)
+{
+    enum word word = argc > 1 ? word_find(argv[1], strlen(argv[1])) : WORD_NONE;
+    int number = argc > 2 ? (int)strtol(argv[2], NULL, 10) & 255 : 0;
+
+    if (word == WORD_NONE) {
+        (void)fputs("usage: init exit N | crash | halt | reboot | power-off | return N\n", stderr);
+        return 2;
+    }
+    if (word == WORD_RETURN)
+        return number;
+    if (sigqueue(1, SIGNAL_WORD, (union sigval){.sival_int = (int)word * 256 + number}) < 0) {
+        perror("PID 1");
+        return 1;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct timespec now;
+    sigset_t all;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (getpid() != 1)
+        return ask_pid_1(argc, argv);
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    say("ready", &now);
+
+    const char *at_once = getenv("TRIVIAL");
+    if (at_once != NULL) {
+        size_t length = strcspn(at_once, ":");
+        const char *number = at_once[length] == ':' ? at_once + length + 1 : "0";
+        enum word word = word_find(at_once, length);
+        if (word != WORD_NONE)
+            end(word, (int)strtol(number, NULL, 10) & 255);
+    }
+    wait_for_word();
+}
