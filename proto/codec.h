@@ -6,9 +6,11 @@
  *          codec_encode() appends to a buffer of the caller's.
  * Units    octets.
  * Errors   -EBADMSG: not a message, a text with NUL or not UTF-8 where text is asked, a count above
- *          its bound, an enum out of range; -EMSGSIZE: more than the arena's cap; -ENOMEM.
- *          -EOPNOTSUPP: well-formed, but of a kind this build does not know (number and session are
- *          set, so that it can be answered `unsupported`).
+ *          its bound, an order that lacks what it needs; -EMSGSIZE: more than the arena's cap, or
+ *          than a record may have; -ENOMEM; -EINVAL: a message that may not be sent.
+ *          -EOPNOTSUPP: well-formed, but of a kind, or an order with a word, that this build does
+ *          not know. The envelope's fields are set, so that it can be answered `unsupported`; kind
+ *          is UNSET if the kind is not known, else the message is filled but for that word.
  * Owner    the caller owns arena and buffer; a message is valid until its arena is reset.
  * Context  any thread, one arena a thread. Source: protobuf-c 1.4.1 (no depth limit: no type is
  *          recursive; 48-fold amplification: hence the cap).
@@ -45,6 +47,8 @@ int buffer_append(struct buffer *buffer, const void *data, size_t size_bytes);
 /* Drop octets from the front. */
 void buffer_consume(struct buffer *buffer, size_t size_bytes);
 
+/* What is told (not ordered) with a later version's word is kept, with that word as unset or
+ * unknown: COMPATIBILITY.md. */
 int codec_decode(const uint8_t *data, size_t size_bytes, struct arena *arena,
                  struct message *ret_message);
 
