@@ -26,22 +26,26 @@
 struct session_record; /* one kept record: number, message octets, times */
 
 struct session {
-    uint64_t id;       /* 0: not established */
-    uint64_t sent;     /* last number given out */
-    uint64_t received; /* highest number heard without a gap */
-    uint64_t committed;
+    uint64_t id;                  /* 0: not established */
+    uint64_t sent;                /* last number given out */
+    uint64_t received;            /* highest number heard without a gap */
+    uint64_t committed;           /* the caller's to set, after its commit */
     struct session_record *first; /* kept, in order of number */
     struct session_record *last;
+    struct session_record *next_due; /* where session_due() goes on; NULL: at the first */
+    uint64_t due_ns;                 /* no kept record is due before; UINT64_MAX: none is kept */
     size_t kept_bytes;
     size_t kept_count;
     uint64_t heard_ns; /* last valid record of the peer */
-    uint64_t ping_ns;  /* when the next ping is due */
+    uint64_t ping_ns;  /* when the next ping is due; posting one sets it anew */
     bool is_ack_owed;  /* something was received that no record has acknowledged yet */
 };
 
 void session_init(struct session *session, uint64_t id, uint64_t now_ns);
+/* Frees what is kept; the session is not established then. */
 void session_close(struct session *session);
 
+/* Never while the session is not established. */
 bool session_has_room(const struct session *session, size_t size_bytes);
 
 /* Number the message, stamp session/received/committed, keep it, and encode it for sending now.
@@ -55,7 +59,8 @@ enum session_verdict {
     SESSION_GAP,       /* beyond a hole: dropped; the other end sends it again */
     SESSION_FOREIGN    /* not of this session: answer RESET, once a second at most */
 };
-/* Judges, and frees what the message's `received` acknowledges. */
+/* Judges, and frees what the message's `received` acknowledges. Records with number 0 of this
+ * session are SESSION_TAKE. */
 enum session_verdict session_accept(struct session *session, const struct message *message,
                                     uint64_t now_ns);
 
