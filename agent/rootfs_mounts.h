@@ -15,8 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "event.h"
-
 struct fault;
 struct rootfs;
 
@@ -42,9 +40,6 @@ int mount_make_dev(uint32_t owner, int *ret_mount);
 
 /* The guest's /run/host: who runs it, its id, the socket for READY=1 (ret_notify NULL: none). */
 int mount_make_host(const char *uuid, int *ret_mount, int *ret_notify);
-
-const char *rootfs_uuid_format(const uint8_t uuid[UUID_BYTES], char text[UUID_TEXT_BYTES]);
-bool rootfs_uuid_parse(const char *text, uint8_t ret_uuid[UUID_BYTES]);
 
 /* What a container's root is made of, refused with a fault: -EXDEV, -ELOOP for a link out of it. */
 int rootfs_open_template(const struct rootfs *rootfs, const char *name, struct fault *fault);
