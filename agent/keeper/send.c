@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "build_id.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "keeper.h"
@@ -130,7 +131,7 @@ static bool send_welcome(struct keeper *k)
         .started_ns = k->started_ns,
         .launch_last = k->launch_last,
     };
-    (void)strncpy(welcome.build, DROVER_VERSION, sizeof(welcome.build) - 1);
+    (void)build_id_self(welcome.build);
     fill_header(&welcome.header, KW_WELCOME, sizeof(welcome), 0);
     return send_one(k, &welcome.header, NULL, 0);
 }
