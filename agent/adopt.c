@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bringing together what the store promised, what the keeper holds, and what cgroups are there; at
+ * the agent's start, and when the keeper died under us. Nothing is rewritten, nobody is restarted.
+ */
+#include "agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "ensure.h"
+#include "keeper_upgrade.h"
+#include "sys.h"
+
+/* The keeper's word of one launch, kept until its row is read. */
+struct held_record {
+    struct held_record *next;
+    struct kw_record record;
+    int fds[8];
+    bool is_used;
+};
+
+static struct held_record *held_record_of(struct agent *agent, uint64_t launch)
+{
+    for (struct held_record *held = agent->held; held != NULL; held = held->next)
+        if (held->record.launch == launch)
+            return held;
+    struct held_record *held = calloc(1, sizeof(*held));
+
+    ENSURE(held != NULL);
+    for (size_t i = 0; i < COUNT_OF(held->fds); i++)
+        held->fds[i] = -1;
+    held->next = agent->held;
+    agent->held = held;
+    return held;
+}
+
+/* The last word counts; descriptors come with one of them only. */
+void adopt_hold_record(struct agent *agent, const struct kw_record *record, int *fds,
+                       const uint8_t *roles)
+{
+    struct held_record *held = held_record_of(agent, record->launch);
+    bool has_fds = roles != NULL && roles[0] != KW_FD_NONE;
+    uint8_t kept[sizeof(record->roles)];
+
+    memcpy(kept, has_fds ? record->roles : held->record.roles, sizeof(kept));
+    held->record = *record;
+    memcpy(held->record.roles, kept, sizeof(kept));
+    for (size_t i = 0; has_fds && i < COUNT_OF(held->fds) && roles[i] != KW_FD_NONE; i++) {
+        if (held->fds[i] >= 0)
+            (void)close(held->fds[i]);
+        held->fds[i] = take_fd(&fds[i]);
+    }
+}
+
+static struct held_record *find_held(struct agent *agent, const struct store_row *row)
+{
+    for (struct held_record *held = agent->held; held != NULL; held = held->next)
+        if (memcmp(held->record.labels.uuid, row->uuid, UUID_BYTES) == 0 &&
+            held->record.labels.generation == row->generation)
+            return held;
+    return NULL;
+}
+
+/* ---- the machine's own end ---- */
+
+static bool is_other_boot(struct agent *agent)
+{
+    char now[64] = "";
+    char then[64] = "";
+
+    (void)sys_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, sizeof(now));
+    bool is_known = sys_read_text_at(agent->rootfs.state, "boot-id", then, sizeof(then)) > 0;
+    AUTO_FD fd = openat(agent->rootfs.state, "boot-id", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                        0600);
+    if (fd >= 0)
+        (void)!write(fd, now, strlen(now)); /* unwritten, the next start calls it unknown */
+    return is_known && strcmp(now, then) != 0;
+}
+
+/* ---- guests whose keeper died ---- */
+
+/* Is pid the PID 1 of a namespace one below ours? */
+static bool is_init(const char *pid)
+{
+    char path[64];
+    char text[8192];
+
+    (void)snprintf(path, sizeof(path), "/proc/%.16s/status", pid);
+    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
+        return false;
+    const char *line = strstr(text, "\nNSpid:");
+    int last = 0;
+    return line != NULL && sscanf(line, "\nNSpid:\t%*d\t%d", &last) == 1 && last == 1;
+}
+
+static pid_t find_init(const struct cgroup *cgroup)
+{
+    DIR *proc = opendir("/proc");
+    pid_t found = 0;
+
+    if (proc == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(proc); entry != NULL && found == 0; entry = readdir(proc)) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (pid > 1 && is_init(entry->d_name) && cgroup_has_process(cgroup, pid))
+            found = pid;
+    }
+    (void)closedir(proc);
+    return found;
+}
+
+/* Have the keeper watch a guest that is not its child. False: it is no more. */
+static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
+{
+    const struct ct *ct = node_get(agent->node, index);
+    struct slot *slot = &agent->slots[index];
+    struct kw_adopt record = {.roles = {KW_FD_PID}};
+    AUTO_FD pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    /* Opened first, checked then: a number that was given to another cannot pass. */
+    if (pidfd < 0 || !cgroup_has_process(&slot->cgroup, pid))
+        return false;
+    slot->launch = record.launch = keeper_records_number(agent, index);
+    slot->change = 0;
+    memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
+    record.labels.generation = ct->generation;
+    memcpy(record.labels.name, ct->name, NAME_BYTES);
+    keeper_client_send(&agent->keeper, &record.header, KW_ADOPT, sizeof(record), &pidfd, 1);
+    return true;
+}
+
+static void tell_console_lost(struct agent *agent, const struct ct *ct)
+{
+    struct event *event = &agent->out.events[agent->out.event_count++];
+
+    *event = (struct event){.time_wall_ns = clock_wall_ns(),
+                            .generation = ct->generation,
+                            .type = EVENT_CONSOLE_LOST};
+    memcpy(event->uuid, ct->uuid, UUID_BYTES);
+    memcpy(event->name, ct->name, NAME_BYTES);
+}
+
+/* ---- rows ---- */
+
+struct adoption {
+    struct agent *agent;
+    bool is_other_boot;
+};
+
+static void fill_found(const struct adoption *adoption, const struct store_row *row,
+                       const struct config *config, struct ct_found *found)
+{
+    *found = (struct ct_found){
+        .policy = {config->restart, config->is_reboot_denied, config->stop_grace_ns},
+        .state = row->state,
+        .generation = row->generation,
+        .is_wanted = row->is_wanted_running,
+        .is_restart_owed = row->is_restart_owed,
+        .created_wall_ns = row->created_wall_ns,
+        .started_wall_ns = row->started_wall_ns,
+        .ended_wall_ns = row->ended_wall_ns,
+        .cause = row->cause,
+        .has_status = row->has_status,
+        .wait_status = row->wait_status,
+        .has_command = row->request[0] != '\0',
+        .is_node_down = adoption->is_other_boot,
+    };
+    memcpy(found->uuid, row->uuid, UUID_BYTES);
+    memcpy(found->name, row->name, NAME_BYTES);
+    memcpy(found->command.request, row->request, REQUEST_ID_BYTES);
+    memcpy(found->command.container, row->name, NAME_BYTES);
+    found->command.verb = row->request_verb;
+    found->command.origin = ORIGIN_UPSTREAM;
+    found->command.wait = WAIT_FOR_READY;
+    struct result *result = results_find(&adoption->agent->results, row->request);
+    if (result != NULL)
+        found->command.hash = result->hash;
+}
+
+static void fill_from_keeper(const struct kw_record *record, struct ct_found *found)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+
+    found->pid = record->pid;
+    found->is_ready = record->is_ready != 0;
+    found->booted_ns = record->exec_ns;
+    found->is_live = record->phase == KW_PHASE_BOOTED;
+    found->is_launching =
+        record->phase == KW_PHASE_STAGING || record->phase == KW_PHASE_STAGED;
+    found->is_staged = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
+    found->has_ended = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
+    if (found->is_staged && record->exec_ns != 0)
+        found->started_wall_ns = clock_wall_ns() - (now_ns - record->exec_ns);
+    found->ended.at_ns = record->ended_ns;
+    found->ended.at_wall_ns = record->ended_wall_ns;
+    found->ended.has_status = record->phase == KW_PHASE_ENDED && record->is_status_known != 0;
+    found->ended.wait_status = record->wait_status;
+}
+
+/* The slot as the earlier agent had it: cgroup, descriptors, what was observed already. */
+static void fill_slot(struct agent *agent, uint32_t index, const struct store_row *row,
+                      struct held_record *held)
+{
+    struct slot *slot = &agent->slots[index];
+    const struct kw_record *record = &held->record;
+
+    held->is_used = true;
+    slot->launch = record->launch;
+    slot->generation = row->generation;
+    slot->is_booted_seen =
+        record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
+    slot->is_ready_seen = record->is_ready != 0;
+    slot->is_ended_seen = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
+    if (slot->is_ended_seen)
+        turn_owe_ack(agent, index, record);
+    keeper_records_feed(agent, record, held->fds);
+    if (slot->has_cgroup && !slot->is_ended_seen)
+        (void)watch_start(agent, index);
+}
+
+static bool on_row(const struct store_row *row, void *context)
+{
+    struct adoption *adoption = context;
+    struct agent *agent = adoption->agent;
+    struct held_record *held = find_held(agent, row);
+    struct slot slot = {.pty = -1, .output = -1};
+    struct ct_found found;
+    struct fault fault = {0};
+    struct now now = {clock_monotonic_ns(), clock_wall_ns()};
+    char leaf[CGROUP_LEAF_BYTES];
+    uint8_t *config = malloc(row->config.size_bytes + 1);
+
+    ENSURE(config != NULL);
+    memcpy(config, row->config.data, row->config.size_bytes);
+    slot_fill(&slot, (struct octets){config, row->config.size_bytes});
+    slot.revision = row->revision;
+    slot.uid_base = row->uid_base;
+    slot.family = row->family;
+    cgroup_leaf(row->name, row->generation, leaf);
+    if (row->generation != 0)
+        slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;
+
+    fill_found(adoption, row, &slot.view, &found);
+    found.is_ready_on_exec = row->is_ready_on_exec;
+    if (held != NULL) {
+        fill_from_keeper(&held->record, &found);
+        if (held->record.phase == KW_PHASE_FAILED)
+            keeper_records_fault(&slot, &held->record, &found.ended.fault);
+    } else if (slot.has_cgroup && ct_state_has_init(row->state) && row->cause == CAUSE_UNSET) {
+        found.pid = find_init(&slot.cgroup);
+        found.is_live = found.pid != 0;
+        found.is_ready = row->state != CT_BOOTING;
+    }
+    if (slot.has_cgroup) {
+        bool is_populated = false;
+
+        (void)cgroup_read_events(&slot.cgroup, &is_populated, &found.is_frozen);
+    }
+    uint32_t index = node_adopt(agent->node, &found, &now, &agent->out);
+    agent->slots[index] = slot;
+    if (held != NULL) {
+        fill_slot(agent, index, row, held);
+    } else if (found.is_live) {
+        (void)adopt_at_keeper(agent, index, found.pid);
+        agent->slots[index].is_booted_seen = true;
+        agent->slots[index].is_ready_seen = found.is_ready;
+        tell_console_lost(agent, node_get(agent->node, index));
+        (void)watch_start(agent, index);
+    }
+    turn_finish(agent, &now);
+    return true;
+}
+
+static bool on_result(const struct store_result *stored, void *context)
+{
+    struct agent *agent = context;
+    struct result *result = results_add(&agent->results, stored->request, stored->command_hash);
+
+    if (result == NULL)
+        return false;
+    result->receipt.verb = stored->verb;
+    result->receipt.phase = stored->phase;
+    result->receipt.fault.status = stored->status;
+    result->receipt.fault.error = stored->error;
+    memcpy(result->receipt.fault.text, stored->text, FAULT_TEXT_BYTES);
+    memcpy(result->uuid, stored->uuid, UUID_BYTES);
+    result->generation = stored->generation;
+    (void)result_listen(result, ORIGIN_UPSTREAM);
+    return true;
+}
+
+/* Receipts of what was finished long ago name their container again by its slot. */
+static void link_results(struct agent *agent)
+{
+    for (uint32_t i = 0; i < RESULTS_MAX; i++) {
+        struct result *result = &agent->results.ring[i];
+
+        for (uint32_t ct = 0; result->receipt.phase != PHASE_UNSET && node_next(agent->node, &ct);
+             ct++) {
+            if (memcmp(node_get(agent->node, ct)->uuid, result->uuid, UUID_BYTES) != 0)
+                continue;
+            result->receipt.has_ct = true;
+            result->receipt.ct = ct;
+        }
+    }
+}
+
+/* ---- leftovers ---- */
+
+static bool on_leaf(const char *leaf, void *context)
+{
+    struct agent *agent = context;
+    struct fault fault = {0};
+    char name[CGROUP_LEAF_BYTES];
+    uint64_t generation = 0;
+
+    (void)snprintf(name, sizeof(name), "%s", leaf);
+    char *dot = strrchr(name, '.');
+    if (dot == NULL)
+        return true; /* the keeper's own, or nobody's of ours */
+    *dot = '\0';
+    generation = strtoull(dot + 1, NULL, 10);
+    const struct ct *ct = node_find(agent->node, name);
+    if (ct != NULL && ct->generation == generation && ct->state != CT_STOPPED)
+        return true;
+    /* Only if it is empty: what lives and is not known is shown to people, not ended. */
+    (void)cgroup_remove(&agent->cgroups, leaf, &fault);
+    return true;
+}
+
+/* What the keeper holds and no row claims: ends are forgotten, the living left alone. */
+static void settle_unclaimed(struct agent *agent)
+{
+    for (const struct held_record *held = agent->held; held != NULL; held = held->next) {
+        const struct kw_record *record = &held->record;
+
+        if (held->is_used)
+            continue;
+        if (record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED)
+            keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
+                              record->change);
+        if (record->phase == KW_PHASE_BOOTED)
+            (void)fprintf(stderr, "drover-agent: the keeper holds a guest that node.db does not "
+                                  "know: pid %d; left alone\n", record->pid);
+    }
+}
+
+void adopt_drop_held(struct agent *agent)
+{
+    while (agent->held != NULL) {
+        struct held_record *held = agent->held;
+
+        for (size_t i = 0; i < COUNT_OF(held->fds); i++)
+            if (held->fds[i] >= 0)
+                (void)close(held->fds[i]);
+        agent->held = held->next;
+        free(held);
+    }
+}
+
+int adopt_all(struct agent *agent, struct fault *fault)
+{
+    struct adoption adoption = {.agent = agent, .is_other_boot = is_other_boot(agent)};
+    int result = keeper_client_sync(&agent->keeper, fault);
+
+    if (result == 0 && !agent->keeper.is_started_now)
+        result = keeper_upgrade(agent, fault);
+    if (result == 0)
+        result = store_read_results(agent->store, on_result, agent);
+    if (result == 0)
+        result = store_read_rows(agent->store, on_row, &adoption);
+    if (result < 0)
+        return result;
+    link_results(agent);
+    result = cgroup_find_all(&agent->cgroups, on_leaf, agent);
+    settle_unclaimed(agent);
+    adopt_drop_held(agent);
+    agent->is_adopted = true;
+    return result;
+}
+
+/* ---- the keeper died under us ---- */
+
+static void post_lost(struct agent *agent, const struct ct *ct)
+{
+    struct input input = {.kind = INPUT_OBSERVATION};
+
+    input.observation.ct = ct->index;
+    input.observation.generation = ct->generation;
+    input.observation.kind = ct->has_init ? IN_ENDED : IN_LAUNCH_FAILED;
+    if (!ct->has_init)
+        fault_set(&input.observation.fault, STATUS_INTERRUPTED, 0,
+                  "%s: the keeper ended during its start", ct->name);
+    inbox_post(&agent->inbox, &input);
+}
+
+void keeper_records_on_lost(struct keeper_client *client)
+{
+    struct agent *agent = container_of(client, struct agent, keeper);
+    struct fault fault = {0};
+    uint64_t launch_last = client->launch_last;
+
+    streams_keeper_lost(&agent->streams);
+    (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
+    if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper,
+                           &agent->cgroups, &fault) < 0 ||
+        keeper_client_sync(client, &fault) < 0 || keeper_client_watch(client, &agent->loop) < 0)
+        agent_die(&fault);
+    if (client->launch_last < launch_last)
+        client->launch_last = launch_last;
+    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
+        const struct ct *ct = node_get(agent->node, i);
+
+        if (!ct->is_open || ct->state == CT_PREPARING)
+            continue;
+        slot_close_console(&agent->slots[i]);
+        if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(agent, i, ct->pid))
+            tell_console_lost(agent, ct);
+        else
+            post_lost(agent, ct);
+    }
+    agent_wake(agent);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Start and end of the agent, and its doors: signals, the local socket, the controller. What it does
+ * in between is turn.c.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "ensure.h"
+#include "lock.h"
+#include "notify.h"
+#include "subid.h"
+#include "template.h"
+
+#define CLOSE_ROUNDS 4
+
+struct slot *agent_slot(struct agent *agent, uint32_t index)
+{
+    return &agent->slots[index];
+}
+
+void agent_wake(struct agent *agent)
+{
+    (void)uv_async_send(&agent->again);
+}
+
+void agent_die(const struct fault *fault)
+{
+    (void)fprintf(stderr, "drover-agent: %s%s%s; containers go on without me\n", fault->text,
+                  fault->error != 0 ? ": " : "", fault->error != 0 ? strerror(fault->error) : "");
+    _exit(1);
+}
+
+const struct ct *agent_find(struct agent *agent, const char *container, struct fault *fault)
+{
+    const struct ct *ct = node_find(agent->node, container);
+
+    if (ct != NULL && ct->is_announced)
+        return ct;
+    fault_set(fault, STATUS_NOT_FOUND, 0, "no container %s", container);
+    return NULL;
+}
+
+void agent_store(struct agent *agent, const struct store_change *change)
+{
+    struct store_batch *batch = store_batch_new();
+
+    store_batch_add(batch, change);
+    store_post(agent->store, batch, NULL);
+}
+
+static void on_store_failed(struct store *store, const struct fault *fault)
+{
+    (void)store;
+    agent_die(fault);
+}
+
+static void on_again(uv_async_t *handle)
+{
+    (void)handle; /* its only use is that the loop does not sleep */
+}
+
+static void on_turn(uv_prepare_t *handle)
+{
+    turn_run(container_of(handle, struct agent, turn));
+}
+
+/* ---- local clients ---- */
+
+static void on_local_message(struct local_client *client, const struct message *message)
+{
+    struct agent *agent = container_of(client->server, struct agent, local);
+
+    switch ((int)message->kind) {
+    case MESSAGE_COMMAND:
+        requests_take_command(agent, client->id, &message->command);
+        return;
+    case MESSAGE_QUERY:
+        requests_take_query(agent, client->id, &message->query);
+        return;
+    case MESSAGE_STREAM_OPEN:
+    case MESSAGE_STREAM_FRAME:
+    case MESSAGE_STREAM_CREDIT:
+    case MESSAGE_STREAM_END:
+        streams_take(&agent->streams, client->id, message);
+        return;
+    }
+    local_hang_up(client); /* a kind that only a controller says */
+}
+
+static void on_local_gone(struct local_client *client)
+{
+    struct agent *agent = container_of(client->server, struct agent, local);
+
+    publisher_remove_origin(&agent->publisher, client->id);
+    streams_origin_gone(&agent->streams, client->id);
+}
+
+static void on_local_drained(struct local_client *client)
+{
+    struct agent *agent = container_of(client->server, struct agent, local);
+
+    publisher_pump_origin(&agent->publisher, client->id);
+    streams_origin_drained(&agent->streams, client->id);
+}
+
+/* ---- start and end ---- */
+
+static void on_signal(uv_poll_t *handle, int status, int events)
+{
+    struct agent *agent = container_of(handle, struct agent, signals);
+    struct signalfd_siginfo info;
+
+    (void)status;
+    (void)events;
+    if (read(agent->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        uv_stop(&agent->loop);
+}
+
+static int open_signals(struct agent *agent)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (agent->signal_fd < 0)
+        return -errno;
+    int result = uv_poll_init(&agent->loop, &agent->signals, agent->signal_fd);
+    return result < 0 ? result : uv_poll_start(&agent->signals, UV_READABLE, on_signal);
+}
+
+static int open_state(struct agent *agent, struct fault *fault)
+{
+    const struct options *options = agent->options;
+    int result = lock_directory(options->run_dir, "agent.lock", 0755, &agent->run_lock, fault);
+
+    if (result == 0)
+        result = rootfs_open(&agent->rootfs, options->state_dir, fault);
+    if (result == 0)
+        result = lock_directory(options->state_dir, "agent.lock", 0700, &agent->state_lock, fault);
+    if (result == 0)
+        result = template_sweep(agent->rootfs.templates);
+    if (result == 0)
+        result = store_open(options->state_dir, &agent->loop, turn_on_committed, on_store_failed,
+                            &agent->store, fault);
+    if (result == 0)
+        result = cgroups_open(&agent->cgroups, options->cgroup, store_ledger_id(agent->store),
+                              fault);
+    return result;
+}
+
+static int open_loop(struct agent *agent)
+{
+    int result = uv_loop_init(&agent->loop);
+
+    if (result == 0)
+        result = uv_prepare_init(&agent->loop, &agent->turn);
+    if (result == 0)
+        result = uv_async_init(&agent->loop, &agent->again, on_again);
+    if (result == 0)
+        result = uv_timer_init(&agent->loop, &agent->timer);
+    if (result == 0)
+        result = open_signals(agent);
+    return result;
+}
+
+static int open_memory(struct agent *agent)
+{
+    uint64_t seed;
+
+    /* Pages that no container needs are never touched: calloc(3) maps blocks of this size. */
+    agent->node = calloc(1, sizeof(*agent->node));
+    agent->slots = calloc(CT_MAX, sizeof(*agent->slots));
+    agent->ended = calloc(CT_MAX, sizeof(*agent->ended));
+    agent->ended_ct = calloc(CT_MAX, sizeof(*agent->ended_ct));
+    if (agent->node == NULL || agent->slots == NULL || agent->ended == NULL ||
+        agent->ended_ct == NULL)
+        return -ENOMEM;
+    randombytes_buf(&seed, sizeof(seed));
+    node_init(agent->node, seed);
+    randombytes_buf(&agent->epoch, sizeof(agent->epoch));
+    agent->epoch = (agent->epoch & INT64_MAX) | 1;
+    agent->started_wall_ns = clock_wall_ns();
+    return results_open(&agent->results);
+}
+
+static int open_ledger(struct agent *agent, struct fault *fault)
+{
+    struct store_heads heads;
+    int result = store_read_heads(agent->store, &heads);
+
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "the ledger's heads cannot be read");
+        return result;
+    }
+    agent->seq = heads.last_seq;
+    return publisher_open(&agent->publisher, agent, heads.last_seq);
+}
+
+static int open_doors(struct agent *agent, struct fault *fault)
+{
+    char path[PATH_MAX + 16];
+    const char *url = agent->options->controller_count > 0 ? agent->options->controllers[0] : "";
+
+    (void)snprintf(path, sizeof(path), "%s/agent.sock", agent->options->run_dir);
+    agent->local.on_message = on_local_message;
+    agent->local.on_gone = on_local_gone;
+    agent->local.on_drained = on_local_drained;
+    int result = local_listen(&agent->local, &agent->loop, path, fault);
+    if (result == 0)
+        result = upstream_open(&agent->upstream, agent, url, fault);
+    return result;
+}
+
+int agent_open(struct agent *agent, const struct options *options, struct fault *fault)
+{
+    agent->options = options;
+    agent->run_lock = agent->state_lock = agent->signal_fd = -1;
+    agent->keeper.socket = -1;
+    agent->keeper.on_record = keeper_records_on_record;
+    agent->keeper.on_lost = keeper_records_on_lost;
+    int result = subid_check(options->uid_base, options->uid_count, fault);
+
+    if (result == 0)
+        result = open_loop(agent);
+    if (result == 0)
+        result = open_memory(agent);
+    if (result == 0)
+        result = open_state(agent, fault);
+    if (result == 0)
+        result = keeper_client_open(&agent->keeper, options->run_dir, options->keeper,
+                                    &agent->cgroups, fault);
+    if (result == 0)
+        result = executor_open(&agent->executor, &agent->loop);
+    if (result == 0)
+        result = open_ledger(agent, fault);
+    streams_open(&agent->streams, agent);
+    if (result == 0)
+        result = adopt_all(agent, fault);
+    if (result == 0)
+        result = keeper_client_watch(&agent->keeper, &agent->loop);
+    if (result == 0)
+        result = open_doors(agent, fault);
+    if (result == 0)
+        result = uv_prepare_start(&agent->turn, on_turn);
+    if (result < 0 && fault->status == STATUS_UNSET)
+        fault_set(fault, STATUS_FAILED, -result, "cannot start");
+    return result;
+}
+
+void agent_run(struct agent *agent)
+{
+    notify_ready();
+    (void)uv_run(&agent->loop, UV_RUN_DEFAULT);
+}
+
+/* What was observed and accepted is committed; effects under way are the next agent's to finish. */
+void agent_close(struct agent *agent)
+{
+    notify_stopping();
+    agent->is_ending = true;
+    local_close(&agent->local);
+    upstream_close(&agent->upstream);
+    turn_run(agent);
+    store_close(agent->store);
+    for (int i = 0; i < CLOSE_ROUNDS; i++)
+        (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
+    keeper_client_close(&agent->keeper);
+    cgroups_close(&agent->cgroups);
+    rootfs_close(&agent->rootfs);
+}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# The daemon of a node: the turn, and the adapters that it binds together.
+pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+add_executable(drover-agent
+    adopt.c
+    agent.c
+    boot.c
+    clean.c
+    configs.c
+    console_tail.c
+    effects.c
+    executor.c
+    inbox.c
+    keeper_client.c
+    keeper_records.c
+    keeper_start.c
+    keeper_upgrade.c
+    main.c
+    options.c
+    publisher.c
+    requests.c
+    results.c
+    slots.c
+    stop.c
+    stream_console.c
+    stream_exec.c
+    stream_import.c
+    streams.c
+    subid.c
+    turn.c
+    upstream.c
+    views.c
+    watch.c)
+target_link_libraries(drover-agent PRIVATE drover_flags drover_base drover_model drover_codec
+    drover_session drover_local drover_link drover_cgroup drover_rootfs drover_template drover_store
+    PkgConfig::INIH PkgConfig::LIBUV PkgConfig::SODIUM)
+# Beside it, so that a built agent finds it.
+add_dependencies(drover-agent drover-keeper)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.h — one node's agent: what its parts share, and the turn that binds them.
+ *
+ * Shape    struct agent is the whole; struct slot is what the agent holds of one container beside
+ *          the model's struct ct, under the same index.
+ * Units    *_ns CLOCK_MONOTONIC, *_wall_ns CLOCK_REALTIME.
+ * Errors   -errno and a fault at start; later failures are observations.
+ * Owner    main(); everything here lives as long as the process.
+ * Context  the loop's thread. Workers get copies (executor.h) and never see struct agent.
+ */
+#ifndef DROVER_AGENT_H
+#define DROVER_AGENT_H
+
+#include <uv.h>
+
+#include "boot.h"
+#include "cgroup.h"
+#include "configs.h"
+#include "executor.h"
+#include "inbox.h"
+#include "keeper_client.h"
+#include "local.h"
+#include "node.h"
+#include "options.h"
+#include "publisher.h"
+#include "results.h"
+#include "rootfs.h"
+#include "store.h"
+#include "streams.h"
+#include "upstream.h"
+
+#define ORIGIN_UPSTREAM UINT64_MAX /* of a request; else a local client's id */
+
+struct slot {
+    struct octets config; /* codec_encode_config(), heap; NULL: slot is free */
+    bool is_config_new;   /* not yet in the store */
+    bool is_privileged;
+    uint64_t revision;
+    uint32_t uid_base; /* 0: privileged */
+    struct config view; /* decoded once, in `arena`: labels and the like for answers */
+    struct arena arena;
+
+    uint64_t launch;     /* number at the keeper of the present generation; 0: none */
+    uint64_t generation; /* that the launch is of */
+    struct cgroup cgroup;
+    bool has_cgroup;
+    struct launch plan;
+    bool has_plan;
+    enum family family;
+    int pty;                     /* master of the console; -1: none */
+    int output;                  /* eventfd: the ring grew; -1: none */
+    const struct kw_ring *ring;  /* mapped; NULL: none */
+    size_t ring_bytes;           /* of the mapping */
+    struct cgroup_watch *watch;  /* oom and frozen, while it lives */
+    uint64_t oom_kills;          /* last reading */
+    bool is_freezing, is_thawing;
+    bool is_ready_on_exec;
+    uint64_t change;             /* highest change of the keeper's record that was observed */
+    bool is_booted_seen, is_ready_seen, is_ended_seen; /* of it, were posted as observations */
+    bool is_shutdown_seen;       /* the guest said STOPPING=1 */
+    char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
+    size_t candidate_count;
+    struct boot_times times;
+    uint64_t exec_number;        /* of exec leaves, grows */
+};
+
+struct agent {
+    uv_loop_t loop;
+    uv_prepare_t turn;
+    uv_async_t again;
+    uv_timer_t timer;
+    uv_poll_t signals;
+    int signal_fd;
+    const struct options *options;
+    int run_lock;
+    int state_lock;
+
+    struct node *node;
+    struct slot *slots; /* CT_MAX */
+    struct inbox inbox;
+    struct out out;
+    uint64_t epoch;
+    uint64_t seq; /* last given out */
+    uint64_t started_wall_ns;
+    bool is_ending;
+    bool is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    struct held_record *held; /* the keeper's table until then */
+    struct kw_ack *ended;     /* ends at the keeper that are not durable here yet; CT_MAX */
+    uint32_t *ended_ct;       /* whose */
+    size_t ended_count;
+
+    struct rootfs rootfs;
+    struct cgroups cgroups;
+    struct store *store;
+    struct executor executor;
+    struct keeper_client keeper;
+    struct results results;
+    struct configs configs;
+    struct publisher publisher;
+    struct streams streams;
+    struct local_server local;
+    struct upstream upstream;
+};
+
+/* agent.c */
+int agent_open(struct agent *agent, const struct options *options, struct fault *fault);
+void agent_run(struct agent *agent);
+void agent_close(struct agent *agent);
+void agent_wake(struct agent *agent); /* there is something in the inbox; any loop callback */
+struct slot *agent_slot(struct agent *agent, uint32_t index);
+const struct ct *agent_find(struct agent *agent, const char *container, struct fault *fault);
+/* Commit one change that is no row of a container. */
+void agent_store(struct agent *agent, const struct store_change *change);
+/* What cannot be made durable any more ends the agent; the keeper keeps the guests. */
+_Noreturn void agent_die(const struct fault *fault);
+
+/* turn.c */
+void turn_run(struct agent *agent);
+/* What is in `out` goes to the store, and what may go before its commit goes. */
+void turn_finish(struct agent *agent, const struct now *now);
+void turn_on_committed(struct store *store, void *context);
+/* An end at the keeper is acknowledged when it is durable here. */
+void turn_owe_ack(struct agent *agent, uint32_t index, const struct kw_record *record);
+
+/* slots.c */
+void slot_fill(struct slot *slot, struct octets config_consumed);
+void slot_empty(struct slot *slot);
+void slot_close_console(struct slot *slot);
+/* A create was accepted or refused: its configuration finds its slot, or is dropped. */
+void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
+void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_row);
+
+/* effects.c: perform what the model ordered. */
+void effects_apply(struct agent *agent, const struct effect *effect);
+
+/* requests.c: commands and queries of local clients and upstream. */
+void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command);
+void requests_take_query(struct agent *agent, uint64_t origin, const struct query *query);
+void requests_send(struct agent *agent, uint64_t origin, const struct message *message);
+void requests_answer_receipt(struct agent *agent, const struct ct_receipt *receipt);
+
+/* views.c */
+void view_container(const struct agent *agent, uint32_t index, struct container_view *ret_view);
+void view_fault(const struct agent *agent, const struct fault *fault, const char *container,
+                struct fault_view *ret_view);
+
+/* adopt.c: rows, keeper's records and cgroups, brought together at start. */
+int adopt_all(struct agent *agent, struct fault *fault);
+void adopt_drop_held(struct agent *agent); /* nothing of it is believed or acknowledged */
+void adopt_hold_record(struct agent *agent, const struct kw_record *record, int *fds,
+                       const uint8_t *roles);
+
+/* keeper_records.c: the keeper's words as observations. */
+void keeper_records_on_record(struct keeper_client *client, const struct kw_header *header,
+                              int *fds, const uint8_t *roles);
+void keeper_records_on_lost(struct keeper_client *client);
+uint64_t keeper_records_number(struct agent *agent, uint32_t index); /* of a new launch */
+/* One of those that adopt.c held back. */
+void keeper_records_feed(struct agent *agent, const struct kw_record *record, int *fds);
+void keeper_records_fault(const struct slot *slot, const struct kw_record *record,
+                          struct fault *ret_fault);
+
+/* stop.c */
+void stop_ask(struct agent *agent, const struct effect *effect);
+
+/* watch.c */
+int watch_start(struct agent *agent, uint32_t index);
+void watch_stop(struct agent *agent, uint32_t index);
+void watch_freeze(struct agent *agent, uint32_t index, bool is_frozen);
+void watch_read_oom(struct agent *agent, uint32_t index);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot.h"
+
+static const char *const step_names[BOOT_STEPS_MAX] = {
+#define BOOT_STEP_NAME(name) [BOOT_##name] = #name,
+    BOOT_STEP_LIST(BOOT_STEP_NAME)
+#undef BOOT_STEP_NAME
+};
+
+size_t boot_steps(const struct boot_times *times, struct boot_step *steps)
+{
+    uint64_t before_ns = times->accepted_ns;
+    size_t count = 0;
+
+    for (size_t i = 0; i < BOOT_STEPS_MAX && times->accepted_ns != 0; i++) {
+        uint64_t done_ns = times->done_ns[i];
+
+        if (done_ns < before_ns)
+            continue; /* not reached, or passed over */
+        steps[count++] = (struct boot_step){.step = step_names[i],
+                                            .offset_ns = before_ns - times->accepted_ns,
+                                            .duration_ns = done_ns - before_ns};
+        before_ns = done_ns;
+    }
+    return count;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.h — the timeline of a container's last boot, as `drover boot` shows it.
+ *
+ * Shape    struct boot_times holds a moment a step; boot_steps() turns them into durations.
+ * Units    *_ns CLOCK_MONOTONIC; 0: not reached.
+ * Errors   none.
+ * Owner    struct slot.
+ * Context  pure.
+ */
+#ifndef DROVER_BOOT_H
+#define DROVER_BOOT_H
+
+#include "message.h"
+
+/* The steps of a boot, each with the moment at which it was done. */
+#define BOOT_STEP_LIST(X)                                                                          \
+    X(commit)  /* its intent is durable */                                                         \
+    X(admit)   /* its turn to boot came */                                                         \
+    X(cgroup)                                                                                      \
+    X(plan)                                                                                        \
+    X(send)    /* to the keeper */                                                                 \
+    X(receive)                                                                                     \
+    X(clone)                                                                                       \
+    X(outside) /* id maps, limits, idmapped mounts */                                              \
+    X(stage)   /* the child's mounts and namespaces */                                             \
+    X(exec)                                                                                        \
+    X(ready)
+
+enum boot_step_kind {
+#define BOOT_STEP_ENUM(name) BOOT_##name,
+    BOOT_STEP_LIST(BOOT_STEP_ENUM)
+#undef BOOT_STEP_ENUM
+        BOOT_STEPS_MAX
+};
+
+struct boot_times {
+    uint64_t accepted_ns;
+    uint64_t done_ns[BOOT_STEPS_MAX];
+};
+
+/* steps has room for BOOT_STEPS_MAX. Returns how many there are; steps not reached are left out. */
+size_t boot_steps(const struct boot_times *times, struct boot_step *steps);
+
+#endif

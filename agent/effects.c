@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the model ordered, carried out: on a worker where it may block, at the keeper, or here. Each
+ * worker's piece is a struct deed: a copy of what it needs, and the observation it ends in.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "clean.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "ensure.h"
+
+struct deed {
+    struct work work;
+    struct agent *agent; /* on_done() alone looks at more than its thread-safe parts */
+    struct observation seen;
+    char name[NAME_BYTES];
+    char leaf[CGROUP_LEAF_BYTES];
+    uint8_t uuid[UUID_BYTES];
+    struct octets config; /* a copy, heap */
+    uint32_t uid_base;
+    struct cgroup cgroup;
+    bool has_cgroup;
+    struct launch plan;
+    uint64_t cgroup_ns;
+    uint64_t plan_ns;
+};
+
+static struct deed *deed_new(struct agent *agent, const struct effect *effect)
+{
+    struct deed *deed = calloc(1, sizeof(*deed));
+    const struct ct *ct = node_get(agent->node, effect->ct);
+    struct slot *slot = &agent->slots[effect->ct];
+
+    ENSURE(deed != NULL);
+    deed->agent = agent;
+    deed->seen = (struct observation){.ct = effect->ct, .generation = effect->generation};
+    memcpy(deed->name, ct->name, NAME_BYTES);
+    memcpy(deed->uuid, ct->uuid, UUID_BYTES);
+    cgroup_leaf(ct->name, effect->generation, deed->leaf);
+    deed->uid_base = slot->uid_base;
+    deed->cgroup = (struct cgroup)CGROUP_EMPTY;
+    return deed;
+}
+
+static void deed_copy_config(struct deed *deed, const struct slot *slot)
+{
+    void *copy = malloc(slot->config.size_bytes + 1);
+
+    ENSURE(copy != NULL);
+    memcpy(copy, slot->config.data, slot->config.size_bytes);
+    deed->config = (struct octets){copy, slot->config.size_bytes};
+}
+
+static void deed_end(struct deed *deed)
+{
+    struct input input = {.kind = INPUT_OBSERVATION, .observation = deed->seen};
+
+    inbox_post(&deed->agent->inbox, &input);
+    agent_wake(deed->agent);
+    free((void *)(uintptr_t)deed->config.data);
+    free(deed);
+}
+
+static void on_done(struct work *work)
+{
+    deed_end(container_of(work, struct deed, work));
+}
+
+static void deed_post(struct deed *deed, enum worker worker, bool (*run)(struct work *work),
+                      void (*done)(struct work *work))
+{
+    deed->work.run = run;
+    deed->work.on_done = done;
+    executor_post(&deed->agent->executor, worker, &deed->work);
+}
+
+/* ---- make and remove a container's directory ---- */
+
+static void limits_of(const struct config *config, struct cgroup_limits *ret_limits)
+{
+    *ret_limits = (struct cgroup_limits){
+        .memory_max_bytes = config->memory_max_bytes,
+        .swap_max_bytes = config->swap_max_bytes,
+        .pids_max = config->pids_max,
+        .cpu_milli = config->cpu_milli,
+        .cpu_weight = config->cpu_weight == 0 ? 100 : config->cpu_weight,
+    };
+}
+
+static int make(struct deed *deed)
+{
+    struct agent *agent = deed->agent;
+    struct arena arena = {0};
+    struct config config;
+    struct cgroup_limits limits;
+    struct fault *fault = &deed->seen.fault;
+
+    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
+    if (result < 0)
+        fault_set(fault, STATUS_INVALID, -result, "the configuration cannot be read");
+    if (result == 0 && !config.is_privileged && deed->uid_base == 0) {
+        fault_set(fault, STATUS_NO_CAPACITY, 0, "no range of %u ids is free for %s",
+                  (uint64_t)UID_RANGE, deed->name);
+        fault_hint(fault, "give drover-agent a larger --uid-count, or destroy a container");
+        result = -ENOSPC;
+    }
+    if (result == 0) {
+        limits_of(&config, &limits);
+        result = cgroup_check(&agent->cgroups, &limits, fault);
+    }
+    if (result == 0)
+        result = rootfs_check(&agent->rootfs, &config, fault);
+    if (result == 0)
+        result = rootfs_make(&agent->rootfs, deed->uuid, fault);
+    arena_close(&arena);
+    return result;
+}
+
+static bool run_make(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+
+    deed->seen.kind = make(deed) < 0 ? IN_MAKE_FAILED : IN_MADE;
+    return true;
+}
+
+static bool run_remove(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+    int result = rootfs_remove(&deed->agent->rootfs, deed->uuid, &deed->seen.fault);
+
+    deed->seen.kind = result < 0 ? IN_REMOVE_FAILED : IN_REMOVED;
+    return true;
+}
+
+/* ---- prepare a boot ---- */
+
+static int plan(struct deed *deed, const struct config *config)
+{
+    struct launch_request request = {
+        .config = config,
+        .name = deed->name,
+        .uuid = deed->uuid,
+        .generation = deed->seen.generation,
+        .uid_base = deed->uid_base,
+        .uid_count = UID_RANGE,
+        .node = deed->agent->options->node,
+    };
+    int result = rootfs_plan(&deed->agent->rootfs, &request, &deed->plan, &deed->seen.fault);
+
+    deed->plan_ns = clock_monotonic_ns();
+    deed->seen.is_ready_on_exec = result == 0 && !deed->plan.is_ready_by_notify;
+    return result;
+}
+
+static bool run_plan(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+    struct arena arena = {0};
+    struct config config;
+    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
+
+    if (result == 0)
+        result = plan(deed, &config);
+    deed->seen.kind = result < 0 ? IN_PREPARE_FAILED : IN_PREPARED;
+    arena_close(&arena);
+    return true;
+}
+
+/* First half of PREPARE, on the one thread of cgroups; the plan follows on the mounts' thread. */
+static bool run_cgroup(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+    struct agent *agent = deed->agent;
+    struct arena arena = {0};
+    struct config config;
+    struct cgroup_limits limits;
+    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
+
+    if (result == 0) {
+        limits_of(&config, &limits);
+        result = cgroup_make(&agent->cgroups, deed->leaf, &limits, deed->uid_base, &deed->cgroup,
+                             &deed->seen.fault);
+    }
+    arena_close(&arena);
+    deed->cgroup_ns = clock_monotonic_ns();
+    if (result < 0) {
+        deed->seen.kind = IN_PREPARE_FAILED;
+        return true;
+    }
+    deed->has_cgroup = true;
+    deed->work.run = run_plan;
+    executor_post(&agent->executor, WORKER_MOUNT, work);
+    return false;
+}
+
+static void on_prepared(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+    struct slot *slot = &deed->agent->slots[deed->seen.ct];
+
+    /* The model waits for this one before anything else of the container; so the slot is its. */
+    slot->cgroup = deed->cgroup;
+    slot->has_cgroup = deed->has_cgroup;
+    slot->generation = deed->seen.generation;
+    slot->times.done_ns[BOOT_cgroup] = deed->cgroup_ns;
+    slot->times.done_ns[BOOT_plan] = deed->plan_ns;
+    if (deed->seen.kind == IN_PREPARED) {
+        slot->plan = deed->plan;
+        slot->has_plan = true;
+        slot->family = deed->plan.family;
+        slot->is_ready_on_exec = deed->seen.is_ready_on_exec;
+    }
+    deed_end(deed);
+}
+
+/* ---- launch ---- */
+
+static void map_ring(struct slot *slot)
+{
+    size_t size_bytes = KW_RING_DATA_OFFSET + KW_RING_DEFAULT_BYTES;
+    void *ring = mmap(NULL, size_bytes, PROT_READ, MAP_SHARED, slot->plan.ring, 0);
+
+    (void)close(slot->plan.ring);
+    slot->plan.ring = -1;
+    if (ring == MAP_FAILED)
+        return; /* the guest boots without its console being readable here */
+    slot->ring = ring;
+    slot->ring_bytes = size_bytes;
+}
+
+static void launch(struct agent *agent, const struct effect *effect)
+{
+    const struct ct *ct = node_get(agent->node, effect->ct);
+    struct slot *slot = &agent->slots[effect->ct];
+    struct kw_launch record = {0};
+    int fds[KW_FDS_MAX];
+    size_t count = slot->plan.fd_count;
+
+    ENSURE(slot->has_plan);
+    ENSURE(count + 1 + slot->cgroup.task_count <= KW_FDS_MAX);
+    memcpy(fds, slot->plan.fds, count * sizeof(*fds));
+    memcpy(record.roles, slot->plan.roles, count);
+    fds[count] = slot->cgroup.guest;
+    record.roles[count++] = KW_FD_CGROUP;
+    for (size_t i = 0; i < slot->cgroup.task_count; i++) {
+        fds[count] = slot->cgroup.tasks[i];
+        record.roles[count++] = KW_FD_TASKS;
+    }
+    slot->launch = keeper_records_number(agent, effect->ct);
+    slot->is_booted_seen = slot->is_ready_seen = slot->is_ended_seen = false;
+    slot->is_shutdown_seen = false;
+    memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));
+    slot->candidate_count = slot->plan.candidate_count;
+    slot->change = 0;
+    record.launch = slot->launch;
+    record.stage_deadline_ns = clock_monotonic_ns() + STAGE_DEADLINE_NS;
+    memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
+    record.labels.generation = effect->generation;
+    memcpy(record.labels.name, ct->name, NAME_BYTES);
+    if (ct->has_command)
+        memcpy(record.labels.request, ct->command.request, REQUEST_ID_BYTES);
+    map_ring(slot);
+    (void)watch_start(agent, effect->ct);
+    keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
+    slot->times.done_ns[BOOT_send] = clock_monotonic_ns();
+    launch_close(&slot->plan);
+    slot->has_plan = false;
+}
+
+/* ---- kill ---- */
+
+static bool run_kill(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+
+    (void)cgroup_kill(&deed->cgroup); /* its end, or its absence, comes as the keeper's record */
+    return true;
+}
+
+static void on_killed(struct work *work)
+{
+    free(container_of(work, struct deed, work));
+}
+
+static void apply_kill(struct agent *agent, const struct effect *effect)
+{
+    struct slot *slot = &agent->slots[effect->ct];
+
+    if (!slot->has_cgroup)
+        return;
+    struct deed *deed = deed_new(agent, effect);
+    deed->cgroup = slot->cgroup; /* borrowed: it is closed by a CLEAN, later on the same thread */
+    deed_post(deed, WORKER_CLEAN, run_kill, on_killed);
+}
+
+/* ---- the table of effects ---- */
+
+static void apply_make(struct agent *agent, const struct effect *effect)
+{
+    struct deed *deed = deed_new(agent, effect);
+
+    deed_copy_config(deed, &agent->slots[effect->ct]);
+    deed_post(deed, WORKER_MOUNT, run_make, on_done);
+}
+
+static void apply_prepare(struct agent *agent, const struct effect *effect)
+{
+    struct slot *slot = &agent->slots[effect->ct];
+    struct deed *deed = deed_new(agent, effect);
+
+    slot->times.done_ns[BOOT_admit] = clock_monotonic_ns();
+    deed_copy_config(deed, slot);
+    deed_post(deed, WORKER_CGROUP, run_cgroup, on_prepared);
+}
+
+static void apply_remove(struct agent *agent, const struct effect *effect)
+{
+    deed_post(deed_new(agent, effect), WORKER_REMOVE, run_remove, on_done);
+}
+
+static void apply_freeze(struct agent *agent, const struct effect *effect)
+{
+    watch_freeze(agent, effect->ct, true);
+}
+
+static void apply_thaw(struct agent *agent, const struct effect *effect)
+{
+    watch_freeze(agent, effect->ct, false);
+}
+
+void effects_apply(struct agent *agent, const struct effect *effect)
+{
+    static void (*const appliers[EFFECT_COUNT])(struct agent *, const struct effect *) = {
+        [EFFECT_MAKE] = apply_make,     [EFFECT_PREPARE] = apply_prepare,
+        [EFFECT_LAUNCH] = launch,       [EFFECT_ASK] = stop_ask,
+        [EFFECT_KILL] = apply_kill,     [EFFECT_CLEAN] = clean_generation,
+        [EFFECT_REMOVE] = apply_remove, [EFFECT_FREEZE] = apply_freeze,
+        [EFFECT_THAW] = apply_thaw,
+    };
+
+    ENSURE(appliers[effect->kind] != NULL);
+    if (agent->is_ending)
+        return; /* the next agent goes on from what is durable */
+    appliers[effect->kind](agent, effect);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's records as observations. A record is a level, said whole each time: what it says more
+ * than the one before becomes BOOTED, READY, ENDED, in this order, however they were joined.
+ */
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "ensure.h"
+
+static_assert((CT_MAX & (CT_MAX - 1)) == 0, "a launch's number carries its slot in its low bits");
+
+/* Numbers only grow, and the low bits lead back to the slot without a search. */
+uint64_t keeper_records_number(struct agent *agent, uint32_t index)
+{
+    uint64_t number = (agent->keeper.launch_last / CT_MAX + 1) * CT_MAX + index;
+
+    agent->keeper.launch_last = number;
+    return number;
+}
+
+static struct slot *find_slot(struct agent *agent, const struct kw_record *record,
+                              uint32_t *ret_index)
+{
+    uint32_t index = (uint32_t)(record->launch % CT_MAX);
+
+    if (agent->slots[index].launch != record->launch)
+        for (index = 0; index < agent->node->slots_end; index++)
+            if (agent->slots[index].launch == record->launch)
+                break;
+    if (index >= agent->node->slots_end || record->launch == 0)
+        return NULL;
+    *ret_index = index;
+    return &agent->slots[index];
+}
+
+static void post(struct agent *agent, uint32_t index, const struct kw_record *record,
+                 struct observation seen)
+{
+    struct input input = {.kind = INPUT_OBSERVATION, .observation = seen};
+
+    input.observation.ct = index;
+    input.observation.generation = record->labels.generation;
+    inbox_post(&agent->inbox, &input);
+    agent_wake(agent);
+}
+
+static const char *step_name(uint32_t step)
+{
+    static const char *const names[KW_STEP_COUNT] = {
+#define KW_STEP_NAME(upper, lower) [KW_STEP_##upper] = #lower,
+        KW_STEP_LIST(KW_STEP_NAME)
+#undef KW_STEP_NAME
+    };
+
+    return step < KW_STEP_COUNT ? names[step] : "unknown";
+}
+
+/* "/sbin/init: 2 (No such file…), /etc/init: …": each candidate with its errno. */
+static void list_candidates(const struct slot *slot, const struct kw_record *record, char *text,
+                            size_t text_bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; i < record->candidate_count && i < KW_CANDIDATES_MAX; i++) {
+        int n = snprintf(text + used, text_bytes - used, "%s%s: %s", i == 0 ? "" : ", ",
+                         i < slot->candidate_count ? slot->candidates[i] : "?",
+                         strerror(record->candidate_errno[i]));
+
+        if (n < 0 || (size_t)n >= text_bytes - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
+void keeper_records_fault(const struct slot *slot, const struct kw_record *record,
+                          struct fault *ret_fault)
+{
+    char name[KW_NAME_BYTES];
+    char candidates[FAULT_TEXT_BYTES / 2];
+
+    memcpy(name, record->labels.name, sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    if (record->failed_step == KW_STEP_EXEC && record->failed_errno != 0) {
+        list_candidates(slot, record, candidates, sizeof(candidates));
+        fault_set(ret_fault, STATUS_BAD_TEMPLATE, record->failed_errno,
+                  "%s has no init that can be executed: %s", name, candidates);
+    } else if (record->failed_step == KW_STEP_ABORTED) {
+        fault_set(ret_fault, STATUS_INTERRUPTED, record->failed_errno,
+                  "%s: its start was interrupted", name);
+    } else if (record->failed_step == KW_STEP_DEADLINE) {
+        fault_set(ret_fault, STATUS_TIMEOUT, 0, "%s: its start did not get to init in %u s", name,
+                  STAGE_DEADLINE_NS / SECOND_NS);
+    } else if (record->failed_errno == 0) {
+        fault_set(ret_fault, STATUS_FAILED, 0, "%s: killed before its init was executed", name);
+        fault_hint(ret_fault, "its memory limit may be too small");
+    } else {
+        fault_set(ret_fault, STATUS_FAILED, record->failed_errno, "%s: step %s failed", name,
+                  step_name(record->failed_step));
+    }
+}
+
+static void take_descriptors(struct slot *slot, int *fds, const uint8_t *roles)
+{
+    for (size_t i = 0; roles != NULL && i < 8 && roles[i] != KW_FD_NONE; i++) {
+        if (roles[i] == KW_FD_PTY && slot->pty < 0)
+            slot->pty = take_fd(&fds[i]);
+        if (roles[i] == KW_FD_OUTPUT && slot->output < 0)
+            slot->output = take_fd(&fds[i]);
+        if (roles[i] == KW_FD_RING && slot->ring == NULL) {
+            size_t size_bytes = KW_RING_DATA_OFFSET + KW_RING_DEFAULT_BYTES;
+            void *ring = mmap(NULL, size_bytes, PROT_READ, MAP_SHARED, fds[i], 0);
+
+            slot->ring = ring == MAP_FAILED ? NULL : ring;
+            slot->ring_bytes = size_bytes;
+        }
+    }
+}
+
+static void take_times(struct slot *slot, const struct kw_record *record)
+{
+    uint64_t *done_ns = slot->times.done_ns;
+
+    done_ns[BOOT_receive] = record->received_ns;
+    done_ns[BOOT_clone] = record->cloned_ns;
+    done_ns[BOOT_outside] = record->outside_ns;
+    done_ns[BOOT_stage] = record->staged_ns;
+    done_ns[BOOT_exec] = record->exec_ns;
+}
+
+static void observe_boot(struct agent *agent, uint32_t index, const struct kw_record *record)
+{
+    struct slot *slot = &agent->slots[index];
+    uint64_t now_ns = clock_monotonic_ns();
+
+    slot->is_booted_seen = true;
+    take_times(slot, record);
+    post(agent, index, record,
+         (struct observation){.kind = IN_BOOTED,
+                              .pid = record->pid,
+                              .at_ns = record->exec_ns,
+                              .at_wall_ns = clock_wall_ns() - (now_ns - record->exec_ns)});
+}
+
+static void observe_end(struct agent *agent, uint32_t index, const struct kw_record *record)
+{
+    struct slot *slot = &agent->slots[index];
+    struct observation seen = {.at_ns = record->ended_ns, .at_wall_ns = record->ended_wall_ns};
+
+    slot->is_ended_seen = true;
+    turn_owe_ack(agent, index, record);
+    watch_read_oom(agent, index); /* its level decides about the cause: it is read before the end */
+    seen.kind = record->phase == KW_PHASE_ENDED ? IN_ENDED : IN_LAUNCH_FAILED;
+    if (record->phase == KW_PHASE_ENDED) {
+        seen.has_status = record->is_status_known != 0;
+        seen.wait_status = record->wait_status;
+    } else {
+        keeper_records_fault(slot, record, &seen.fault);
+    }
+    post(agent, index, record, seen);
+}
+
+static void on_launch_record(struct agent *agent, const struct kw_record *record, int *fds,
+                             const uint8_t *roles)
+{
+    uint32_t index;
+    struct slot *slot = find_slot(agent, record, &index);
+    bool is_final = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
+
+    if (slot == NULL) {
+        if (is_final) /* of a container that is gone: nobody waits for its end any more */
+            keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
+                              record->change);
+        return;
+    }
+    if (record->change < slot->change)
+        return;
+    slot->change = record->change;
+    take_descriptors(slot, fds, roles);
+    bool was_executed = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
+    if (was_executed && !slot->is_booted_seen)
+        observe_boot(agent, index, record);
+    if (record->is_ready && !slot->is_ready_seen) {
+        slot->is_ready_seen = true;
+        slot->times.done_ns[BOOT_ready] = record->ready_ns;
+        post(agent, index, record, (struct observation){.kind = IN_READY});
+    }
+    if (record->is_stopping)
+        slot->is_shutdown_seen = true;
+    if (is_final && !slot->is_ended_seen)
+        observe_end(agent, index, record);
+    else if (!is_final)
+        keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
+                          record->change);
+    streams_console_grew(&agent->streams, index);
+}
+
+static void on_refused(struct agent *agent, const struct kw_refused *refused)
+{
+    struct kw_record none = {.launch = refused->number};
+    uint32_t index;
+    struct observation seen = {.kind = IN_LAUNCH_FAILED};
+
+    if (refused->type == KW_SPAWN) {
+        streams_spawn_refused(&agent->streams, refused->number, refused->error);
+        return;
+    }
+    if (refused->type != KW_LAUNCH || find_slot(agent, &none, &index) == NULL)
+        return; /* an acknowledgement of what it had forgotten: nothing hangs on it */
+    none.labels.generation = agent->slots[index].generation;
+    if (refused->reason == KW_REFUSED_FULL)
+        fault_set(&seen.fault, STATUS_KEEPER_FULL, refused->error,
+                  "the keeper's table or its stages are full");
+    else
+        fault_set(&seen.fault, STATUS_FAILED, refused->error,
+                  "the keeper refused the launch (reason %u)", (uint64_t)refused->reason);
+    post(agent, index, &none, seen);
+}
+
+void keeper_records_on_record(struct keeper_client *client, const struct kw_header *header,
+                              int *fds, const uint8_t *roles)
+{
+    struct agent *agent = container_of(client, struct agent, keeper);
+
+    switch (header->type) {
+    case KW_RECORD:
+        if (!agent->is_adopted)
+            adopt_hold_record(agent, (const void *)header, fds, roles);
+        else
+            on_launch_record(agent, (const void *)header, fds, roles);
+        return;
+    case KW_SPAWN_RECORD:
+        streams_spawn_record(&agent->streams, (const void *)header, fds, roles);
+        return;
+    case KW_REFUSED:
+        on_refused(agent, (const void *)header);
+        return;
+    }
+    /* WELCOME is read by the opening; SYNCED is noted by the client; REEXECED leads to a HELLO. */
+}
+
+void keeper_records_feed(struct agent *agent, const struct kw_record *record, int *fds)
+{
+    on_launch_record(agent, record, fds, record->roles);
+}

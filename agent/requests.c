@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boot.h"
+#include "clock.h"
+#include "ensure.h"
+#include "selector.h"
+
+void requests_send(struct agent *agent, uint64_t origin, const struct message *message)
+{
+    if (origin == ORIGIN_UPSTREAM) {
+        upstream_send(&agent->upstream, message);
+        return;
+    }
+    struct local_client *client = local_find(&agent->local, origin);
+    if (client != NULL && local_send(client, message) == -ENOBUFS)
+        local_hang_up(client); /* it asks and does not read */
+}
+
+/* ---- receipts ---- */
+
+static void send_receipt(struct agent *agent, uint64_t origin, const struct ct_receipt *receipt)
+{
+    struct message message = {.kind = MESSAGE_RECEIPT};
+    const char *name = "";
+
+    message.receipt = (struct receipt){.request_id = receipt->request, .phase = receipt->phase};
+    if (receipt->has_ct) {
+        message.receipt.has_container = true;
+        view_container(agent, receipt->ct, &message.receipt.container);
+        name = message.receipt.container.name;
+    }
+    if (receipt->fault.status != STATUS_UNSET)
+        view_fault(agent, &receipt->fault, name, &message.receipt.fault);
+    requests_send(agent, origin, &message);
+}
+
+void requests_answer_receipt(struct agent *agent, const struct ct_receipt *receipt)
+{
+    struct result *result = results_find(&agent->results, receipt->request);
+
+    if (result == NULL) {
+        send_receipt(agent, receipt->origin, receipt);
+        return;
+    }
+    uint64_t listeners[RESULT_LISTENERS_MAX];
+    uint32_t count = result->listener_count;
+    memcpy(listeners, result->listeners, sizeof(listeners));
+    if (receipt->phase != PHASE_ACCEPTED)
+        result->receipt = *receipt;
+    for (uint32_t i = 0; i < count; i++)
+        send_receipt(agent, listeners[i], receipt);
+}
+
+/* ---- commands ---- */
+
+static void refuse(struct agent *agent, uint64_t origin, const char *request, enum status status,
+                   const char *text)
+{
+    struct ct_receipt receipt = {.phase = PHASE_FAILED};
+
+    (void)strncpy(receipt.request, request, REQUEST_ID_BYTES - 1);
+    fault_set(&receipt.fault, status, 0, "%s", text);
+    send_receipt(agent, origin, &receipt);
+}
+
+static uint64_t hash_command(const struct command *command)
+{
+    struct buffer buffer = {0};
+    struct message message = {.kind = MESSAGE_COMMAND, .command = *command};
+    uint64_t hash = 0;
+    unsigned char digest[crypto_generichash_BYTES];
+
+    message.command.time_left_ns = 0; /* the same command, asked again later */
+    message.command.node = "";
+    if (codec_encode(&message, &buffer) == 0) {
+        (void)crypto_generichash(digest, sizeof(digest), buffer.data, buffer.size_bytes, NULL, 0);
+        memcpy(&hash, digest, sizeof(hash));
+    }
+    buffer_close(&buffer);
+    return hash & INT64_MAX; /* SQLite's integers are signed */
+}
+
+/* True: it was answered from what is known of its request id. */
+static bool answer_again(struct agent *agent, uint64_t origin, const struct command *command,
+                         uint64_t hash)
+{
+    struct result *result = results_find(&agent->results, command->request_id);
+
+    if (result == NULL)
+        return false;
+    if (result->hash != hash) {
+        refuse(agent, origin, command->request_id, STATUS_REQUEST_ID_REUSED,
+               "this request id belongs to another command");
+        return true;
+    }
+    if (result->receipt.phase != PHASE_ACCEPTED) {
+        struct ct_receipt again = result->receipt;
+        const struct ct *ct = again.has_ct ? node_get(agent->node, again.ct) : NULL;
+
+        /* Its slot may be another container's by now. */
+        again.has_ct = ct != NULL && ct->is_used && memcmp(ct->uuid, result->uuid, UUID_BYTES) == 0;
+        send_receipt(agent, origin, &again);
+        return true;
+    }
+    if (!result_listen(result, origin))
+        refuse(agent, origin, command->request_id, STATUS_BUSY,
+               "too many ask for the result of this request");
+    return true;
+}
+
+static int take_config(struct agent *agent, const struct command *command,
+                       struct ct_command *ret_command, struct fault *fault)
+{
+    const struct config *config = command->config;
+
+    if (config == NULL || !name_check(command->container)) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: not a name for a container", command->container);
+        fault_hint(fault, "lower case letters, digits and -, at most 63");
+        return -EINVAL;
+    }
+    ret_command->policy = (struct ct_policy){.restart = config->restart,
+                                             .is_reboot_denied = config->is_reboot_denied,
+                                             .grace_ns = config->stop_grace_ns};
+    ret_command->is_started = command->is_started;
+    randombytes_buf(ret_command->uuid, UUID_BYTES);
+    ret_command->uuid[6] = (uint8_t)((ret_command->uuid[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+    ret_command->uuid[8] = (uint8_t)((ret_command->uuid[8] & 0x3f) | 0x80);
+    return configs_expect(&agent->configs, ret_command->request, config, fault);
+}
+
+void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command)
+{
+    struct input input = {.kind = INPUT_COMMAND};
+    struct ct_command *to = &input.command;
+    struct fault fault = {0};
+    size_t name_length = strlen(command->container);
+
+    if (command->request_id[0] == '\0' || strlen(command->request_id) >= REQUEST_ID_BYTES) {
+        refuse(agent, origin, "", STATUS_INVALID, "a command needs a request id of 1 to 71 octets");
+        return;
+    }
+    uint64_t hash = hash_command(command);
+    if (answer_again(agent, origin, command, hash))
+        return;
+    if (command->verb == VERB_UNSET || name_length == 0 || name_length >= NAME_BYTES) {
+        refuse(agent, origin, command->request_id,
+               command->verb == VERB_UNSET ? STATUS_UNSUPPORTED : STATUS_INVALID,
+               command->verb == VERB_UNSET ? "this agent does not know that verb"
+                                           : "not a container's name or id");
+        return;
+    }
+    (void)strncpy(to->request, command->request_id, REQUEST_ID_BYTES - 1);
+    memcpy(to->container, command->container, name_length + 1);
+    to->origin = origin;
+    to->hash = hash;
+    to->verb = command->verb;
+    to->wait = command->wait == WAIT_FOR_UNSET ? WAIT_FOR_READY : command->wait;
+    to->grace_ns = command->grace_ns;
+    to->is_forced = command->is_forced;
+    if (command->verb == VERB_CREATE && take_config(agent, command, to, &fault) < 0) {
+        struct ct_receipt receipt = {.phase = PHASE_FAILED, .fault = fault};
+
+        memcpy(receipt.request, to->request, REQUEST_ID_BYTES);
+        send_receipt(agent, origin, &receipt);
+        return;
+    }
+    inbox_post(&agent->inbox, &input);
+    agent_wake(agent);
+}
+
+/* ---- queries ---- */
+
+static void answer_fault(struct agent *agent, uint64_t origin, const struct query *query,
+                         const struct fault *fault)
+{
+    struct message message = {.kind = MESSAGE_ANSWER};
+
+    message.answer = (struct answer){.request_id = query->request_id, .is_last = true};
+    view_fault(agent, fault, query->container, &message.answer.fault);
+    requests_send(agent, origin, &message);
+}
+
+static bool is_selected(const struct agent *agent, const struct query *query,
+                        const struct container_view *view)
+{
+    char uuid[UUID_TEXT_BYTES];
+
+    if (query->selector_count == 0)
+        return true;
+    (void)uuid_format(view->uuid, uuid);
+    for (size_t i = 0; i < query->selector_count; i++)
+        if (selector_match(query->selectors[i], view->name, agent->options->node, uuid,
+                           view->labels, view->label_count))
+            return true;
+    return false;
+}
+
+#define VIEWS_PER_MESSAGE 256
+
+static void answer_list(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    static struct container_view views[VIEWS_PER_MESSAGE]; /* the loop's thread alone comes here */
+    struct message message = {.kind = MESSAGE_ANSWER};
+    size_t count = 0;
+
+    message.answer.request_id = query->request_id;
+    message.answer.containers = views;
+    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
+        if (!node_get(agent->node, i)->is_announced)
+            continue;
+        view_container(agent, i, &views[count]);
+        if (!is_selected(agent, query, &views[count]))
+            continue;
+        if (++count < VIEWS_PER_MESSAGE)
+            continue;
+        message.answer.container_count = count;
+        requests_send(agent, origin, &message);
+        count = 0;
+    }
+    message.answer.container_count = count;
+    message.answer.is_last = true;
+    requests_send(agent, origin, &message);
+}
+
+static void answer_show(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct container_view view;
+    struct message message = {.kind = MESSAGE_ANSWER};
+    struct fault fault = {0};
+    const struct ct *ct = agent_find(agent, query->container, &fault);
+
+    if (ct == NULL) {
+        answer_fault(agent, origin, query, &fault);
+        return;
+    }
+    view_container(agent, ct->index, &view);
+    message.answer = (struct answer){.request_id = query->request_id,
+                                     .is_last = true,
+                                     .containers = &view,
+                                     .container_count = 1,
+                                     .config = &agent->slots[ct->index].view};
+    requests_send(agent, origin, &message);
+}
+
+static void answer_boot(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct boot_step steps[BOOT_STEPS_MAX];
+    struct message message = {.kind = MESSAGE_ANSWER};
+    struct fault fault = {0};
+    const struct ct *ct = agent_find(agent, query->container, &fault);
+
+    if (ct == NULL) {
+        answer_fault(agent, origin, query, &fault);
+        return;
+    }
+    message.answer = (struct answer){.request_id = query->request_id,
+                                     .is_last = true,
+                                     .steps = steps,
+                                     .step_count = boot_steps(&agent->slots[ct->index].times,
+                                                              steps)};
+    requests_send(agent, origin, &message);
+}
+
+static void answer_node(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct message message = {.kind = MESSAGE_ANSWER};
+    struct node_view view = {.name = agent->options->node,
+                             .state = "up",
+                             .agent_version = DROVER_VERSION,
+                             .session = upstream_session_text(&agent->upstream),
+                             .seen_wall_ns = clock_wall_ns()};
+
+    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
+        const struct ct *ct = node_get(agent->node, i);
+
+        view.containers += ct->is_announced;
+        view.running += ct->has_init;
+    }
+    message.answer = (struct answer){
+        .request_id = query->request_id, .is_last = true, .nodes = &view, .node_count = 1};
+    requests_send(agent, origin, &message);
+}
+
+static void answer_version(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct message message = {.kind = MESSAGE_ANSWER};
+
+    message.answer = (struct answer){.request_id = query->request_id,
+                                     .is_last = true,
+                                     .version = "drover-agent " DROVER_VERSION};
+    requests_send(agent, origin, &message);
+}
+
+/* Events of the ledger go out as answers to the query that asked for them. */
+static bool send_events(struct follower *follower, const struct event *events, size_t count,
+                        bool is_last)
+{
+    struct event_view views[PUBLISHER_CHUNK];
+    struct message message = {.kind = MESSAGE_ANSWER};
+    struct agent *agent = follower->agent;
+
+    for (size_t i = 0; i < count; i++)
+        views[i] = (struct event_view){events[i], agent->options->node, ""};
+    message.answer = (struct answer){.request_id = follower->request,
+                                     .is_last = is_last,
+                                     .events = views,
+                                     .event_count = count};
+    if (follower->origin == ORIGIN_UPSTREAM)
+        return upstream_send(&agent->upstream, &message);
+    struct local_client *client = local_find(&agent->local, follower->origin);
+    return client != NULL && local_send(client, &message) == 0;
+}
+
+static void answer_events(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct follower follower = {.send = send_events, .origin = origin};
+    struct fault fault = {0};
+
+    (void)strncpy(follower.request, query->request_id, REQUEST_ID_BYTES - 1);
+    follower.is_bounded = !query->is_follow || query->kind == QUERY_HISTORY;
+    follower.until_seq = agent->publisher.published;
+    if (query->kind == QUERY_HISTORY) {
+        const struct ct *ct = agent_find(agent, query->container, &fault);
+
+        if (ct == NULL) {
+            answer_fault(agent, origin, query, &fault);
+            return;
+        }
+        follower.has_filter = true;
+        memcpy(follower.uuid, ct->uuid, UUID_BYTES);
+    } else if (query->since == SINCE_SEQ) {
+        follower.seq = query->since_number;
+    } else if (query->since == SINCE_TIME) {
+        follower.after_wall_ns = query->since_number;
+    } else if (query->since == SINCE_NOW) {
+        follower.seq = agent->publisher.published;
+    } else if (query->since == SINCE_CURSOR) {
+        fault_set(&fault, STATUS_INVALID, 0, "an agent's events have no cursor; give a seq");
+        answer_fault(agent, origin, query, &fault);
+        return;
+    }
+    (void)publisher_add(&agent->publisher, &follower);
+}
+
+void requests_take_query(struct agent *agent, uint64_t origin, const struct query *query)
+{
+    struct fault fault = {0};
+
+    switch (query->kind) {
+    case QUERY_LIST:
+        answer_list(agent, origin, query);
+        return;
+    case QUERY_SHOW:
+        answer_show(agent, origin, query);
+        return;
+    case QUERY_EVENTS:
+    case QUERY_HISTORY:
+        answer_events(agent, origin, query);
+        return;
+    case QUERY_NODES:
+        answer_node(agent, origin, query);
+        return;
+    case QUERY_BOOT:
+        answer_boot(agent, origin, query);
+        return;
+    case QUERY_VERSION:
+        answer_version(agent, origin, query);
+        return;
+    case QUERY_UNSET:
+    case QUERY_COUNT:
+        break;
+    }
+    fault_set(&fault, STATUS_UNSUPPORTED, 0, "this agent does not know that query");
+    answer_fault(agent, origin, query, &fault);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS (RESULTS_MAX * 2)
+
+/* FNV-1a: ids are random or the sender's own harm. */
+static uint32_t bucket_of(const char *request)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *request != '\0'; request++)
+        hash = (hash ^ (uint8_t)*request) * 16777619u;
+    return hash % BUCKETS;
+}
+
+int results_open(struct results *results)
+{
+    results->ring = calloc(RESULTS_MAX, sizeof(*results->ring));
+    results->buckets = calloc(BUCKETS, sizeof(*results->buckets));
+    return results->ring == NULL || results->buckets == NULL ? -ENOMEM : 0;
+}
+
+void results_close(struct results *results)
+{
+    free(results->ring);
+    free(results->buckets);
+}
+
+struct result *results_find(struct results *results, const char *request)
+{
+    uint32_t at = results->buckets[bucket_of(request)];
+
+    while (at != 0) {
+        struct result *result = &results->ring[at - 1];
+
+        if (strcmp(result->receipt.request, request) == 0)
+            return result;
+        at = result->chain;
+    }
+    return NULL;
+}
+
+static void forget(struct results *results, uint32_t index)
+{
+    struct result *result = &results->ring[index];
+
+    if (result->receipt.phase == PHASE_UNSET)
+        return;
+    uint32_t *at = &results->buckets[bucket_of(result->receipt.request)];
+    while (*at != index + 1)
+        at = &results->ring[*at - 1].chain;
+    *at = result->chain;
+}
+
+struct result *results_add(struct results *results, const char *request, uint64_t hash)
+{
+    uint32_t tried = 0;
+
+    while (results->ring[results->next].receipt.phase == PHASE_ACCEPTED) {
+        if (++tried == RESULTS_MAX)
+            return NULL;
+        results->next = (results->next + 1) % RESULTS_MAX;
+    }
+    uint32_t index = results->next;
+    struct result *result = &results->ring[index];
+    forget(results, index);
+    *result = (struct result){.hash = hash};
+    result->receipt.phase = PHASE_ACCEPTED;
+    (void)strncpy(result->receipt.request, request, REQUEST_ID_BYTES - 1);
+    uint32_t *bucket = &results->buckets[bucket_of(result->receipt.request)];
+    result->chain = *bucket;
+    *bucket = index + 1;
+    results->next = (index + 1) % RESULTS_MAX;
+    return result;
+}
+
+bool result_listen(struct result *result, uint64_t origin)
+{
+    for (uint32_t i = 0; i < result->listener_count; i++)
+        if (result->listeners[i] == origin)
+            return true;
+    if (result->listener_count == RESULT_LISTENERS_MAX)
+        return false;
+    result->listeners[result->listener_count++] = origin;
+    return true;
+}

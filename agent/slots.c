@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent holds of a container beside the model's part: its configuration, its range of ids,
+ * and its row in the store.
+ */
+#include "agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ensure.h"
+
+static uint32_t free_range(const struct agent *agent)
+{
+    uint32_t count = agent->options->uid_count / UID_RANGE;
+
+    for (uint32_t range = 0; range < count; range++) {
+        uint32_t base = agent->options->uid_base + range * UID_RANGE;
+        bool is_free = true;
+
+        for (uint32_t i = 0; node_next(agent->node, &i) && is_free; i++)
+            is_free = agent->slots[i].uid_base != base;
+        if (is_free)
+            return base;
+    }
+    return 0;
+}
+
+void slot_fill(struct slot *slot, struct octets config_consumed)
+{
+    *slot = (struct slot){.config = config_consumed, .pty = -1, .output = -1};
+    int result = codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena,
+                                     &slot->view);
+    ENSURE(result == 0); /* ours: encoded by us, or checked by the store */
+    slot->is_privileged = slot->view.is_privileged;
+    slot->revision = 1;
+}
+
+void slot_close_console(struct slot *slot)
+{
+    if (slot->pty >= 0)
+        (void)close(slot->pty);
+    if (slot->output >= 0)
+        (void)close(slot->output);
+    slot->pty = slot->output = -1;
+}
+
+void slot_empty(struct slot *slot)
+{
+    slot_close_console(slot);
+    arena_close(&slot->arena);
+    free((void *)(uintptr_t)slot->config.data);
+    *slot = (struct slot){.pty = -1, .output = -1};
+}
+
+void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt)
+{
+    struct octets config = configs_take(&agent->configs, receipt->request);
+
+    if (config.data == NULL)
+        return;
+    if (receipt->phase != PHASE_ACCEPTED) {
+        free((void *)(uintptr_t)config.data);
+        return;
+    }
+    struct slot *slot = &agent->slots[receipt->ct];
+    slot_fill(slot, config);
+    slot->is_config_new = true;
+    if (!slot->is_privileged)
+        slot->uid_base = free_range(agent);
+}
+
+void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_row)
+{
+    const struct ct *ct = node_get(agent->node, index);
+    const struct slot *slot = &agent->slots[index];
+
+    *ret_row = (struct store_row){.config = slot->config,
+                                  .has_config = slot->is_config_new,
+                                  .revision = slot->revision,
+                                  .generation = ct->generation,
+                                  .state = ct->state,
+                                  .is_wanted_running = ct->is_wanted,
+                                  .is_restart_owed = ct->is_restart_owed,
+                                  .uid_base = slot->uid_base,
+                                  .family = slot->family,
+                                  .is_ready_on_exec = slot->is_ready_on_exec,
+                                  .created_wall_ns = ct->created_wall_ns,
+                                  .started_wall_ns = ct->started_wall_ns,
+                                  .ended_wall_ns = ct->ended_wall_ns,
+                                  .cause = ct->cause,
+                                  .has_status = ct->has_status,
+                                  .wait_status = ct->wait_status};
+    memcpy(ret_row->uuid, ct->uuid, UUID_BYTES);
+    memcpy(ret_row->name, ct->name, NAME_BYTES);
+    if (ct->has_command) {
+        memcpy(ret_row->request, ct->command.request, REQUEST_ID_BYTES);
+        ret_row->request_verb = ct->command.verb;
+    }
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * streams.h — exec, console, logs and imports: octets both ways between a client and this node.
+ *
+ * Shape    struct stream is one, found by (origin, number). Frames go out only within the reader's
+ *          credit, and are taken in only within ours; so nothing queues without a bound.
+ * Units    octets.
+ * Errors   each stream ends with exactly one STREAM_END that carries a fault or an exit code.
+ * Owner    struct streams.
+ * Context  the loop's thread; leaves and plans are made on workers.
+ */
+#ifndef DROVER_STREAMS_H
+#define DROVER_STREAMS_H
+
+#include "keeper_wire.h"
+#include "message.h"
+
+#define STREAMS_MAX 1024 /* open on this node; further ones are answered busy */
+#define IMPORTS_MAX 3
+
+struct agent;
+struct stream;
+
+struct streams {
+    struct agent *agent;
+    struct stream *first;
+    uint32_t count;
+    uint32_t imports;
+};
+
+void streams_open(struct streams *streams, struct agent *agent);
+void streams_close(struct streams *streams);
+
+/* STREAM_OPEN, FRAME, CREDIT, END of a client or of upstream. */
+void streams_take(struct streams *streams, uint64_t origin, const struct message *message);
+void streams_origin_gone(struct streams *streams, uint64_t origin);
+/* That origin can take more again. */
+void streams_origin_drained(struct streams *streams, uint64_t origin);
+
+void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record, int *fds,
+                          const uint8_t *roles);
+void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error);
+void streams_console_grew(struct streams *streams, uint32_t ct);
+/* The generation is being cleaned up: its consoles and execs end. */
+void streams_end_generation(struct streams *streams, uint32_t ct);
+/* The keeper is gone, and every spawn with it. */
+void streams_keeper_lost(struct streams *streams);
+
+/* A command of ours in the guest, whose output nobody reads. */
+void streams_run_inside(struct streams *streams, uint32_t ct, const char *const *argv);
+
+#endif

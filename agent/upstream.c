@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "upstream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "cleanup.h"
+#include "clock.h"
+
+#define HELLO_NS SECOND_NS            /* a greeting without an answer is said again */
+#define RECONNECT_NS (SECOND_NS / 10) /* a new session after the last was lost, plus up to 0.4 s */
+#define ACK_NS (SECOND_NS / 50)       /* an acknowledgement waits so long for company */
+#define EVENTS_IN_FLIGHT 4096         /* sent and not yet acknowledged by the controller's commit */
+
+static void rearm(struct upstream *upstream);
+
+static void flush_out(struct channel *channel)
+{
+    if (channel->out.size_bytes == 0)
+        return;
+    /* A datagram that does not go now is lost like any other: the session sends it again. */
+    (void)link_send(&channel->link, NULL, channel->out.data, channel->out.size_bytes);
+    buffer_consume(&channel->out, channel->out.size_bytes);
+}
+
+static int post(struct channel *channel, const struct message *message)
+{
+    struct message copy = *message; /* the session stamps its numbers into it */
+    int result = session_post(&channel->session, &copy, clock_monotonic_ns(), &channel->out);
+
+    if (result == 0)
+        flush_out(channel);
+    rearm(channel->upstream);
+    return result;
+}
+
+/* ---- greeting ---- */
+
+static void greet(struct channel *channel)
+{
+    struct agent *agent = channel->upstream->agent;
+    struct message message = {.kind = MESSAGE_HELLO};
+    struct container_view *views = NULL;
+    size_t count = 0;
+
+    message.hello = (struct hello){.version = MESSAGE_VERSION,
+                                   .node = agent->options->node,
+                                   .build = DROVER_VERSION,
+                                   .epoch = agent->epoch,
+                                   .ledger_last = agent->publisher.published,
+                                   .started_wall_ns = agent->started_wall_ns};
+    if (channel == &channel->upstream->control && agent->node->count > 0)
+        views = calloc(agent->node->count, sizeof(*views));
+    for (uint32_t i = 0; views != NULL && node_next(agent->node, &i); i++)
+        if (node_get(agent->node, i)->is_announced)
+            view_container(agent, i, &views[count++]);
+    message.hello.containers = views;
+    message.hello.container_count = count;
+
+    uint64_t now_ns = clock_monotonic_ns();
+    session_close(&channel->session);
+    session_init(&channel->session, 0, now_ns);
+    channel->state = UPSTREAM_GREETING;
+    channel->hello_ns = now_ns + HELLO_NS;
+    (void)session_post(&channel->session, &message, now_ns, &channel->out);
+    flush_out(channel);
+    free(views);
+}
+
+static bool send_events(struct follower *follower, const struct event *events, size_t count,
+                        bool is_last)
+{
+    struct agent *agent = follower->agent;
+    struct upstream *upstream = &agent->upstream;
+    struct event_view views[PUBLISHER_CHUNK];
+    struct message message = {.kind = MESSAGE_EVENTS};
+
+    (void)is_last; /* upstream follows for ever */
+    if (count == 0)
+        return true;
+    if (events[count - 1].seq > upstream->acked_seq + EVENTS_IN_FLIGHT)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        views[i] = (struct event_view){events[i], agent->options->node, ""};
+    message.events = (struct event_batch){views, count};
+    if (upstream->control.state != UPSTREAM_UP || post(&upstream->control, &message) < 0)
+        return false;
+    upstream->in_flight_seq = events[count - 1].seq;
+    return true;
+}
+
+static void drop_follower(struct upstream *upstream)
+{
+    if (upstream->follower != NULL)
+        publisher_remove(&upstream->agent->publisher, upstream->follower);
+    upstream->follower = NULL;
+}
+
+static void note_acked(struct upstream *upstream, uint64_t seq)
+{
+    struct store_change change = {.kind = STORE_ACK_EVENTS};
+
+    if (seq <= upstream->acked_seq)
+        return;
+    upstream->acked_seq = seq;
+    change.ack.epoch = upstream->agent->epoch;
+    change.ack.seq = seq;
+    agent_store(upstream->agent, &change);
+}
+
+static void on_hello_answer(struct channel *channel, const struct hello_answer *answer)
+{
+    struct upstream *upstream = channel->upstream;
+    struct follower follower = {.send = send_events, .origin = ORIGIN_UPSTREAM};
+
+    if (channel->state == UPSTREAM_UP && channel->session.id == answer->session)
+        return; /* said twice */
+    session_close(&channel->session);
+    session_init(&channel->session, answer->session, clock_monotonic_ns());
+    channel->state = UPSTREAM_UP;
+    if (channel == &upstream->bulk)
+        return;
+    (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
+                   answer->session);
+    drop_follower(upstream);
+    follower.seq = answer->acknowledged;
+    upstream->acked_seq = upstream->in_flight_seq = answer->acknowledged;
+    upstream->follower = publisher_add(&upstream->agent->publisher, &follower);
+}
+
+/* Nothing of the old session holds; streams end, events go up again from what is acknowledged. */
+static void lose_session(struct channel *channel)
+{
+    struct upstream *upstream = channel->upstream;
+
+    if (channel->state == UPSTREAM_OFF)
+        return;
+    channel->state = UPSTREAM_GREETING;
+    channel->hello_ns =
+        clock_monotonic_ns() + RECONNECT_NS + randombytes_uniform(400) * UINT64_C(1000000);
+    session_close(&channel->session);
+    session_init(&channel->session, 0, clock_monotonic_ns());
+    if (channel == &upstream->control) {
+        upstream->session_text[0] = '\0';
+        drop_follower(upstream);
+        publisher_remove_origin(&upstream->agent->publisher, ORIGIN_UPSTREAM);
+    } else {
+        streams_origin_gone(&upstream->agent->streams, ORIGIN_UPSTREAM);
+    }
+    rearm(upstream);
+}
+
+/* ---- what comes down ---- */
+
+static void take_control(struct upstream *upstream, const struct message *message)
+{
+    struct agent *agent = upstream->agent;
+
+    switch ((int)message->kind) {
+    case MESSAGE_COMMAND:
+        requests_take_command(agent, ORIGIN_UPSTREAM, &message->command);
+        return;
+    case MESSAGE_QUERY:
+        requests_take_query(agent, ORIGIN_UPSTREAM, &message->query);
+        return;
+    case MESSAGE_EVENT_ACK:
+        note_acked(upstream, message->event_ack);
+        if (upstream->follower != NULL)
+            publisher_pump(&agent->publisher, upstream->follower);
+        return;
+    }
+}
+
+static void answer_unsupported(struct channel *channel, const struct message *message)
+{
+    struct message answer = {.kind = MESSAGE_ANSWER};
+
+    (void)message; /* of a kind that this build cannot even name: it has no request id for us */
+    answer.answer.is_last = true;
+    answer.answer.request_id = "";
+    answer.answer.fault = (struct fault_view){
+        .status = STATUS_UNSUPPORTED, .text = "this agent does not know that message", .hint = "",
+        .container = "", .node = channel->upstream->agent->options->node};
+    (void)post(channel, &answer);
+}
+
+static void take(struct channel *channel, const struct message *message, bool is_known)
+{
+    struct upstream *upstream = channel->upstream;
+    uint64_t now_ns = clock_monotonic_ns();
+
+    if (is_known && message->kind == MESSAGE_HELLO_ANSWER) {
+        on_hello_answer(channel, &message->hello_answer);
+        return;
+    }
+    if (is_known && message->kind == MESSAGE_RESET) {
+        if (channel->state == UPSTREAM_UP && message->reset == channel->session.id)
+            lose_session(channel);
+        return;
+    }
+    if (channel->state != UPSTREAM_UP)
+        return;
+    bool was_owed = channel->session.is_ack_owed;
+    enum session_verdict verdict = session_accept(&channel->session, message, now_ns);
+    if (channel->session.is_ack_owed && !was_owed)
+        channel->ack_ns = now_ns + ACK_NS;
+    if (verdict != SESSION_TAKE)
+        return;
+    if (!is_known)
+        answer_unsupported(channel, message);
+    else if (channel == &upstream->control)
+        take_control(upstream, message);
+    else
+        streams_take(&upstream->agent->streams, ORIGIN_UPSTREAM, message);
+}
+
+static void on_message(struct link *link, const struct link_peer *peer, const uint8_t *data,
+                       size_t size_bytes)
+{
+    struct channel *channel = container_of(link, struct channel, link);
+    struct message message;
+
+    (void)peer; /* there is one */
+    arena_reset(&channel->arena);
+    int result = codec_decode(data, size_bytes, &channel->arena, &message);
+    if (result < 0 && result != -EOPNOTSUPP)
+        return; /* not a record of ours: as good as lost */
+    take(channel, &message, result == 0);
+    if (channel == &channel->upstream->bulk &&
+        session_has_room(&channel->session, STREAM_FRAME_BYTES_MAX * 2))
+        streams_origin_drained(&channel->upstream->agent->streams, ORIGIN_UPSTREAM);
+    if (channel == &channel->upstream->control)
+        publisher_pump_origin(&channel->upstream->agent->publisher, ORIGIN_UPSTREAM);
+    rearm(channel->upstream);
+}
+
+static void on_changed(struct link *link)
+{
+    struct channel *channel = container_of(link, struct channel, link);
+
+    lose_session(channel);
+    if (channel->state == UPSTREAM_GREETING)
+        channel->hello_ns = clock_monotonic_ns();
+    rearm(channel->upstream);
+}
+
+/* ---- time ---- */
+
+static void tick_channel(struct channel *channel, uint64_t now_ns)
+{
+    struct message ping = {.kind = MESSAGE_PING, .ping_ns = now_ns};
+    struct message ack = {.kind = MESSAGE_PONG};
+
+    if (channel->state == UPSTREAM_GREETING && now_ns >= channel->hello_ns)
+        greet(channel);
+    if (channel->state != UPSTREAM_UP)
+        return;
+    while (session_due(&channel->session, now_ns, &channel->out))
+        flush_out(channel);
+    if (channel->session.is_ack_owed && now_ns >= channel->ack_ns) {
+        (void)session_post(&channel->session, &ack, now_ns, &channel->out);
+        flush_out(channel);
+    }
+    bool is_control = channel == &channel->upstream->control;
+    if (is_control && session_is_dead(&channel->session, now_ns)) {
+        lose_session(channel);
+        lose_session(&channel->upstream->bulk);
+        return;
+    }
+    if (is_control && now_ns >= channel->session.ping_ns) {
+        (void)session_post(&channel->session, &ping, now_ns, &channel->out);
+        flush_out(channel);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct upstream *upstream = container_of(timer, struct upstream, timer);
+    uint64_t now_ns = clock_monotonic_ns();
+
+    tick_channel(&upstream->control, now_ns);
+    tick_channel(&upstream->bulk, now_ns);
+    rearm(upstream);
+}
+
+static uint64_t channel_next(const struct channel *channel)
+{
+    if (channel->state == UPSTREAM_GREETING)
+        return channel->hello_ns;
+    if (channel->state != UPSTREAM_UP)
+        return UINT64_MAX;
+    uint64_t next_ns = session_next_ns(&channel->session);
+    if (channel->session.is_ack_owed && channel->ack_ns < next_ns)
+        next_ns = channel->ack_ns;
+    return next_ns;
+}
+
+static void rearm(struct upstream *upstream)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    uint64_t control_ns = channel_next(&upstream->control);
+    uint64_t bulk_ns = channel_next(&upstream->bulk);
+    uint64_t next_ns = control_ns < bulk_ns ? control_ns : bulk_ns;
+
+    if (upstream->control.state == UPSTREAM_OFF || next_ns == UINT64_MAX)
+        return;
+    uv_update_time(&upstream->agent->loop);
+    (void)uv_timer_start(&upstream->timer, on_timer,
+                         next_ns <= now_ns ? 0 : (next_ns - now_ns) / 1000000 + 1, 0);
+}
+
+/* ---- life ---- */
+
+static int open_channel(struct upstream *upstream, struct channel *channel, const char *url,
+                        struct fault *fault)
+{
+    int result = link_connect(&channel->link, &upstream->agent->loop, url, on_message, on_changed);
+
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "cannot connect to %s", url);
+        return result;
+    }
+    channel->upstream = upstream;
+    channel->is_open = true;
+    channel->state = UPSTREAM_GREETING;
+    channel->hello_ns = clock_monotonic_ns();
+    session_init(&channel->session, 0, channel->hello_ns);
+    return 0;
+}
+
+int upstream_open(struct upstream *upstream, struct agent *agent, const char *url,
+                  struct fault *fault)
+{
+    char bulk[128];
+
+    upstream->agent = agent;
+    upstream->control.upstream = upstream->bulk.upstream = upstream;
+    if (url[0] == '\0')
+        return 0;
+    int result = link_url_bulk(url, bulk, sizeof(bulk));
+    if (result < 0) {
+        fault_set(fault, STATUS_INVALID, 0, "%s has no port above it for bulk", url);
+        return result;
+    }
+    (void)uv_timer_init(&agent->loop, &upstream->timer);
+    result = open_channel(upstream, &upstream->control, url, fault);
+    if (result == 0)
+        result = open_channel(upstream, &upstream->bulk, bulk, fault);
+    rearm(upstream);
+    return result;
+}
+
+static void on_link_closed(struct link *link)
+{
+    struct channel *channel = container_of(link, struct channel, link);
+
+    session_close(&channel->session);
+    arena_close(&channel->arena);
+    buffer_close(&channel->out);
+}
+
+void upstream_close(struct upstream *upstream)
+{
+    struct channel *channels[] = {&upstream->control, &upstream->bulk};
+
+    drop_follower(upstream);
+    if (upstream->control.is_open)
+        uv_close((uv_handle_t *)&upstream->timer, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        if (!channels[i]->is_open)
+            continue;
+        channels[i]->is_open = false;
+        channels[i]->state = UPSTREAM_OFF;
+        link_close(&channels[i]->link, on_link_closed);
+    }
+}
+
+bool upstream_send(struct upstream *upstream, const struct message *message)
+{
+    return upstream->control.state == UPSTREAM_UP && post(&upstream->control, message) == 0;
+}
+
+bool upstream_send_bulk(struct upstream *upstream, const struct message *message)
+{
+    /* Room for the last word of each stream is kept free of their frames. */
+    if (message->kind == MESSAGE_STREAM_FRAME &&
+        !session_has_room(&upstream->bulk.session, 4 * STREAM_FRAME_BYTES_MAX))
+        return false;
+    return upstream->bulk.state == UPSTREAM_UP && post(&upstream->bulk, message) == 0;
+}
+
+const char *upstream_session_text(const struct upstream *upstream)
+{
+    return upstream->session_text;
+}
