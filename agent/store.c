@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "ensure.h"
+#include "store_parts.h"
+
+#define BATCH_ROOM_FIRST 4 /* an intent, a result, an event, a row: most turns */
+
+struct store {
+    uv_async_t committed_async;
+    store_committed_fn on_committed;
+    store_failed_fn on_failed;
+    char path[PATH_MAX];
+
+    /* the loop's thread alone */
+    struct store_batch *first; /* posted and not yet told, by next_told */
+    struct store_batch *last;
+    uint64_t number; /* of the newest batch that changes something */
+    bool is_failure_told;
+    struct store_reader reader; /* under a lock of its own */
+
+    /* the writer's thread alone, once it runs */
+    struct store_writer writer;
+    pthread_t thread;
+
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t posted_cond;
+    pthread_cond_t committed_cond;
+    struct store_batch *posted_first; /* by next_posted */
+    struct store_batch *posted_last;
+    uint64_t committed; /* number of the newest batch that is durable */
+    bool is_stopping;
+    bool is_failed; /* nothing is committed any more */
+    struct fault fault;
+};
+
+/* ---- batches ---- */
+
+struct store_batch *store_batch_new(void)
+{
+    struct store_batch *batch = calloc(1, sizeof(*batch));
+
+    ENSURE(batch != NULL);
+    return batch;
+}
+
+static void batch_free(struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->changes[i].kind == STORE_PUT_ROW)
+            free((void *)(uintptr_t)batch->changes[i].row.config.data);
+    free(batch->changes);
+    free(batch);
+}
+
+static void copy_config(struct octets *config, bool has_config)
+{
+    if (!has_config || config->size_bytes == 0) {
+        *config = (struct octets){0};
+        return;
+    }
+    uint8_t *copy = malloc(config->size_bytes);
+    ENSURE(copy != NULL);
+    memcpy(copy, config->data, config->size_bytes);
+    config->data = copy;
+}
+
+void store_batch_add(struct store_batch *batch, const struct store_change *change)
+{
+    if (batch->count == batch->room) {
+        batch->room = batch->room == 0 ? BATCH_ROOM_FIRST : batch->room * 2;
+        batch->changes = realloc(batch->changes, batch->room * sizeof(*batch->changes));
+        ENSURE(batch->changes != NULL);
+    }
+    struct store_change *added = &batch->changes[batch->count++];
+    *added = *change;
+    if (added->kind == STORE_PUT_ROW)
+        copy_config(&added->row.config, added->row.has_config);
+    if (added->kind == STORE_ADD_EVENT) {
+        ENSURE(added->event.seq > batch->last_seq);
+        batch->last_seq = added->event.seq;
+    }
+}
+
+size_t store_batch_count(const struct store_batch *batch)
+{
+    return batch->count;
+}
+
+/* ---- the writer's thread ---- */
+
+/* Waits for batches and takes as many as make one transaction. NULL: there will be none. */
+static struct store_batch *take_group(struct store *store)
+{
+    struct store_batch *group;
+    struct store_batch *end;
+    size_t count;
+
+    (void)pthread_mutex_lock(&store->lock);
+    while (store->posted_first == NULL && !store->is_stopping)
+        (void)pthread_cond_wait(&store->posted_cond, &store->lock);
+    group = end = store->posted_first;
+    if (group != NULL) {
+        for (count = end->count; end->next_posted != NULL; end = end->next_posted) {
+            count += end->next_posted->count;
+            if (count > STORE_GROUP_CHANGES)
+                break;
+        }
+        store->posted_first = end->next_posted;
+        end->next_posted = NULL;
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    return group;
+}
+
+/* The loop may free the batches from the moment on in which their number is said. */
+static int commit_group(struct store *store, const struct store_batch *group, uint64_t *ret_number)
+{
+    int code = store_writer_begin(&store->writer);
+
+    for (; code == SQLITE_OK && group != NULL; group = group->next_posted) {
+        code = store_writer_apply(&store->writer, group);
+        *ret_number = group->number;
+    }
+    return code == SQLITE_OK ? store_writer_commit(&store->writer) : code;
+}
+
+static void say_committed(struct store *store, uint64_t number)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    store->committed = number;
+    (void)pthread_cond_signal(&store->committed_cond);
+    (void)pthread_mutex_unlock(&store->lock);
+    (void)uv_async_send(&store->committed_async); /* fails only for a handle that is closed */
+}
+
+static void say_failed(struct store *store, int code)
+{
+    struct fault fault = {0};
+
+    (void)store_db_fault(store->writer.db, code, "write", store->path, &fault);
+    (void)pthread_mutex_lock(&store->lock);
+    store->fault = fault;
+    store->is_failed = true;
+    (void)pthread_cond_signal(&store->committed_cond);
+    (void)pthread_mutex_unlock(&store->lock);
+    (void)uv_async_send(&store->committed_async); /* fails only for a handle that is closed */
+}
+
+static void *write_batches(void *context)
+{
+    struct store *store = context;
+    struct store_batch *group;
+    uint64_t number = 0;
+    int code = SQLITE_OK;
+
+    while (code == SQLITE_OK && (group = take_group(store)) != NULL) {
+        code = commit_group(store, group, &number);
+        if (code == SQLITE_OK) {
+            say_committed(store, number);
+            code = store_writer_checkpoint(&store->writer);
+        }
+    }
+    if (code != SQLITE_OK)
+        say_failed(store, code);
+    return NULL;
+}
+
+static int start_writer(struct store *store)
+{
+    sigset_t all;
+    sigset_t before;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's */
+    int error = pthread_create(&store->thread, NULL, write_batches, store);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        (void)pthread_setname_np(store->thread, "store"); /* for the eye only */
+    return -error;
+}
+
+/* ---- the loop ---- */
+
+static bool take_told(struct store *store, uint64_t committed, struct store_batch **ret_batch)
+{
+    struct store_batch *batch = store->first;
+
+    if (batch == NULL || batch->number > committed)
+        return false;
+    store->first = batch->next_told;
+    if (store->first == NULL)
+        store->last = NULL;
+    *ret_batch = batch;
+    return true;
+}
+
+/* Only what was posted before: a callback that posts finds its answer in the next round. */
+static void tell(struct store *store)
+{
+    struct store_batch *end = store->last;
+    struct store_batch *batch;
+    bool is_end = end == NULL;
+    bool is_failed;
+
+    (void)pthread_mutex_lock(&store->lock);
+    uint64_t committed = store->committed;
+    is_failed = store->is_failed;
+    (void)pthread_mutex_unlock(&store->lock);
+
+    while (!is_end && take_told(store, committed, &batch)) {
+        is_end = batch == end;
+        store->on_committed(store, batch->context);
+        batch_free(batch);
+    }
+    if (is_failed && !store->is_failure_told) {
+        store->is_failure_told = true;
+        store->on_failed(store, &store->fault);
+    }
+}
+
+static void on_committed_async(uv_async_t *handle)
+{
+    tell(container_of(handle, struct store, committed_async));
+}
+
+void store_post(struct store *store, struct store_batch *batch_consumed, void *context)
+{
+    struct store_batch *batch = batch_consumed;
+    bool is_change = batch->count > 0;
+    bool is_waiting;
+
+    batch->context = context;
+    batch->number = is_change ? ++store->number : store->number;
+    if (store->last == NULL)
+        store->first = batch;
+    else
+        store->last->next_told = batch;
+    store->last = batch;
+
+    (void)pthread_mutex_lock(&store->lock);
+    is_waiting = store->committed < batch->number;
+    if (is_change) {
+        if (store->posted_first == NULL)
+            store->posted_first = batch;
+        else
+            store->posted_last->next_posted = batch;
+        store->posted_last = batch;
+    }
+    (void)pthread_mutex_unlock(&store->lock);
+    if (is_change)
+        (void)pthread_cond_signal(&store->posted_cond);
+    if (!is_waiting)
+        (void)uv_async_send(&store->committed_async); /* nothing to write, nothing to wait for */
+}
+
+/* ---- open and close ---- */
+
+static int open_database(struct store *store, struct fault *fault)
+{
+    sqlite3 *db = NULL;
+    int result = store_db_open(store->path, &db, fault);
+
+    if (result < 0)
+        return result;
+    int code = store_writer_open(&store->writer, db);
+    if (code != SQLITE_OK) {
+        result = store_db_fault(db, code, "read", store->path, fault);
+    } else {
+        result = store_reader_open(&store->reader, store->path);
+        if (result < 0)
+            fault_set(fault, STATUS_FAILED, -result, "cannot read %s", store->path);
+        if (result < 0)
+            store_reader_close(&store->reader);
+    }
+    if (result < 0)
+        store_writer_close(&store->writer, false);
+    return result;
+}
+
+static int open_threads(struct store *store, uv_loop_t *loop)
+{
+    (void)pthread_mutex_init(&store->lock, NULL); /* these three cannot fail on Linux */
+    (void)pthread_cond_init(&store->posted_cond, NULL);
+    (void)pthread_cond_init(&store->committed_cond, NULL);
+    return uv_async_init(loop, &store->committed_async, on_committed_async);
+}
+
+static void close_database(struct store *store, bool is_whole)
+{
+    store_reader_close(&store->reader);
+    store_writer_close(&store->writer, is_whole); /* last: it moves the log into the database */
+}
+
+static void on_async_closed(uv_handle_t *handle)
+{
+    struct store *store = container_of(handle, struct store, committed_async);
+
+    (void)pthread_mutex_destroy(&store->lock);
+    (void)pthread_cond_destroy(&store->posted_cond);
+    (void)pthread_cond_destroy(&store->committed_cond);
+    free(store);
+}
+
+int store_open(const char *state_dir, uv_loop_t *loop, store_committed_fn on_committed,
+               store_failed_fn on_failed, struct store **ret_store, struct fault *fault)
+{
+    struct store *store = calloc(1, sizeof(*store));
+
+    ENSURE(store != NULL);
+    store->on_committed = on_committed;
+    store->on_failed = on_failed;
+    int length = snprintf(store->path, sizeof(store->path), "%s/node.db", state_dir);
+    if (length < 0 || (size_t)length >= sizeof(store->path)) {
+        fault_set(fault, STATUS_INVALID, ENAMETOOLONG, "the state directory's path is too long");
+        free(store);
+        return -ENAMETOOLONG;
+    }
+    int result = open_database(store, fault);
+    if (result < 0) {
+        free(store);
+        return result;
+    }
+    result = open_threads(store, loop);
+    if (result < 0) {
+        close_database(store, true);
+        free(store);
+    } else if ((result = start_writer(store)) < 0) {
+        close_database(store, true);
+        uv_close((uv_handle_t *)&store->committed_async, on_async_closed);
+    }
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "cannot start what writes node.db");
+        return result;
+    }
+    *ret_store = store;
+    return 0;
+}
+
+static void wait_committed(struct store *store)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    while (store->committed < store->number && !store->is_failed)
+        (void)pthread_cond_wait(&store->committed_cond, &store->lock);
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    while (store->first != NULL && !store->is_failure_told) { /* callbacks may post more */
+        wait_committed(store);
+        tell(store);
+    }
+
+    (void)pthread_mutex_lock(&store->lock);
+    store->is_stopping = true;
+    (void)pthread_cond_signal(&store->posted_cond);
+    (void)pthread_mutex_unlock(&store->lock);
+    (void)pthread_join(store->thread, NULL); /* ours, joined once */
+    tell(store); /* the last checkpoint may have failed */
+
+    for (struct store_batch *batch = store->first, *next; batch != NULL; batch = next) {
+        next = batch->next_told;
+        batch_free(batch);
+    }
+    close_database(store, !store->is_failed);
+    uv_close((uv_handle_t *)&store->committed_async, on_async_closed);
+}
+
+const char *store_ledger_id(const struct store *store)
+{
+    return store->reader.ledger_id;
+}
+
+struct store_reader *store_reader_of(struct store *store)
+{
+    return &store->reader;
+}
+
+void store_set_limits(struct store *store, const struct store_limits *limits)
+{
+    store->writer.limits = *limits; /* the first post makes it visible to the writer */
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_parts.h — what the files of the store share: the database, its writer, its reader.
+ *
+ * Shape    struct store_writer is the one connection that changes node.db; struct store_reader the
+ *          one that reads it. store.c joins them with the loop.
+ * Units    *_wall_ns CLOCK_REALTIME; *_bytes octets; frames are pages in the write-ahead log.
+ * Errors   -errno: EUCLEAN damaged, EBUSY locked, EROFS, ENOSPC; words come from store_db_fault().
+ * Owner    struct store. Nothing outside agent/store*.c and its tests includes this.
+ * Context  a connection belongs to one thread at a time. Source: sqlite.org/threadsafe.html.
+ */
+#ifndef DROVER_STORE_PARTS_H
+#define DROVER_STORE_PARTS_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "store.h"
+#include "store_limits.h"
+
+#define STORE_APPLICATION_ID 0x44726f76 /* "Drov" */
+#define STORE_BUSY_MS 2000              /* another's lock is waited for so long, then we fail */
+#define STORE_GROUP_CHANGES 8192        /* one transaction; batches beyond wait for the next */
+#define STORE_SUBJECTS_MAX (1u << 24)   /* an id beyond it is damage */
+#define STORE_WALK_MAX 65536            /* seqs one walk back remembers; more take another walk */
+
+struct store_batch {
+    struct store_batch *next_posted; /* towards the writer */
+    struct store_batch *next_told;   /* on the loop, all that were posted */
+    uint64_t number;                 /* of this, or of the last before it that is not empty */
+    void *context;
+    uint64_t last_seq; /* of its events; 0: none */
+    size_t count;
+    size_t room;
+    struct store_change *changes;
+};
+
+/* ---- store_db.c: the file ---- */
+
+/* Opens STATE/node.db, or makes it if nothing is there; checks it whole. */
+int store_db_open(const char *path, sqlite3 **ret_db, struct fault *fault);
+int store_db_open_reader(const char *path, sqlite3 **ret_db);
+/* SQLite's code as -errno. */
+int store_db_error(sqlite3 *db, int code);
+/* Words for it, in which `path` is what could not be `done`. Returns store_db_error(). */
+int store_db_fault(sqlite3 *db, int code, const char *done, const char *path, struct fault *fault);
+int store_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, size_t count);
+
+/* ---- store_subjects.c: whom events speak of, each with its newest event ---- */
+
+struct subject {
+    uint8_t uuid[UUID_BYTES];
+    char name[NAME_BYTES];
+    uint64_t last_seq; /* 0: no event yet */
+    uint32_t next;     /* id + 1 in its bucket, or among the free; 0: the last */
+    bool is_used;
+    bool is_stored; /* node.db has a row for it */
+    bool is_live;   /* ... and that is a container that exists */
+    bool is_dirty;  /* its last_seq is newer than the row's */
+    bool is_listed; /* in dirty[] */
+};
+
+struct subjects {
+    struct subject *list; /* by id */
+    uint32_t room;
+    uint32_t top; /* ids from here on were never used */
+    uint32_t free;
+    uint32_t *buckets; /* id + 1, by uuid; room of them */
+    uint32_t *dirty;   /* ids */
+    uint32_t dirty_count;
+};
+
+/* Pointers hold until the next add. NULL: none, or for add: no memory. */
+struct subject *subjects_find(struct subjects *subjects, const uint8_t *uuid, const char *name);
+struct subject *subjects_find_live(struct subjects *subjects, const uint8_t *uuid);
+struct subject *subjects_add(struct subjects *subjects, const uint8_t *uuid, const char *name);
+/* As it stands in the database, whose ids may have holes; subjects_link_free() afterwards. */
+struct subject *subjects_add_at(struct subjects *subjects, uint32_t id, const uint8_t *uuid,
+                                const char *name);
+void subjects_link_free(struct subjects *subjects);
+void subjects_remove(struct subjects *subjects, struct subject *subject);
+void subjects_mark_dirty(struct subjects *subjects, struct subject *subject);
+uint32_t subjects_id(const struct subjects *subjects, const struct subject *subject);
+void subjects_close(struct subjects *subjects);
+
+/* ---- store_write.c: changes; store_prune.c: what may go ---- */
+
+enum write_statement {
+    W_BEGIN,
+    W_COMMIT,
+    W_EVENT,
+    W_ROW_INSERT,
+    W_ROW_UPDATE,
+    W_ROW_HIDE,
+    W_ROW_DROP,
+    W_LAST_SEQ,
+    W_CONFIG_PUT,
+    W_CONFIG_MOVE,
+    W_CONFIG_DROP,
+    W_INTENT,
+    W_INTENT_DROP,
+    W_RESULT,
+    W_ACK,
+    W_OLD_EVENTS,
+    W_EVENTS_DROP,
+    W_OLD_RESULTS,
+    W_RESULTS_DROP,
+    W_PAGES,
+    W_FREE_PAGES,
+    W_COUNT
+};
+
+struct store_writer {
+    sqlite3 *db;
+    sqlite3_stmt *statements[W_COUNT];
+    struct subjects subjects;
+    struct store_limits limits;
+    uint64_t first_seq; /* none before it is kept */
+    uint64_t last_seq;
+    uint64_t acked_seq;
+    uint64_t added;      /* events and results in this transaction: the measure for pruning */
+    uint32_t page_bytes;
+    uint32_t wal_frames; /* in the log after the last commit */
+};
+
+/* db_consumed is the writer's even where it fails. All but open answer SQLite codes. */
+int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed);
+int store_writer_begin(struct store_writer *writer);
+int store_writer_apply(struct store_writer *writer, const struct store_batch *batch);
+int store_writer_commit(struct store_writer *writer);
+/* Moves the log into the database once it is long. */
+int store_writer_checkpoint(struct store_writer *writer);
+/* is_whole: nothing failed; else the log stays as it is for the next start to judge. */
+void store_writer_close(struct store_writer *writer, bool is_whole);
+/* Steps a statement that answers no rows, and makes it ready again. */
+int store_writer_run(struct store_writer *writer, enum write_statement statement);
+/* No event names it any more; the pointer is dead afterwards. */
+int store_writer_drop(struct store_writer *writer, struct subject *subject);
+int store_prune(struct store_writer *writer);
+
+/* ---- store_read.c, store_history.c ---- */
+
+enum read_statement {
+    R_BEGIN,
+    R_COMMIT,
+    R_ROWS,
+    R_RESULTS,
+    R_RESULT,
+    R_INTENT,
+    R_HEADS,
+    R_EVENTS,
+    R_EVENT,
+    R_PREVIOUS,
+    R_CHAINS_BY_UUID,
+    R_CHAINS_BY_NAME,
+    R_COUNT
+};
+
+/* Seqs of one container's events, oldest first: a long history is paged through one walk. */
+struct walk {
+    bool is_known;
+    bool has_uuid;
+    bool has_name;
+    uint8_t uuid[UUID_BYTES];
+    char name[NAME_BYTES];
+    uint64_t after; /* complete from here on, up to ... */
+    uint64_t after_wall_ns;
+    uint64_t *seqs;
+    size_t count;
+    size_t room;
+};
+
+struct store_reader {
+    sqlite3 *db;
+    pthread_mutex_t lock; /* recursive: found() may read */
+    sqlite3_stmt *statements[R_COUNT];
+    struct walk walk;
+    char ledger_id[UUID_TEXT_BYTES];
+};
+
+int store_reader_open(struct store_reader *reader, const char *path);
+void store_reader_close(struct store_reader *reader);
+/* Enumerators, lengths and widths are checked: what does not fit is damage. */
+int store_reader_enum(sqlite3_stmt *statement, int column, unsigned count, unsigned *ret_value);
+int store_reader_text(sqlite3_stmt *statement, int column, char *text, size_t text_bytes);
+int store_reader_uuid(sqlite3_stmt *statement, int column, uint8_t *uuid);
+
+/* ---- store.c ---- */
+
+struct store_reader *store_reader_of(struct store *store);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clock.h"
+#include "store_parts.h"
+
+#define PRUNE_PER_ADDED 2 /* a transaction that adds n forgets at most 2n + PRUNE_MORE */
+#define PRUNE_MORE 16
+
+const struct store_limits store_limits_default = {
+    .history_min_ns = 7 * 24 * 3600 * NS_PER_S,
+    .history_min_bytes = UINT64_C(64) << 20,
+    .history_max_bytes = UINT64_C(512) << 20, /* half of the ledger's bound */
+    .result_min_ns = 24 * 3600 * NS_PER_S,
+    .wal_frames = 4000,
+};
+
+static int read_pages(struct store_writer *writer, enum write_statement which, uint64_t *ret_count)
+{
+    sqlite3_stmt *statement = writer->statements[which];
+    int code = sqlite3_step(statement);
+
+    if (code == SQLITE_ROW)
+        *ret_count = (uint64_t)sqlite3_column_int64(statement, 0);
+    (void)sqlite3_reset(statement); /* says again what step said */
+    return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+static int read_used(struct store_writer *writer, uint64_t *ret_used_bytes)
+{
+    uint64_t pages = 0;
+    uint64_t free_pages = 0;
+    int code = read_pages(writer, W_PAGES, &pages);
+
+    if (code == SQLITE_OK)
+        code = read_pages(writer, W_FREE_PAGES, &free_pages);
+    *ret_used_bytes = (pages - free_pages) * writer->page_bytes;
+    return code;
+}
+
+/* At least so old; age 0: however new, and be it from a clock that was set back since. */
+static bool is_older(uint64_t time_wall_ns, uint64_t age_ns, uint64_t now_wall_ns)
+{
+    if (age_ns == 0)
+        return true;
+    return time_wall_ns < now_wall_ns && now_wall_ns - time_wall_ns >= age_ns;
+}
+
+/* The events of a container that is gone go one by one; its row goes with the last. */
+static int forget_subject(struct store_writer *writer, uint32_t id, uint64_t seq)
+{
+    struct subject *subject;
+
+    if (id >= writer->subjects.top)
+        return SQLITE_CORRUPT;
+    subject = &writer->subjects.list[id];
+    if (!subject->is_used || subject->is_live || subject->last_seq != seq)
+        return SQLITE_OK;
+    return store_writer_drop(writer, subject);
+}
+
+/* Finds up to where events may go, oldest first; 0: none. */
+static int find_old_events(struct store_writer *writer, uint64_t through, uint64_t age_ns,
+                           uint64_t *ret_seq)
+{
+    sqlite3_stmt *statement = writer->statements[W_OLD_EVENTS];
+    uint64_t now_wall_ns = clock_wall_ns();
+    int code;
+
+    (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)through);
+    (void)sqlite3_bind_int64(statement, 2,
+                             (sqlite3_int64)(PRUNE_PER_ADDED * writer->added + PRUNE_MORE));
+    *ret_seq = 0;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        uint64_t seq = (uint64_t)sqlite3_column_int64(statement, 0);
+        uint32_t id = (uint32_t)sqlite3_column_int64(statement, 1);
+
+        if (!is_older((uint64_t)sqlite3_column_int64(statement, 2), age_ns, now_wall_ns)) {
+            code = SQLITE_DONE;
+            break;
+        }
+        code = forget_subject(writer, id, seq);
+        if (code != SQLITE_OK)
+            break;
+        *ret_seq = seq;
+    }
+    (void)sqlite3_reset(statement); /* says again what step said */
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* Acknowledged ones, but for the newest of all: numbering goes on from it. */
+static int prune_events(struct store_writer *writer)
+{
+    uint64_t used_bytes = 0;
+    uint64_t seq = 0;
+    int code = read_used(writer, &used_bytes);
+
+    if (code != SQLITE_OK || used_bytes <= writer->limits.history_min_bytes ||
+        writer->last_seq == 0)
+        return code;
+    bool is_too_much = used_bytes > writer->limits.history_max_bytes;
+    uint64_t through = writer->acked_seq < writer->last_seq ? writer->acked_seq
+                                                            : writer->last_seq - 1;
+    code = find_old_events(writer, through, is_too_much ? 0 : writer->limits.history_min_ns, &seq);
+    if (code != SQLITE_OK || seq == 0)
+        return code;
+    writer->first_seq = seq + 1;
+    (void)sqlite3_bind_int64(writer->statements[W_EVENTS_DROP], 1, (sqlite3_int64)seq);
+    return store_writer_run(writer, W_EVENTS_DROP);
+}
+
+static int prune_results(struct store_writer *writer)
+{
+    sqlite3_stmt *statement = writer->statements[W_OLD_RESULTS];
+    uint64_t now_wall_ns = clock_wall_ns();
+    sqlite3_int64 last = 0;
+    int code;
+
+    (void)sqlite3_bind_int64(statement, 1,
+                             (sqlite3_int64)(PRUNE_PER_ADDED * writer->added + PRUNE_MORE));
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if ((uint64_t)sqlite3_column_int64(statement, 1) > writer->acked_seq ||
+            !is_older((uint64_t)sqlite3_column_int64(statement, 2), writer->limits.result_min_ns,
+                      now_wall_ns)) {
+            code = SQLITE_DONE;
+            break;
+        }
+        last = sqlite3_column_int64(statement, 0);
+    }
+    (void)sqlite3_reset(statement); /* says again what step said */
+    if (code != SQLITE_DONE || last == 0)
+        return code == SQLITE_DONE ? SQLITE_OK : code;
+    (void)sqlite3_bind_int64(writer->statements[W_RESULTS_DROP], 1, last);
+    return store_writer_run(writer, W_RESULTS_DROP);
+}
+
+int store_prune(struct store_writer *writer)
+{
+    int code = prune_events(writer);
+
+    return code == SQLITE_OK ? prune_results(writer) : code;
+}

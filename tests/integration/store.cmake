@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+# Real files, real crashes. failures needs root, for mounts in a namespace of its own.
+if(TARGET drover_store)
+    add_library(test_store_rig STATIC ${CMAKE_CURRENT_LIST_DIR}/store/rig.c)
+    target_include_directories(test_store_rig PUBLIC ${CMAKE_CURRENT_LIST_DIR}/store)
+    target_link_libraries(test_store_rig PUBLIC drover_store PRIVATE drover_flags PkgConfig::CMOCKA)
+    foreach(part rows)
+        drover_test(integration/store/${part} test_store_rig)
+        set_tests_properties(integration.store.${part} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120)
+    endforeach()
+endif()
