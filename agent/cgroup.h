@@ -8,16 +8,18 @@
  * Units    *_bytes octets; LIMIT_NONE "max"; cpu_milli thousandths of a processor.
  * Errors   -errno and a fault that names the file; libcgroup's own numbers stay inside.
  * Owner    the caller owns both structs; descriptors are close-on-exec.
- * Context  cgroup_open() to cgroup_close() on the executor's cgroup thread (libcgroup is not
- *          thread-safe); kill, freeze and the reads by held descriptor on any thread.
+ * Context  cgroups_open() and cgroup_set(), which ask libcgroup (not thread-safe), on one thread at a
+ *          time; all else works by held descriptors and may run on any thread.
  *          Source: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/; libcgroup 2.0.2.
  */
 #ifndef DROVER_CGROUP_H
 #define DROVER_CGROUP_H
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "fault.h"
@@ -27,16 +29,18 @@
 
 struct cgroup_hierarchy {
     int root; /* directory of the hierarchy's root */
-    int path; /* directory PATH in it */
+    int path; /* directory PATH in it; -1: it carries nothing that we use, no group is made in it */
     bool is_v2;
     bool has_memory, has_pids, has_cpu, has_cpuset; /* controllers it carries */
-    char controllers[128];
+    bool has_swap;                                  /* swap is counted and can be limited */
+    char controllers[128]; /* "memory", "cpu,cpuacct", "name=systemd"; v2: on for our groups */
 };
 
 struct cgroups {
     struct cgroup_hierarchy hierarchies[CGROUP_HIERARCHIES_MAX]; /* v2 first, always there */
     size_t count;
-    char path[80]; /* without a leading slash: drover.NODE */
+    char path[80];   /* without a leading slash: drover.NODE */
+    char ledger[64]; /* whose PATH is */
 };
 
 struct cgroup_limits {
@@ -49,18 +53,22 @@ struct cgroup_limits {
 
 struct cgroup {
     char leaf[CGROUP_LEAF_BYTES];
-    int dir;    /* v2 PATH/NAME.GEN */
-    int guest;  /* v2 PATH/NAME.GEN/guest: clone3 INTO_CGROUP */
+    const char *path; /* PATH, of struct cgroups, which outlives it */
+    int dir;          /* v2 PATH/NAME.GEN */
+    int guest;        /* v2 PATH/NAME.GEN/guest: clone3 INTO_CGROUP */
     int events; /* cgroup.events of dir, to be polled for POLLPRI: `populated` and `frozen` move */
-    int tasks[CGROUP_HIERARCHIES_MAX]; /* `tasks`, O_WRONLY, of each v1 group, for LAUNCH and SPAWN */
+    int tasks[CGROUP_HIERARCHIES_MAX]; /* `tasks` of each v1 group, O_WRONLY: LAUNCH, SPAWN */
     size_t task_count;
-    int oom;        /* to be polled: an eventfd (v1) or memory.events (v2, POLLPRI); -1: none */
-    bool is_oom_v1; /* how `oom` is polled and what is read */
+    int oom;         /* to be polled: readable (v1) or memory.events (v2, POLLPRI); -1: none */
+    bool is_oom_v1;  /* how `oom` is polled and what is read */
     int oom_counter; /* memory.oom_control (v1) or memory.events (v2), read by pread */
+    int oom_event;   /* v1: the kernel's eventfd, and a timer to look again: both behind `oom` */
+    int oom_timer;
 };
 #define CGROUP_EMPTY                                                                               \
     {                                                                                              \
-        .dir = -1, .guest = -1, .events = -1, .oom = -1, .oom_counter = -1                         \
+        .dir = -1, .guest = -1, .events = -1, .oom = -1, .oom_counter = -1, .oom_event = -1,       \
+        .oom_timer = -1                                                                            \
     }
 
 /*
@@ -69,9 +77,11 @@ struct cgroup {
  *   path       in  drover.NODE
  *   ledger_id  in  text; PATH carries it as xattr trusted.drover.ledger. Another's is refused
  * The v2 PATH directory is flocked until cgroups_close(); held by another: STATUS_BUSY, its pid named.
+ * The hierarchies that carry nothing we use are held by their root alone: a keeper leaves them too.
  */
 int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_id,
                  struct fault *fault);
+/* Removes PATH where nothing is in it. */
 void cgroups_close(struct cgroups *cgroups);
 
 /* Check limits against what this host can say (bad limit: STATUS_INVALID with the key). */
@@ -91,6 +101,11 @@ int cgroup_make(struct cgroups *cgroups, const char *leaf, const struct cgroup_l
 int cgroup_adopt(struct cgroups *cgroups, const char *leaf, struct cgroup *ret_cgroup,
                  struct fault *fault);
 void cgroup_close(struct cgroup *cgroup);
+/* NAME.GEN: the one place that knows the form. */
+static inline void cgroup_leaf(const char *name, uint64_t generation, char leaf[CGROUP_LEAF_BYTES])
+{
+    (void)snprintf(leaf, CGROUP_LEAF_BYTES, "%s.%" PRIu64, name, generation);
+}
 
 /* Remove leaf with all below it in every hierarchy, deepest first. -EBUSY: something lives in it.
  * Gone already: 0. Never moves or signals a process. */
@@ -112,7 +127,8 @@ int cgroup_kill(const struct cgroup *cgroup);                   /* whole subtree
 int cgroup_freeze(const struct cgroup *cgroup, bool is_frozen); /* asks; `events` tells when */
 /* Levels, read now from cgroup.events. */
 int cgroup_read_events(const struct cgroup *cgroup, bool *ret_populated, bool *ret_frozen);
-/* Kills so far; 0 without a memory controller. Clears the v1 eventfd. */
+/* Kills so far; 0 without a memory controller. Clears what made `oom` readable; on v1 that happens
+ * again shortly after, because the kernel notifies before it counts. */
 uint64_t cgroup_read_oom_kills(const struct cgroup *cgroup);
 /* pid of whom a process of the subtree is; for `stuck`: first pid and its name. false: empty. */
 bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name,
@@ -121,7 +137,8 @@ bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name
 /* Does pid live in the container's subtree (read from /proc/PID/cgroup)? */
 bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid);
 
-/* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5). */
+/* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5):
+ * -EBUSY, STATUS_BUSY "uses N", nothing changed. May reclaim, and so block for long. */
 int cgroup_set(struct cgroups *cgroups, const struct cgroup *cgroup,
                const struct cgroup_limits *limits, struct fault *fault);
 
