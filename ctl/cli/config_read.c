@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config_read.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ensure.h"
+#include "units.h"
+
+static int refuse(struct fault *fault, enum option option, const char *text, const char *why)
+{
+    fault_set(fault, STATUS_INVALID, 0, "--%s %s: %s", option_rows[option].name, text, why);
+    return -EINVAL;
+}
+
+static char *copy(struct arena *texts, const char *text)
+{
+    size_t size_bytes = strlen(text) + 1;
+    char *taken = arena_take(texts, size_bytes);
+
+    ENSURE(taken != NULL);
+    return memcpy(taken, text, size_bytes);
+}
+
+/* Cut at the first separator: what stands behind it, or NULL. */
+static char *cut(char *text, char separator)
+{
+    char *at = strchr(text, separator);
+
+    if (at == NULL)
+        return NULL;
+    *at = '\0';
+    return at + 1;
+}
+
+static const char *absolute(struct arena *texts, const char *path)
+{
+    char cwd[PATH_MAX];
+
+    if (path[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
+        return path;
+    size_t cwd_length = strlen(cwd);
+    char *text = arena_take(texts, cwd_length + strlen(path) + 2);
+    ENSURE(text != NULL);
+    memcpy(text, cwd, cwd_length);
+    text[cwd_length] = '/';
+    memcpy(text + cwd_length + 1, path, strlen(path) + 1);
+    return text;
+}
+
+int pairs_read(struct arena *texts, const struct options *options, enum option option,
+               struct pair ret_pairs[CONFIG_LIST_MAX], struct fault *fault)
+{
+    size_t index = 0;
+    int count = 0;
+    const char *given;
+
+    while ((given = options_next(options, option, &index)) != NULL) {
+        if (count == CONFIG_LIST_MAX)
+            return refuse(fault, option, given, "too many of them");
+        char *key = copy(texts, given);
+        char *value = cut(key, '=');
+        if (value == NULL || key[0] == '\0')
+            return refuse(fault, option, given, "K=V is needed");
+        ret_pairs[count++] = (struct pair){key, value};
+    }
+    return count;
+}
+
+static int read_binds(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    size_t index = 0;
+    const char *given;
+
+    while ((given = options_next(options, OPTION_BIND, &index)) != NULL) {
+        if (read->config.bind_count == CONFIG_LIST_MAX)
+            return refuse(fault, OPTION_BIND, given, "too many of them");
+        struct bind *bind = &read->binds[read->config.bind_count++];
+        char *source = copy(&read->texts, given);
+        char *target = cut(source, ':');
+        char *word = target == NULL ? NULL : cut(target, ':');
+
+        if (target == NULL || source[0] == '\0' || target[0] != '/')
+            return refuse(fault, OPTION_BIND, given, "SRC:DST[:ro][:plain] with a DST from /");
+        *bind = (struct bind){.source = absolute(&read->texts, source), .target = target};
+        while (word != NULL) {
+            char *rest = cut(word, ':');
+            if (strcmp(word, "ro") == 0)
+                bind->is_read_only = true;
+            else if (strcmp(word, "plain") == 0)
+                bind->is_plain = true;
+            else
+                return refuse(fault, OPTION_BIND, given, "only :ro and :plain may follow DST");
+            word = rest;
+        }
+    }
+    return 0;
+}
+
+static int read_tmpfs(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    size_t index = 0;
+    const char *given;
+
+    while ((given = options_next(options, OPTION_TMPFS, &index)) != NULL) {
+        if (read->config.tmpfs_count == CONFIG_LIST_MAX)
+            return refuse(fault, OPTION_TMPFS, given, "too many of them");
+        struct tmpfs *tmpfs = &read->tmpfs[read->config.tmpfs_count++];
+        char *target = copy(&read->texts, given);
+        const char *size = cut(target, ':');
+
+        if (target[0] != '/')
+            return refuse(fault, OPTION_TMPFS, given, "DST[:SIZE] with a DST from /");
+        *tmpfs = (struct tmpfs){.target = target};
+        if (size != NULL && (!size_parse(size, &tmpfs->size_bytes) ||
+                             tmpfs->size_bytes == SIZE_BYTES_MAX || tmpfs->size_bytes == 0))
+            return refuse(fault, OPTION_TMPFS, given, "not a size (64M, 1G)");
+    }
+    return 0;
+}
+
+bool cpus_read(const char *text, uint32_t *ret_milli)
+{
+    char whole[8] = {0}; /* up to 9999999 processors; what is longer is no count of them */
+    char thousandths[4] = "000";
+    const char *point = strchr(text, '.');
+    size_t length = point == NULL ? strlen(text) : (size_t)(point - text);
+    uint64_t count = 0;
+    uint64_t rest = 0;
+
+    if (length >= sizeof(whole) - 1 || (point != NULL && (strlen(point + 1) > 3 || !point[1])))
+        return false;
+    memcpy(whole, text, length);
+    if (point != NULL)
+        memcpy(thousandths, point + 1, strlen(point + 1));
+    if (!number_read(whole, &count) || !number_read(thousandths, &rest) || count + rest == 0)
+        return false;
+
+    *ret_milli = (uint32_t)(count * 1000 + rest);
+    return true;
+}
+
+static int read_size(const struct options *options, enum option option, uint64_t *ret_bytes,
+                     struct fault *fault)
+{
+    const char *text = options_find(options, option);
+
+    *ret_bytes = LIMIT_NONE;
+    if (text == NULL || size_parse(text, ret_bytes))
+        return 0;
+    return refuse(fault, option, text, "not a size (64M, 2G, max)");
+}
+
+static int read_limits(struct config *config, const struct options *options, struct fault *fault)
+{
+    const char *cpus = options_find(options, OPTION_CPUS);
+    const char *pids = options_find(options, OPTION_PIDS);
+    uint64_t weight = 100;
+
+    config->pids_max = LIMIT_NONE;
+    if (read_size(options, OPTION_MEMORY, &config->memory_max_bytes, fault) < 0 ||
+        read_size(options, OPTION_SWAP, &config->swap_max_bytes, fault) < 0 ||
+        options_get_number(options, OPTION_CPU_WEIGHT, &weight, fault) < 0)
+        return -EINVAL;
+    if (pids != NULL && strcmp(pids, "max") != 0 &&
+        options_get_number(options, OPTION_PIDS, &config->pids_max, fault) < 0)
+        return -EINVAL;
+    if (cpus != NULL && !cpus_read(cpus, &config->cpu_milli))
+        return refuse(fault, OPTION_CPUS, cpus, "not a count of processors (2, 1.5, 0.25)");
+    if (weight < 1 || weight > 10000)
+        return refuse(fault, OPTION_CPU_WEIGHT, options_find(options, OPTION_CPU_WEIGHT),
+                      "1 to 10000");
+    config->cpu_weight = (uint32_t)weight;
+    return 0;
+}
+
+static int read_policy(struct config *config, const struct options *options, struct fault *fault)
+{
+    static const char *const ready[] = {"auto", "exec", "notify", NULL};
+    static const char *const restart[] = {"never", "on-failure", "always", NULL};
+    static const char *const reboot[] = {"yes", "no", NULL};
+    static const char *const lost[] = {"report", "restart", NULL};
+    int words[] = {options_get_word(options, OPTION_READY, ready, 0, fault),
+                   options_get_word(options, OPTION_RESTART, restart, 0, fault),
+                   options_get_word(options, OPTION_ALLOW_REBOOT, reboot, 0, fault),
+                   options_get_word(options, OPTION_ON_NODE_LOST, lost, 0, fault)};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (words[i] < 0)
+            return -EINVAL;
+    config->ready = (enum ready)(READY_AUTO + words[0]);
+    config->restart = (enum restart_on)(RESTART_NEVER + words[1]);
+    config->is_reboot_denied = words[2] == 1;
+    config->on_node_lost = (enum node_lost)(NODE_LOST_REPORT + words[3]);
+    config->is_privileged = options_has(options, OPTION_PRIVILEGED);
+    return 0;
+}
+
+static int read_root(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    const char *template_name = options_find(options, OPTION_TEMPLATE);
+    const char *root = options_find(options, OPTION_ROOT);
+    const char *init = options_find(options, OPTION_INIT);
+
+    if ((template_name == NULL) == (root == NULL)) {
+        fault_set(fault, STATUS_INVALID, 0, "what is it made from? one of --template and --root");
+        return -EINVAL;
+    }
+    if (init != NULL && init[0] != '/')
+        return refuse(fault, OPTION_INIT, init, "a path from / of the container is needed");
+    read->config.template_name = template_name == NULL ? "" : template_name;
+    read->config.root = root == NULL ? "" : absolute(&read->texts, root);
+    read->config.init = init == NULL ? "" : init;
+    return 0;
+}
+
+int config_read(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    *read = (struct config_read){0};
+    read->config.binds = read->binds;
+    read->config.tmpfs = read->tmpfs;
+    read->config.env = read->env;
+    read->config.labels = read->labels;
+    if (read_root(read, options, fault) < 0 || read_limits(&read->config, options, fault) < 0 ||
+        read_policy(&read->config, options, fault) < 0 || read_binds(read, options, fault) < 0 ||
+        read_tmpfs(read, options, fault) < 0)
+        return -EINVAL;
+
+    int env = pairs_read(&read->texts, options, OPTION_ENV, read->env, fault);
+    int labels = env < 0 ? env
+                         : pairs_read(&read->texts, options, OPTION_LABEL, read->labels, fault);
+    if (labels < 0)
+        return labels;
+    read->config.env_count = (size_t)env;
+    read->config.label_count = (size_t)labels;
+    return 0;
+}
+
+void config_read_close(struct config_read *read)
+{
+    arena_close(&read->texts);
+}
