@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "life.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "ensure.h"
+
+int life_exit_code(const struct life_item *item)
+{
+    if (item->fault.status != STATUS_UNSET && item->fault.status != STATUS_DONE)
+        return status_exit_code(item->fault.status);
+    switch (item->phase) {
+    case PHASE_ACCEPTED:
+    case PHASE_DONE:
+    case PHASE_UNCHANGED:
+    case PHASE_QUEUED:
+        return 0;
+    case PHASE_SUPERSEDED:
+        return status_exit_code(STATUS_SUPERSEDED);
+    case PHASE_NOT_SENT:
+    case PHASE_RESULT_UNKNOWN:
+        return status_exit_code(STATUS_UNREACHABLE);
+    case PHASE_UNSET:
+    case PHASE_FAILED:
+    case PHASE_COUNT:
+        return status_exit_code(STATUS_FAILED);
+    }
+    return status_exit_code(STATUS_FAILED);
+}
+
+int life_exit_code_all(const struct life_item *items, size_t count)
+{
+    int code = count == 0 ? 0 : life_exit_code(&items[0]);
+
+    for (size_t i = 1; i < count; i++)
+        if (life_exit_code(&items[i]) != code)
+            return status_exit_code(STATUS_PARTLY_FAILED);
+    return code;
+}
+
+/* ---- sending ---- */
+
+static int name_request(const struct life *life, struct life_item *item, struct fault *fault)
+{
+    const char *given = options_find(&life->cli->options, OPTION_REQUEST_ID);
+    const char *at = item->node[0] == '\0' ? "" : "@";
+
+    if (given == NULL) {
+        (void)cli_request_new(item->request);
+        return 0;
+    }
+    int length = life->is_many ? snprintf(item->request, REQUEST_ID_BYTES, "%s.%s%s%s", given,
+                                          item->name, at, item->node)
+                               : snprintf(item->request, REQUEST_ID_BYTES, "%s", given);
+    if (length < REQUEST_ID_BYTES)
+        return 0;
+    fault_set(fault, STATUS_INVALID, 0, "--request-id %s: too long for many containers", given);
+    return -EINVAL;
+}
+
+static int post_more(struct life *life, struct fault *fault)
+{
+    while (life->posted < life->count && life->posted - life->over < LIFE_IN_FLIGHT_MAX) {
+        struct life_item *item = &life->items[life->posted];
+        struct message message = {.kind = MESSAGE_COMMAND, .command = life->shape};
+
+        message.command.container = item->name;
+        message.command.node = item->node;
+        message.command.request_id = item->request;
+        int result = wire_post(&life->cli->wire, &message, fault);
+        if (result < 0)
+            return result;
+        item->is_posted = true;
+        item->began_ns = clock_monotonic_ns();
+        life->posted++;
+    }
+    return 0;
+}
+
+/* ---- receiving ---- */
+
+static struct life_item *find_item(const struct life *life, const char *request)
+{
+    for (size_t i = 0; i < life->posted; i++)
+        if (strcmp(life->items[i].request, request) == 0)
+            return &life->items[i];
+    return NULL;
+}
+
+static void note_view(struct life_item *item, const struct container_view *view)
+{
+    item->has_view = true;
+    memcpy(item->uuid, view->uuid, UUID_BYTES);
+    item->state = view->state;
+    item->generation = view->generation;
+    item->pid = view->pid;
+    free(item->heard_node);
+    item->heard_node = view->node[0] == '\0' ? NULL : strdup(view->node);
+}
+
+static void take_receipt(struct life *life, const struct receipt *receipt)
+{
+    struct life_item *item = find_item(life, receipt->request_id);
+
+    if (item == NULL || item->is_over)
+        return;
+    item->phase = receipt->phase;
+    if (receipt->has_container)
+        note_view(item, &receipt->container);
+    if (receipt->fault.status != STATUS_UNSET) {
+        cli_fault_copy(&receipt->fault, &item->fault);
+        if (item->heard_node == NULL && receipt->fault.node[0] != '\0')
+            item->heard_node = strdup(receipt->fault.node);
+    }
+    if (receipt->phase == PHASE_ACCEPTED && !life->is_detached)
+        return;
+    item->is_over = true;
+    item->took_ns = clock_monotonic_ns() - item->began_ns;
+    life->over++;
+    life_tell_item(life, item);
+}
+
+/* The rest will not be heard of: what is known of it. */
+static void give_up(struct life *life, const struct fault *fault)
+{
+    for (size_t i = 0; i < life->count; i++) {
+        struct life_item *item = &life->items[i];
+
+        if (item->is_over)
+            continue;
+        if (!item->is_posted || !life->cli->wire.has_sent)
+            item->phase = PHASE_NOT_SENT;
+        else if (item->phase != PHASE_ACCEPTED || fault->status == STATUS_UNREACHABLE)
+            item->phase = PHASE_RESULT_UNKNOWN;
+        item->fault = *fault;
+        item->is_over = true;
+    }
+}
+
+static int interrupt(struct life *life)
+{
+    int signal = wire_signal_take(&life->cli->wire);
+    struct fault fault = {0};
+
+    life_clear_progress(life);
+    fault_set(&fault, STATUS_INTERRUPTED, 0, "interrupted; %u of %u commands go on without us",
+              (uint64_t)(life->posted - life->over), (uint64_t)life->count);
+    fault_hint(&fault, "`drover events` tells how they end");
+    (void)cli_fail(life->cli, &fault, life->count == 1 ? life->items[0].name : "", "");
+    give_up(life, &fault);
+    (void)life_tell_end(life);
+    return 128 + signal;
+}
+
+/* 0, or -errno with a fault as wire_receive() says. */
+static int pump(struct life *life, struct fault *fault)
+{
+    while (life->over < life->count) {
+        struct message message;
+        int result = post_more(life, fault);
+
+        if (result == 0) {
+            life_tell_progress(life);
+            result = wire_receive(&life->cli->wire, &message, life->deadline_ns, fault);
+        }
+        if (result < 0)
+            return result;
+        if (message.kind == MESSAGE_RECEIPT)
+            take_receipt(life, &message.receipt);
+        if (message.kind == MESSAGE_ANSWER && message.answer.fault.status != STATUS_UNSET) {
+            cli_fault_copy(&message.answer.fault, fault); /* the server refuses the connection */
+            return -ECONNREFUSED;
+        }
+    }
+    return 0;
+}
+
+static int finish(struct life *life, int result, struct fault *fault)
+{
+    life_clear_progress(life);
+    if (result < 0) {
+        if (fault->status == STATUS_TIMEOUT)
+            fault_set(fault, STATUS_TIMEOUT, 0, "not done in the time given; the command goes on");
+        if (life->cli->wire.fd >= 0 && life->count - life->over > 0) /* else it was told already */
+            (void)cli_fail(life->cli, fault, life->count == 1 ? life->items[0].name : "",
+                           life->count == 1 ? life->items[0].node : "");
+        give_up(life, fault);
+    }
+    int told = life_tell_end(life);
+    return told != 0 ? told : life_exit_code_all(life->items, life->count);
+}
+
+static int open_items(struct life *life, const struct targets *targets, struct fault *fault)
+{
+    life->items = calloc(targets->count + 1, sizeof(*life->items));
+    ENSURE(life->items != NULL);
+    life->count = targets->count;
+    for (size_t i = 0; i < life->count; i++) {
+        life->items[i].name = targets->list[i].name;
+        life->items[i].node = targets->list[i].node;
+        if (name_request(life, &life->items[i], fault) < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static void life_close(struct life *life)
+{
+    for (size_t i = 0; i < life->count; i++)
+        free(life->items[i].heard_node);
+    free(life->items);
+}
+
+int life_run(struct cli *cli, const struct command *shape, const struct targets *targets)
+{
+    static const int signals[] = {SIGINT, SIGTERM, 0};
+    struct fault fault = {0};
+    struct life life = {.cli = cli,
+                        .shape = *shape,
+                        .is_detached = options_has(&cli->options, OPTION_DETACH),
+                        .is_many = targets->is_many,
+                        .deadline_ns = shape->verb == VERB_STOP ? WIRE_FOREVER : cli->deadline_ns,
+                        .began_ns = clock_monotonic_ns()};
+    int result = open_items(&life, targets, &fault);
+    int code;
+
+    if (result < 0) {
+        code = cli_fail(cli, &fault, "", "");
+        life_close(&life);
+        return code;
+    }
+    if (cli->wire.fd < 0) {
+        fault_set(&fault, STATUS_UNREACHABLE, 0, "not sent");
+        result = -ENOTCONN;
+    } else {
+        (void)wire_catch(&cli->wire, signals); /* without it Ctrl-C ends us without a word */
+        result = pump(&life, &fault);
+    }
+    code = result == -EINTR ? interrupt(&life) : finish(&life, result, &fault);
+    life_close(&life);
+    return code;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "life.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "rows.h"
+#include "text.h"
+
+static const struct column columns[] = {
+    {"name", COLUMN_BOTH, 16},       {"id", COLUMN_BOTH, 36},    {"node", COLUMN_BOTH, 12},
+    {"receipt", COLUMN_BOTH, 10},    {"state", COLUMN_BOTH, 10}, {"generation", COLUMN_BOTH, -10},
+    {"pid", COLUMN_BOTH, -8},        {"request", COLUMN_BOTH, 36}, {NULL, COLUMN_BOTH, 0},
+};
+
+static const char *phase_word(enum phase phase)
+{
+    static const char *const words[PHASE_COUNT] = {
+        [PHASE_ACCEPTED] = "accepted", [PHASE_DONE] = "done",
+        [PHASE_UNCHANGED] = "unchanged", [PHASE_FAILED] = "failed",
+        [PHASE_SUPERSEDED] = "superseded", [PHASE_NOT_SENT] = "not_sent",
+        [PHASE_RESULT_UNKNOWN] = "unknown", [PHASE_QUEUED] = "queued"};
+
+    return words[phase] == NULL ? "unknown" : words[phase];
+}
+
+static const char *node_of(const struct life_item *item)
+{
+    return item->heard_node != NULL ? item->heard_node : item->node;
+}
+
+static bool has_progress(const struct life *life)
+{
+    return life->count > 1 && isatty(STDERR_FILENO) == 1;
+}
+
+void life_clear_progress(const struct life *life)
+{
+    if (has_progress(life))
+        (void)fputs("\r\033[K", stderr);
+}
+
+void life_tell_progress(const struct life *life)
+{
+    if (has_progress(life))
+        (void)fprintf(stderr, "\r\033[K%zu of %zu", life->over, life->count);
+}
+
+/* web: running, generation 2, pid 4711 (43 ms) */
+static void tell_done(const struct life *life, const struct life_item *item)
+{
+    bool is_gone = life->shape.verb == VERB_DESTROY;
+    bool is_made = life->shape.verb == VERB_CREATE && !life->shape.is_started;
+    char took[32];
+
+    cli_say(life->cli, "%s: ", item->name);
+    if (item->phase != PHASE_DONE)
+        cli_say(life->cli, "%s%s", phase_word(item->phase), item->has_view ? ", " : "");
+    if (is_gone && item->phase == PHASE_DONE)
+        cli_say(life->cli, "destroyed");
+    else if (is_made && item->phase == PHASE_DONE)
+        cli_say(life->cli, "created");
+    else if (item->has_view)
+        cli_say(life->cli, "%s", ct_state_name(item->state));
+    else if (item->phase == PHASE_DONE)
+        cli_say(life->cli, "done");
+    if (item->has_view && item->generation > 0 && !is_gone)
+        cli_say(life->cli, ", generation %llu", (unsigned long long)item->generation);
+    if (item->has_view && item->pid > 0 && !is_gone)
+        cli_say(life->cli, ", pid %d", item->pid);
+    cli_say(life->cli, " (%s)\n", text_of_duration(item->took_ns, took));
+}
+
+void life_tell_item(const struct life *life, const struct life_item *item)
+{
+    life_clear_progress(life);
+    if (life_exit_code(item) == 0) {
+        tell_done(life, item);
+        return;
+    }
+    struct fault fault = item->fault;
+    if (fault.status == STATUS_UNSET)
+        fault_set(&fault, item->phase == PHASE_SUPERSEDED ? STATUS_SUPERSEDED : STATUS_FAILED, 0,
+                  "%s", phase_word(item->phase));
+    (void)cli_fail(life->cli, &fault, item->name, node_of(item));
+}
+
+static json_t *row_of(const struct life_item *item)
+{
+    json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s}", "name", item->name, "id",
+                            row_uuid(item->uuid), "node", row_text(node_of(item)), "receipt",
+                            phase_word(item->phase), "state", json_null(), "generation",
+                            json_null(), "pid", json_null(), "request", item->request);
+
+    if (!item->has_view)
+        return row;
+    if (item->state != CT_UNSET)
+        (void)json_object_set_new(row, "state", json_string(ct_state_name(item->state)));
+    (void)json_object_set_new(row, "generation", json_integer((json_int_t)item->generation));
+    if (item->pid != 0)
+        (void)json_object_set_new(row, "pid", json_integer(item->pid));
+    return row;
+}
+
+int life_tell_end(struct life *life)
+{
+    struct render render;
+    size_t failed = 0;
+    char took[32];
+
+    if (life->cli->format != FORMAT_TABLE) {
+        int code = cli_render(life->cli, &render, columns);
+        if (code != 0)
+            return code;
+        for (size_t i = 0; i < life->count; i++)
+            render_add(&render, row_of(&life->items[i]));
+        return cli_render_end(life->cli, &render, 0);
+    }
+    if (life->count < 2)
+        return 0;
+    for (size_t i = 0; i < life->count; i++)
+        failed += life_exit_code(&life->items[i]) != 0;
+    (void)fprintf(stderr, "%s: %zu done, %zu not, in %s\n", life->cli->verb->name,
+                  life->count - failed, failed,
+                  text_of_duration(clock_monotonic_ns() - life->began_ns, took));
+    return 0;
+}
