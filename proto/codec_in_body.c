@@ -50,6 +50,12 @@ static void in_receipt(struct in *in, const Drover__Receipt *from, struct receip
     in_container(in, from->container, &ret->container);
 }
 
+static void in_event_batch(struct in *in, const Drover__EventBatch *from, struct event_batch *ret)
+{
+    ret->count = 0;
+    ret->events = in_events(in, from->events, from->n_events, &ret->count);
+}
+
 static void in_query(struct in *in, const Drover__Query *from, struct query *ret)
 {
     *ret = (struct query){
@@ -156,6 +162,11 @@ static void in_stream_frame(struct in *in, const Drover__StreamFrame *from,
     in_require(in, ret->lane != LANE_RESIZE || from->data.len == 0 || from->data.len == 4);
 }
 
+static void in_stream_credit(const Drover__StreamCredit *from, struct stream_credit *ret)
+{
+    *ret = (struct stream_credit){.stream = from->stream, .bytes = from->bytes};
+}
+
 static void in_stream_end(const Drover__StreamEnd *from, struct stream_end *ret)
 {
     *ret = (struct stream_end){
@@ -199,9 +210,7 @@ void in_envelope(struct in *in, const Drover__Envelope *from, struct message *re
         break;
     case DROVER__ENVELOPE__BODY_EVENTS:
         ret->kind = MESSAGE_EVENTS;
-        ret->events = (struct event_batch){0};
-        ret->events.events =
-            in_events(in, from->events->events, from->events->n_events, &ret->events.count);
+        in_event_batch(in, from->events, &ret->events);
         break;
     case DROVER__ENVELOPE__BODY_EVENT_ACK:
         ret->kind = MESSAGE_EVENT_ACK;
@@ -225,8 +234,7 @@ void in_envelope(struct in *in, const Drover__Envelope *from, struct message *re
         break;
     case DROVER__ENVELOPE__BODY_STREAM_CREDIT:
         ret->kind = MESSAGE_STREAM_CREDIT;
-        ret->stream_credit = (struct stream_credit){.stream = from->stream_credit->stream,
-                                                    .bytes = from->stream_credit->bytes};
+        in_stream_credit(from->stream_credit, &ret->stream_credit);
         break;
     case DROVER__ENVELOPE__BODY_STREAM_END:
         ret->kind = MESSAGE_STREAM_END;
