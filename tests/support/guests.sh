@@ -30,7 +30,8 @@ guests_make() {
         echo "$dir exists already" >&2
         return 1
     fi
-    if mkdir -p "$(dirname "$dir")" && mkdir -m 755 "$part" && "$2" "$part" && mv -T "$part" "$dir"; then
+    if mkdir -p "$(dirname "$dir")" && mkdir -m 755 "$part" && "$2" "$part" &&
+        mv -T "$part" "$dir"; then
         return 0
     fi
     echo "no guest root could be made in $dir" >&2

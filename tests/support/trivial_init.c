@@ -26,22 +26,19 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The words travel as the value of this signal: word * 256 + number. */
-#define SIGNAL_WORD (SIGRTMIN + 1)
-
-enum word { WORD_NONE, WORD_EXIT, WORD_CRASH, WORD_HALT, WORD_REBOOT, WORD_POWER_OFF, WORD_RETURN };
+#include "trivial_init.h"
 
 static const char *const words[] = {
-    [WORD_EXIT] = "exit",     [WORD_CRASH] = "crash",         [WORD_HALT] = "halt",
-    [WORD_REBOOT] = "reboot", [WORD_POWER_OFF] = "power-off", [WORD_RETURN] = "return",
+    [TRIVIAL_EXIT] = "exit",     [TRIVIAL_CRASH] = "crash",         [TRIVIAL_HALT] = "halt",
+    [TRIVIAL_REBOOT] = "reboot", [TRIVIAL_POWER_OFF] = "power-off", [TRIVIAL_RETURN] = "return",
 };
 
-static enum word word_find(const char *text, size_t length)
+static enum trivial_word word_find(const char *text, size_t length)
 {
-    for (size_t i = WORD_EXIT; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = TRIVIAL_EXIT; i < sizeof(words) / sizeof(words[0]); i++)
         if (strlen(words[i]) == length && memcmp(words[i], text, length) == 0)
-            return (enum word)i;
-    return WORD_NONE;
+            return (enum trivial_word)i;
+    return TRIVIAL_NONE;
 }
 
 static void say(const char *what, const struct timespec *when)
@@ -60,19 +57,19 @@ static void say(const char *what, const struct timespec *when)
     (void)close(sock);
 }
 
-static _Noreturn void end(enum word word, int number)
+static _Noreturn void end(enum trivial_word word, int number)
 {
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     say("down", &now);
-    if (word == WORD_HALT)
+    if (word == TRIVIAL_HALT)
         (void)reboot((int)RB_HALT_SYSTEM);
-    if (word == WORD_REBOOT)
+    if (word == TRIVIAL_REBOOT)
         (void)reboot((int)RB_AUTOBOOT);
-    if (word == WORD_POWER_OFF)
+    if (word == TRIVIAL_POWER_OFF)
         (void)reboot((int)RB_POWER_OFF);
-    if (word == WORD_CRASH)
+    if (word == TRIVIAL_CRASH)
         __builtin_trap(); /* a fault is the only signal that ends a PID 1 from within */
     _exit(number);
 }
@@ -88,20 +85,20 @@ static void wait_for_word(void)
     sigset_t all;
     siginfo_t info;
     struct sigaction action = {.sa_handler = on_signal};
-    const int heard[] = {SIGTERM, SIGPWR, SIGUSR2, SIGINT, SIGHUP, SIGRTMIN + 3, SIGRTMIN + 5,
-                         SIGNAL_WORD};
+    const int heard[] = {SIGTERM, SIGPWR,       SIGUSR2,      SIGINT,
+                         SIGHUP,  SIGRTMIN + 3, SIGRTMIN + 5, TRIVIAL_SIGNAL};
 
     (void)sigfillset(&all);
     for (size_t i = 0; i < sizeof(heard) / sizeof(heard[0]); i++)
         (void)sigaction(heard[i], &action, NULL);
     for (;;) {
         int number = sigwaitinfo(&all, &info);
-        if (number == SIGNAL_WORD)
-            end((enum word)(info.si_value.sival_int / 256), info.si_value.sival_int % 256);
+        if (number == TRIVIAL_SIGNAL)
+            end((enum trivial_word)(info.si_value.sival_int / 256), info.si_value.sival_int % 256);
         if (number == SIGINT || number == SIGHUP || number == SIGRTMIN + 5)
-            end(WORD_REBOOT, 1);
+            end(TRIVIAL_REBOOT, 1);
         if (number == SIGTERM || number == SIGPWR || number == SIGUSR2 || number == SIGRTMIN + 3)
-            end(WORD_POWER_OFF, 1);
+            end(TRIVIAL_POWER_OFF, 1);
         while (number == SIGCHLD && waitpid(-1, NULL, WNOHANG) > 0)
             ;
     }
@@ -109,16 +106,16 @@ static void wait_for_word(void)
 
 static int ask_pid_1(int argc, char **argv)
 {
-    enum word word = argc > 1 ? word_find(argv[1], strlen(argv[1])) : WORD_NONE;
+    enum trivial_word word = argc > 1 ? word_find(argv[1], strlen(argv[1])) : TRIVIAL_NONE;
     int number = argc > 2 ? (int)strtol(argv[2], NULL, 10) & 255 : 0;
 
-    if (word == WORD_NONE) {
+    if (word == TRIVIAL_NONE) {
         (void)fputs("usage: init exit N | crash | halt | reboot | power-off | return N\n", stderr);
         return 2;
     }
-    if (word == WORD_RETURN)
+    if (word == TRIVIAL_RETURN)
         return number;
-    if (sigqueue(1, SIGNAL_WORD, (union sigval){.sival_int = (int)word * 256 + number}) < 0) {
+    if (sigqueue(1, TRIVIAL_SIGNAL, (union sigval){.sival_int = (int)word * 256 + number}) < 0) {
         perror("PID 1");
         return 1;
     }
@@ -141,8 +138,8 @@ int main(int argc, char **argv)
     if (at_once != NULL) {
         size_t length = strcspn(at_once, ":");
         const char *number = at_once[length] == ':' ? at_once + length + 1 : "0";
-        enum word word = word_find(at_once, length);
-        if (word != WORD_NONE)
+        enum trivial_word word = word_find(at_once, length);
+        if (word != TRIVIAL_NONE)
             end(word, (int)strtol(number, NULL, 10) & 255);
     }
     wait_for_word();

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "driver.h"
+
+#define RETRY_NS NS_PER_MS
+
+/* All containers of a list that is whole; -1 with a fault if nobody answers. */
+static int count_running(struct wire *wire, uint64_t deadline_ns, struct fault *fault)
+{
+    struct message message = {.kind = MESSAGE_QUERY};
+    int running = 0;
+
+    message.query = (struct query){.request_id = "bench-list",
+                                   .node = "",
+                                   .container = "",
+                                   .since_cursor = "",
+                                   .kind = QUERY_LIST};
+    if (wire_post(wire, &message, fault) < 0)
+        return -1;
+    do {
+        if (wire_receive(wire, &message, deadline_ns, fault) < 0)
+            return -1;
+        if (message.kind != MESSAGE_ANSWER)
+            continue;
+        for (size_t i = 0; i < message.answer.container_count; i++)
+            running += message.answer.containers[i].state == CT_RUNNING;
+    } while (message.kind != MESSAGE_ANSWER || !message.answer.is_last);
+    return running;
+}
+
+static int kill_and_wait(pid_t pid)
+{
+    AUTO_FD pidfd = pidfd_open(pid, 0);
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+    if (pidfd >= 0 && pidfd_send_signal(pidfd, SIGKILL, NULL, 0) == 0 &&
+        poll(&end, 1, PATIENCE_MS) == 1)
+        return 0;
+    (void)fprintf(stderr, "the agent, pid %d, cannot be killed: %s\n", pid, strerror(errno));
+    return -1;
+}
+
+int driver_restart(struct driver *driver, pid_t agent, char *const *argv)
+{
+    struct fault fault = {0};
+    pid_t pid;
+    int running = -1;
+
+    if (kill_and_wait(agent) < 0)
+        return -1;
+    const uint64_t start_ns = clock_wall_ns();
+    const uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_MS * NS_PER_MS;
+    int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
+    if (rc != 0) {
+        (void)fprintf(stderr, "%s: %s\n", argv[0], strerror(rc));
+        return -1;
+    }
+    (void)printf("pid %d\n", pid);
+    while (running < (int)driver->count && clock_monotonic_ns() < deadline_ns) {
+        wire_close(&driver->wire);
+        if (wire_connect(&driver->wire, driver->socket, &fault) < 0)
+            measure_sleep_until(clock_wall_ns() +
+                                RETRY_NS); /* until it listens there is no event */
+        else
+            running = count_running(&driver->wire, deadline_ns, &fault);
+    }
+    if (running < (int)driver->count) {
+        (void)fprintf(stderr, "the new agent lists %d of %u as running\n", running, driver->count);
+        return driver_complain(driver->socket, &fault);
+    }
+    measure_print("ms", (double)(clock_wall_ns() - start_ns) / NS_PER_MS);
+    return 0;
+}
