@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "rootfs.h"
 #include "rootfs_mounts.h"
+#include "scratch.h"
 
 #define UID_BASE 1879048192u
 
@@ -64,8 +65,7 @@ static int set_up(void **state)
     static const char *const dirs[] = {"bin", "etc", "sbin", "usr", "usr/lib", NULL};
     struct scene *scene = calloc(1, sizeof(*scene));
 
-    strcpy(scene->dir, "/var/tmp/drover-rootfs-XXXXXX");
-    assert_non_null(mkdtemp(scene->dir));
+    assert_non_null(scratch_make(scene->dir, sizeof(scene->dir), "drover-rootfs"));
     scene->top = open(scene->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(scene->state, sizeof(scene->state), "%s/state", scene->dir);
     assert_int_equal(rootfs_open(&scene->rootfs, scene->state, &scene->fault), 0);

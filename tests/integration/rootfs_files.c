@@ -24,6 +24,7 @@
 #include "passwd.h"
 #include "rootfs.h"
 #include "rootfs_mounts.h"
+#include "scratch.h"
 
 struct scene {
     char dir[64];   /* scratch */
@@ -48,8 +49,7 @@ static int set_up(void **state)
 {
     struct scene *scene = calloc(1, sizeof(*scene));
 
-    strcpy(scene->dir, "/var/tmp/drover-rootfs-XXXXXX");
-    assert_non_null(mkdtemp(scene->dir));
+    assert_non_null(scratch_make(scene->dir, sizeof(scene->dir), "drover-rootfs"));
     scene->top = open(scene->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     snprintf(scene->state, sizeof(scene->state), "%s/state", scene->dir);
     assert_int_equal(rootfs_open(&scene->rootfs, scene->state, &scene->fault), 0);

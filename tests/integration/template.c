@@ -26,6 +26,7 @@
 
 #include "cleanup.h"
 #include "rootfs_mounts.h"
+#include "scratch.h"
 #include "template.h"
 
 struct scene {
@@ -38,8 +39,7 @@ struct scene {
 static int set_up(void **state)
 {
     struct scene *scene = calloc(1, sizeof(*scene));
-    strcpy(scene->dir, "/var/tmp/drover-template-XXXXXX");
-    assert_non_null(mkdtemp(scene->dir));
+    assert_non_null(scratch_make(scene->dir, sizeof(scene->dir), "drover-template"));
     scene->top = open(scene->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(mkdirat(scene->top, "templates", 0700), 0);
     scene->templates = openat(scene->top, "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

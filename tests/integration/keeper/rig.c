@@ -28,6 +28,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "scratch.h"
 #include "sys.h"
 
 const char *const rig_keeper_path = RIG_KEEPER;
@@ -64,8 +65,7 @@ static void make_root(struct rig *rig)
 {
     static const char *const directories[] = {"root",     "root/dev", "root/proc",
                                               "root/sys", "root/tmp", "root/run"};
-    (void)snprintf(rig->dir, sizeof(rig->dir), "/tmp/drover-keeper.XXXXXX");
-    assert_non_null(mkdtemp(rig->dir));
+    assert_non_null(scratch_make(rig->dir, sizeof(rig->dir), "drover-keeper"));
     assert_int_equal(chmod(rig->dir, 0755), 0);
     AUTO_FD dir = open(rig->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; i < COUNT_OF(directories); i++)

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "scratch.h"
 #include "sys.h"
 
 #define PATIENCE_MS 20000
@@ -43,8 +44,7 @@ static void make_root(struct guest *guest)
                                               "root/tmp", "over",       "over/upper",
                                               "over/work"};
     static const char *const applets[] = {"sh", "cat", "ls", "stat", "readlink", "id", "tty"};
-    (void)strcpy(guest->dir, "/var/tmp/stage-test.XXXXXX");
-    assert_non_null(mkdtemp(guest->dir));
+    assert_non_null(scratch_make(guest->dir, sizeof(guest->dir), "stage-test"));
     AUTO_FD dir = open(guest->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; i < COUNT_OF(directories); i++)
         assert_int_equal(mkdirat(dir, directories[i], 0755), 0);

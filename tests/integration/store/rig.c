@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "scratch.h"
 
 #define GUARD_MS 60000
 
@@ -49,8 +50,7 @@ int rig_make(void **state)
 {
     (void)state;
     memset(&rig, 0, sizeof(rig));
-    (void)snprintf(rig.directory, sizeof(rig.directory), "/tmp/drover-store-XXXXXX");
-    if (mkdtemp(rig.directory) == NULL)
+    if (scratch_make(rig.directory, sizeof(rig.directory), "drover-store") == NULL)
         return -1;
     return uv_loop_init(&rig.loop);
 }
