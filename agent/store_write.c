@@ -313,6 +313,7 @@ static int apply(struct store_writer *writer, const struct store_change *change,
         return put_ack(writer, change->ack.epoch, change->ack.seq);
     }
     ENSURE(false);
+    return -EINVAL;
 }
 
 int store_writer_begin(struct store_writer *writer)
