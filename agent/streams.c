@@ -243,7 +243,8 @@ void stream_write(struct stream *stream, const struct octets *data, bool is_end)
         inlet->waiting = malloc(STREAM_CREDIT_BYTES);
     ENSURE(inlet->waiting != NULL);
     ENSURE(inlet->waiting_bytes + data->size_bytes <= STREAM_CREDIT_BYTES); /* checked by credit */
-    memcpy(inlet->waiting + inlet->waiting_bytes, data->data, data->size_bytes);
+    if (data->size_bytes > 0) /* an end may come without octets, and without a place for them */
+        memcpy(inlet->waiting + inlet->waiting_bytes, data->data, data->size_bytes);
     inlet->waiting_bytes += data->size_bytes;
     inlet->is_ended = inlet->is_ended || is_end;
     if (inlet->is_open)
