@@ -233,7 +233,8 @@ static int link_open(struct link *link, uv_loop_t *loop, const struct url *url, 
     if (link->socket < 0)
         return link_error();
     result = set_options(link->socket, url->is_v6);
-    if (result == 0 && (is_bound ? nn_bind(link->socket, text) : nn_connect(link->socket, text)) < 0)
+    if (result == 0 &&
+        (is_bound ? nn_bind(link->socket, text) : nn_connect(link->socket, text)) < 0)
         result = link_error();
     if (result == 0)
         result = link_start(link, loop);
@@ -341,7 +342,7 @@ static bool receive_one(struct link *link)
 
     int size_bytes = nn_recvmsg(link->socket, &message, NN_DONTWAIT);
     if (size_bytes < 0) {
-        /* EAGAIN may also be a malformed message before good ones: the descriptor stays readable. */
+        /* EAGAIN may also be a malformed message before good ones: it stays readable. */
         if (nn_errno() != EAGAIN && nn_errno() != EINTR)
             link->dropped++;
         return false;
@@ -374,7 +375,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status; /* an eventfd of nanomsg's has no errors */
     (void)events;
     if (uv_is_active((uv_handle_t *)&link->more))
-        return; /* reading goes on already */
+        return;                                /* reading goes on already */
     (void)uv_idle_start(&link->more, on_more); /* fails without a callback only */
     on_more(&link->more);
 }

@@ -3,8 +3,8 @@
  * link.h — datagrams between agents and a controller: nanomsg raw REQ (agent) and REP (controller)
  *          on a libuv loop.
  *
- * Shape    struct link is one socket, connected (agent) or bound (controller). A datagram comes with
- *          the peer's address (raw REP's backtrace), which answers and later orders go back to.
+ * Shape    struct link is one socket, connected (agent) or bound (controller). A datagram comes
+ *          with the peer's address (raw REP's backtrace), which answers and later orders go to.
  * Units    octets, counts.
  * Errors   -errno; nanomsg's private numbers never leave this module.
  * Owner    the caller's struct link; it must outlive link_close()'s on_closed.

@@ -234,6 +234,27 @@ static int answer(struct local_client *client, enum status status, const char *t
     return local_send(client, &message);
 }
 
+/* In the form that the asker waits for, where the kind of what was asked is known. */
+static void answer_unsupported(struct local_client *client, const struct message *asked)
+{
+    const struct fault_view fault = {.status = STATUS_UNSUPPORTED,
+                                     .text = "this build does not know all that was asked"};
+    struct message message = {.kind = MESSAGE_ANSWER, .answer = {.is_last = true, .fault = fault}};
+
+    if (asked->kind == MESSAGE_QUERY) {
+        message.answer.request_id = asked->query.request_id;
+    } else if (asked->kind == MESSAGE_COMMAND) {
+        message.kind = MESSAGE_RECEIPT;
+        message.receipt = (struct receipt){
+            .request_id = asked->command.request_id, .phase = PHASE_FAILED, .fault = fault};
+    } else if (asked->kind == MESSAGE_STREAM_OPEN) {
+        message.kind = MESSAGE_STREAM_END;
+        message.stream_end =
+            (struct stream_end){.stream = asked->stream_open.stream, .fault = fault};
+    }
+    (void)local_send(client, &message); /* one that does not read hears nothing */
+}
+
 static void refuse(struct local_client *client, enum status status, const char *text)
 {
     (void)answer(client, status, text); /* one that does not read is hung up all the same */
@@ -349,7 +370,7 @@ static void take_message(struct local_client *client, const uint8_t *data, size_
     if (result == 0 || result == -EOPNOTSUPP)
         set_deadline(client, 0);
     if (result == -EOPNOTSUPP) {
-        (void)answer(client, STATUS_UNSUPPORTED, "this build does not know that kind of message");
+        answer_unsupported(client, &message);
         return;
     }
     if (result < 0) {

@@ -21,9 +21,9 @@
 #include "codec.h"
 
 #define LOCAL_CLIENTS_MAX 512
-#define LOCAL_PATH_MAX 100                         /* octets; longer ones are refused in words */
+#define LOCAL_PATH_MAX 100 /* octets; longer ones are refused in words */
 #define LOCAL_SILENCE_NS UINT64_C(30000000000)
-#define LOCAL_OUT_BYTES_MAX (4 * 1024 * 1024)      /* unsent to one client */
+#define LOCAL_OUT_BYTES_MAX (4 * 1024 * 1024) /* unsent to one client */
 #define LOCAL_READ_BYTES 65536
 
 struct local_server;
@@ -83,7 +83,8 @@ void local_close(struct local_server *server);
 
 struct local_client *local_find(struct local_server *server, uint64_t id);
 
-/* Copies and sends. -ENOBUFS: the client reads too slowly and nothing was queued; -EPIPE: closing. */
+/* Copies and sends. -ENOBUFS: the client reads too slowly and nothing was queued; -EPIPE: it is
+ * closing. */
 int local_send(struct local_client *client, const struct message *message);
 /* Stop and resume reading what a client says: back-pressure on its streams. */
 void local_pause(struct local_client *client, bool is_paused);

@@ -24,17 +24,16 @@
 #include "selector.h" /* struct pair */
 
 #define MESSAGE_VERSION 1
-#define MESSAGE_BYTES_MAX (1024 * 1024)  /* of one record on any channel */
+#define MESSAGE_BYTES_MAX (1024 * 1024) /* of one record on any channel */
 #define STREAM_FRAME_BYTES_MAX 16384
-#define STREAM_CREDIT_BYTES 65536        /* that a reader grants ahead */
-#define CONFIG_LIST_MAX 64               /* binds, tmpfs, env, labels: entries each */
+#define STREAM_CREDIT_BYTES 65536 /* that a reader grants ahead */
+#define CONFIG_LIST_MAX 64        /* binds, tmpfs, env, labels: entries each */
 #define EVENT_BATCH_MAX 256
 
 struct octets {
     const uint8_t *data;
     size_t size_bytes;
 };
-
 
 struct bind {
     const char *source;
@@ -297,8 +296,8 @@ struct message {
     union {
         struct hello hello;
         struct hello_answer hello_answer;
-        uint64_t ping_ns;  /* PING, PONG: the sender's clock, given back */
-        uint64_t reset;    /* RESET: the session that is not known; a hint only */
+        uint64_t ping_ns; /* PING, PONG: the sender's clock, given back */
+        uint64_t reset;   /* RESET: the session that is not known; a hint only */
         struct command command;
         struct receipt receipt;
         struct event_batch events;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a peer's octets end the daemon, or its memory. Every sample is cut at each octet and has
- * each of its bits turned; and octets are written by hand that no encoder of ours would write.
- */
+/* At stake: a peer's octets end the daemon, or its memory. Every sample is cut at each octet and
+ * has each of its bits turned; and octets are written by hand that no encoder would write. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * samples.h — one message of each kind, every field set to a value of its own, and their comparison.
+ * samples.h — messages of each kind, every field set to a value of its own, and their comparison.
  *
  * Shape    samples[] of SAMPLE_COUNT; same_message() asserts field by field.
  * Units    none.
