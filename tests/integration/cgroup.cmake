@@ -6,7 +6,7 @@ if(TARGET drover_cgroup)
         ${CMAKE_CURRENT_LIST_DIR}/cgroup ${PROJECT_SOURCE_DIR}/proto)
     target_link_libraries(test_cgroup PUBLIC drover_cgroup drover_base
         PRIVATE drover_flags PkgConfig::CMOCKA)
-    foreach(part life)
+    foreach(part life limits hosts)
         drover_test(integration/cgroup/${part} test_cgroup)
         set_tests_properties(integration.cgroup.${part} PROPERTIES
             LABELS integration SKIP_RETURN_CODE 77 TIMEOUT 60)

@@ -26,7 +26,7 @@
 #include "message.h"
 #include "sys.h"
 
-#define PREFIX "drover.test-"
+#define PREFIX "drover.cgroup-test-" /* and the pid; nobody else's groups are swept */
 
 const struct cgroup_limits scene_unlimited = {
     .memory_max_bytes = LIMIT_NONE,
@@ -57,8 +57,11 @@ static int remove_stale(int root, const char *name, void *context)
     (void)context;
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
         return 0;
-    pid_t pid = (pid_t)strtol(name + strlen(PREFIX), NULL, 10);
-    if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH))
+    char *end;
+    pid_t pid = (pid_t)strtol(name + strlen(PREFIX), &end, 10);
+    if (*end != '\0' && strcmp(end, SCENE_DETACHED) != 0)
+        return 0;
+    if (pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
         return 0; /* another run, at this moment */
     (void)kill_all(root, name, NULL);
     (void)cgroup_tree_remove(root, name);

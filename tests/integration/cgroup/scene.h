@@ -28,7 +28,9 @@ int scene_tear_down(void **state);
 
 /* No limit of any kind. */
 extern const struct cgroup_limits scene_unlimited;
+/* PATH of this process; with SCENE_DETACHED behind it a second one. */
 void scene_path(char path[80]);
+#define SCENE_DETACHED "-detached"
 #define SCENE_LEDGER "2f1c7f0e-1111-4222-8333-444455556666"
 
 struct cgroup scene_make(struct scene *scene, const char *leaf, const struct cgroup_limits *limits);
