@@ -81,7 +81,7 @@ guests_fill_trivial() {
 
 guest_debian() {
     local cache="${XDG_CACHE_HOME:-/var/cache}/drover-tests" tar
-    tar="$cache/debian-$(sha256sum <"$guests_support/guests.sh" | cut -c1-16).tar"
+    tar="$cache/debian-$(declare -f guests_bootstrap_debian | sha256sum | cut -c1-16).tar"
     mkdir -p "$cache" || return
     # Whoever comes second waits for the first one's tar.
     (
