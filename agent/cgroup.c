@@ -141,7 +141,8 @@ static int open_oom_v1(struct cgroup *cgroup, int path, struct fault *fault)
     (void)snprintf(text, sizeof(text), "%d %d", cgroup->oom_event, cgroup->oom_counter);
     (void)snprintf(name, sizeof(name), "%s/cgroup.event_control", cgroup->leaf);
     result = sys_write_text_at(path, name, text);
-    /* A kernel with PREEMPT_RT has no such notifications; kills are then found where they are read. */
+    /* A kernel with PREEMPT_RT has no such notifications; kills are then found where they are
+     * read. */
     return result == 0 || result == -ENOENT || result == -EOPNOTSUPP
                ? 0
                : cgroup_fail_file(cgroup, "cgroup.event_control", -result, fault);

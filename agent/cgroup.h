@@ -8,8 +8,8 @@
  * Units    *_bytes octets; LIMIT_NONE "max"; cpu_milli thousandths of a processor.
  * Errors   -errno and a fault that names the file; libcgroup's own numbers stay inside.
  * Owner    the caller owns both structs; descriptors are close-on-exec.
- * Context  cgroups_open() and cgroup_set(), which ask libcgroup (not thread-safe), on one thread at a
- *          time; all else works by held descriptors and may run on any thread.
+ * Context  cgroups_open() and cgroup_set(), which ask libcgroup (not thread-safe), on one thread
+ *          at a time; all else works by held descriptors and may run on any thread.
  *          Source: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/; libcgroup 2.0.2.
  */
 #ifndef DROVER_CGROUP_H
@@ -51,6 +51,14 @@ struct cgroup_limits {
     uint32_t cpu_weight; /* 1..10000 */
 };
 
+/* What cgroup_make() is asked for. */
+struct cgroup_request {
+    const char *leaf; /* NAME.GEN */
+    const struct cgroup_limits *limits;
+    uid_t owner; /* uid and gid that guest/ is delegated to: directory, cgroup.procs, .threads,
+                  * .subtree_control. 0: nobody but root */
+};
+
 struct cgroup {
     char leaf[CGROUP_LEAF_BYTES];
     const char *path; /* PATH, of struct cgroups, which outlives it */
@@ -76,8 +84,9 @@ struct cgroup {
  * none mounted), make PATH in each, switch on the controllers we use for its children.
  *   path       in  drover.NODE
  *   ledger_id  in  text; PATH carries it as xattr trusted.drover.ledger. Another's is refused
- * The v2 PATH directory is flocked until cgroups_close(); held by another: STATUS_BUSY, its pid named.
- * The hierarchies that carry nothing we use are held by their root alone: a keeper leaves them too.
+ * The v2 PATH directory is flocked until cgroups_close(); held by another: STATUS_BUSY, its pid
+ * named. The hierarchies that carry nothing we use are held by their root alone: a keeper leaves
+ * them too.
  */
 int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_id,
                  struct fault *fault);
@@ -91,12 +100,10 @@ int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limi
 /*
  * Make PATH/NAME.GEN and guest/ with limits in force, in every hierarchy that carries one we use.
  * Hot path: directly by held descriptors (libcgroup's creation costs a third of a storm).
- *   owner  in  uid and gid that guest/ (directory, cgroup.procs, .threads, .subtree_control) is
- *              delegated to
  * On failure nothing is left.
  */
-int cgroup_make(struct cgroups *cgroups, const char *leaf, const struct cgroup_limits *limits,
-                uid_t owner, struct cgroup *ret_cgroup, struct fault *fault);
+int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
+                struct cgroup *ret_cgroup, struct fault *fault);
 /* Open again what an earlier agent made; nothing is written. -ENOENT: not there. */
 int cgroup_adopt(struct cgroups *cgroups, const char *leaf, struct cgroup *ret_cgroup,
                  struct fault *fault);
@@ -114,7 +121,8 @@ int cgroup_remove(struct cgroups *cgroups, const char *leaf, struct fault *fault
 int cgroup_find_all(struct cgroups *cgroups, bool (*found)(const char *leaf, void *context),
                     void *context);
 
-/* A leaf exec.N beside guest/: its directory, v1 tasks files (of the container's groups) and kill. */
+/* A leaf exec.N beside guest/: its directory, v1 tasks files (of the container's groups) and
+ * kill. */
 struct cgroup_exec {
     int dir;
     int kill; /* cgroup.kill, O_WRONLY */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which hierarchies this host has. libcgroup knows those with controllers; /proc/self/mounts adds the
- * named ones and a v2 one without controllers; a v2 one that nobody mounted we mount, attached
+ * Which hierarchies this host has. libcgroup knows those with controllers; /proc/self/mounts adds
+ * the named ones and a v2 one without controllers; a v2 one that nobody mounted we mount, attached
  * nowhere: every kernel has that hierarchy, mounted or not.
  */
 #include "cgroup_parts.h"

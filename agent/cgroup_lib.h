@@ -7,7 +7,8 @@
  * Errors   -errno: libcgroup's ECG* numbers end here. -ENODEV: libcgroup does not know it.
  * Owner    libcgroup keeps one table for the process.
  * Context  one thread at a time, which is all that libcgroup promises. Apart from cgroup.h because
- *          both call their own thing `struct cgroup`. Source: libcgroup 2.0.2, groups.h, iterators.h.
+ *          both call their own thing `struct cgroup`. Source: libcgroup 2.0.2, groups.h,
+ *          iterators.h.
  */
 #ifndef DROVER_CGROUP_LIB_H
 #define DROVER_CGROUP_LIB_H

@@ -17,9 +17,9 @@
 #include "sys.h"
 
 /* Groups that a guest may have below its own: a busy systemd guest has 100 to 200, one with nested
- * containers some hundreds. Each costs the host about 10 KiB and, with controllers, as much again for
- * each of them; without a bound a guest could spend the host's memory. The rest is for exec's leaves,
- * so that a guest at its bound can still be entered. */
+ * containers some hundreds. Each costs the host about 10 KiB and, with controllers, as much again
+ * for each of them; without a bound a guest could spend the host's memory. The rest is for exec's
+ * leaves, so that a guest at its bound can still be entered. */
 #define GUEST_DESCENDANTS_MAX "1024"
 #define DESCENDANTS_MAX "1280"
 
@@ -141,12 +141,12 @@ static void unmake(struct cgroups *cgroups, const char *leaf, size_t count)
             (void)cgroup_tree_remove(cgroups->hierarchies[i].path, leaf); /* nobody was in it */
 }
 
-int cgroup_make(struct cgroups *cgroups, const char *leaf, const struct cgroup_limits *limits,
-                uid_t owner, struct cgroup *ret_cgroup, struct fault *fault)
+int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
+                struct cgroup *ret_cgroup, struct fault *fault)
 {
     struct cgroup cgroup;
     size_t made = 0;
-    int result = cgroup_name(cgroups, leaf, &cgroup, fault);
+    int result = cgroup_name(cgroups, request->leaf, &cgroup, fault);
 
     for (; result == 0 && made < cgroups->count; made++) {
         const struct cgroup_hierarchy *hierarchy = &cgroups->hierarchies[made];
@@ -156,15 +156,15 @@ int cgroup_make(struct cgroups *cgroups, const char *leaf, const struct cgroup_l
         result = make_directory(cgroups, made, &cgroup, fault);
         if (result < 0)
             break; /* this one is not ours to remove */
-        result = write_limits(&cgroup, hierarchy, limits, fault);
+        result = write_limits(&cgroup, hierarchy, request->limits, fault);
         if (result == 0 && hierarchy->is_v2)
-            result = fill_v2(&cgroup, hierarchy, owner, fault);
+            result = fill_v2(&cgroup, hierarchy, request->owner, fault);
     }
     if (result == 0)
         result = cgroup_open_files(cgroups, &cgroup, fault);
     if (result < 0) {
         cgroup_close(&cgroup);
-        unmake(cgroups, leaf, made);
+        unmake(cgroups, request->leaf, made);
         return result;
     }
     ENSURE(cgroup.guest >= 0);

@@ -2,8 +2,8 @@
 /*
  * cgroup_parts.h — what the files of the cgroup adapter share; nobody else includes it.
  *
- * Shape    in the order of a life: hierarchies (cgroup_find.c), PATH (cgroup_path.c), a group's files
- *          (cgroup.c), limits as files and values (cgroup_limits.c), removal (cgroup_tree.c).
+ * Shape    in the order of a life: hierarchies (cgroup_find.c), PATH (cgroup_path.c), a group's
+ *          files (cgroup.c), limits as files and values (cgroup_limits.c), removal (cgroup_tree.c).
  * Units    as cgroup.h.
  * Errors   -errno, and a fault where one is passed.
  * Owner    as cgroup.h.
@@ -28,9 +28,9 @@ const char *cgroup_hierarchy_name(const struct cgroup_hierarchy *hierarchy);
 int cgroup_find_hierarchies(struct cgroups *cgroups, struct fault *fault);
 
 /*
- * Make PATH in one hierarchy and hold it in its `path`, whose number stays the same when it was held
- * before: other threads are using it. In v2 it is locked and carries our ledger id before anything
- * in it is changed.
+ * Make PATH in one hierarchy and hold it in its `path`, whose number stays the same when it was
+ * held before: other threads are using it. In v2 it is locked and carries our ledger id before
+ * anything in it is changed.
  */
 int cgroup_path_open(struct cgroups *cgroups, size_t index, struct fault *fault);
 
@@ -38,8 +38,8 @@ int cgroup_path_open(struct cgroups *cgroups, size_t index, struct fault *fault)
 int cgroup_name(const struct cgroups *cgroups, const char *leaf, struct cgroup *cgroup,
                 struct fault *fault);
 
-/* Open what a named one holds, from groups that exist; v2 decides whether they do (-ENOENT). On failure
- * the caller closes it. */
+/* Open what a named one holds, from groups that exist; v2 decides whether they do (-ENOENT). On
+ * failure the caller closes it. */
 int cgroup_open_files(const struct cgroups *cgroups, struct cgroup *cgroup, struct fault *fault);
 
 /* The fault of one file of one group; returns -error. */
@@ -51,8 +51,8 @@ size_t cgroup_limits_list(const struct cgroup_hierarchy *hierarchy,
                           const struct cgroup_limits *limits,
                           struct cgroup_setting settings[CGROUP_SETTINGS_MAX]);
 
-/* Remove the group `name` in parent with all groups below it, deepest first. 0 when it is not there;
- * -EBUSY: a process is in one, and some of the empty ones may be gone. */
+/* Remove the group `name` in parent with all groups below it, deepest first. 0 when it is not
+ * there; -EBUSY: a process is in one, and some of the empty ones may be gone. */
 int cgroup_tree_remove(int parent, const char *name);
 
 /* -EBUSY: a process is in it; in v2 also in any group below it. 0 when it is not there. */
@@ -62,7 +62,8 @@ int cgroup_tree_check_empty(const struct cgroup_hierarchy *hierarchy, const char
 int cgroup_tree_find_children(int group, int (*found)(int group, const char *name, void *context),
                               void *context);
 
-/* Read "KEY VALUE" from the text of a flat keyed file. Returns `missing` if the key is not there. */
+/* Read "KEY VALUE" from the text of a flat keyed file. Returns `missing` if the key is not
+ * there. */
 uint64_t cgroup_read_key(const char *text, const char *key, uint64_t missing);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PATH in each hierarchy: made, ours by lock and ledger, with the controllers on that the groups in
- * it need. A keeper that ends removes PATH when it is empty, at any moment, also after we opened it;
- * so it is made again wherever it is found gone.
+ * it need. A keeper that ends removes PATH when it is empty, at any moment, also after we opened
+ * it; so it is made again wherever it is found gone.
  */
 #include "cgroup_parts.h"
 
@@ -136,8 +136,8 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-/* One write each: one that cannot be switched on (cpu, while the host runs real-time processes) must
- * not take the others with it. What is off then is told by what PATH's children have. */
+/* One write each: one that cannot be switched on (cpu, while the host runs real-time processes)
+ * must not take the others with it. What is off then is told by what PATH's children have. */
 static int enable_controllers(int group)
 {
     char available[512];

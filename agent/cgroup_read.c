@@ -56,10 +56,10 @@ int cgroup_read_events(const struct cgroup *cgroup, bool *ret_populated, bool *r
 }
 
 /*
- * v1 notifies when it is out of memory, kills then and counts then: a reader who comes at once reads
- * the old number two times in five (measured, 0.4 to 0.7 ms too early; longer where the kernel's
- * report goes to a serial line). So `oom` becomes readable twice more, by a timer. That its first
- * shot has been is told by its having no interval any more.
+ * v1 notifies when it is out of memory, kills then and counts then: a reader who comes at once
+ * reads the old number two times in five (measured, 0.4 to 0.7 ms too early; longer where the
+ * kernel's report goes to a serial line). So `oom` becomes readable twice more, by a timer. That
+ * its first shot has been is told by its having no interval any more.
  */
 static void clear_oom_v1(const struct cgroup *cgroup)
 {

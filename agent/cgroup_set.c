@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of a group in use. Only memory can be refused: usage may be above what is asked, and then v1
- * answers EBUSY where v2 obeys and kills (measured). So memory goes first, v2 is brought down by
+ * Limits of a group in use. Only memory can be refused: usage may be above what is asked, and then
+ * v1 answers EBUSY where v2 obeys and kills (measured). So memory goes first, v2 is brought down by
  * memory.high, which reclaims and slows down but never kills, and what was changed is put back.
  */
 #include "cgroup_parts.h"
@@ -83,8 +83,9 @@ static int refuse_busy(const struct change *change, const char *key, uint64_t us
 
 /* ---- memory, v2 ---- */
 
-/* With high below the new limit by a share of it, usage cannot run past the limit between the reading
- * of it and the writing of the limit: who allocates above high is made to reclaim and to sleep. */
+/* With high below the new limit by a share of it, usage cannot run past the limit between the
+ * reading of it and the writing of the limit: who allocates above high is made to reclaim and to
+ * sleep. */
 static uint64_t high_for(uint64_t max_bytes)
 {
     return max_bytes - max_bytes / 16;

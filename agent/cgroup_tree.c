@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups found and groups removed. What a guest made in its own part is hostile: as deep, as wide and
- * as oddly named as its limits let it. So each walk holds two descriptors however deep it is, goes by
- * directory and never by a path, and ends after a bound of steps.
+ * Groups found and groups removed. What a guest made in its own part is hostile: as deep, as wide
+ * and as oddly named as its limits let it. So each walk holds two descriptors however deep it is,
+ * goes by directory and never by a path, and ends after a bound of steps.
  */
 #include "cgroup_parts.h"
 
@@ -71,8 +71,9 @@ static int remove_child(int group, const char *name, void *context)
     return 1;
 }
 
-/* Everything below `top`. Down into the first group that has groups, up when nothing is left: a group
- * cannot be moved to another parent, so ".." leads back, and `depth` says when we are there. */
+/* Everything below `top`. Down into the first group that has groups, up when nothing is left: a
+ * group cannot be moved to another parent, so ".." leads back, and `depth` says when we are
+ * there. */
 static int remove_below(int top)
 {
     AUTO_FD at = openat(top, ".", CGROUP_DIR_FLAGS);
@@ -145,6 +146,17 @@ static int fail_remove(const struct cgroups *cgroups, size_t index, const char *
     return -error;
 }
 
+/* Most guests leave nothing in guest/: that is tried before a walk. */
+static int remove_leaf(const struct cgroup_hierarchy *hierarchy, const char *leaf)
+{
+    char name[CGROUP_FILE_BYTES];
+
+    (void)snprintf(name, sizeof(name), "%s/guest", leaf);
+    if (hierarchy->is_v2)
+        (void)unlinkat(hierarchy->path, name, AT_REMOVEDIR); /* what it cannot do is told below */
+    return cgroup_tree_remove(hierarchy->path, leaf);
+}
+
 int cgroup_remove(struct cgroups *cgroups, const char *leaf, struct fault *fault)
 {
     struct cgroup named;
@@ -164,7 +176,7 @@ int cgroup_remove(struct cgroups *cgroups, const char *leaf, struct fault *fault
     for (size_t i = cgroups->count; i-- > 0;) {
         const struct cgroup_hierarchy *hierarchy = &cgroups->hierarchies[i];
 
-        result = hierarchy->path < 0 ? 0 : cgroup_tree_remove(hierarchy->path, leaf);
+        result = hierarchy->path < 0 ? 0 : remove_leaf(hierarchy, leaf);
         if (result < 0)
             return fail_remove(cgroups, i, leaf, -result, fault);
     }

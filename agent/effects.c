@@ -187,8 +187,9 @@ static bool run_cgroup(struct work *work)
 
     if (result == 0) {
         limits_of(&config, &limits);
-        result = cgroup_make(&agent->cgroups, deed->leaf, &limits, deed->uid_base, &deed->cgroup,
-                             &deed->seen.fault);
+        struct cgroup_request request = {deed->leaf, &limits, deed->uid_base};
+
+        result = cgroup_make(&agent->cgroups, &request, &deed->cgroup, &deed->seen.fault);
     }
     arena_close(&arena);
     deed->cgroup_ns = clock_monotonic_ns();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: two agents in one PATH, an agent that finds no hierarchy where there is one, or loses PATH
- * to a keeper that ends. The host's own hierarchies are used, in a mount namespace of our own where
- * one of them is to be missing. Needs root. */
+/* At stake: two agents in one PATH, an agent that finds no hierarchy where there is one, or loses
+ * PATH to a keeper that ends. The host's own hierarchies are used, in a mount namespace of our own
+ * where one of them is to be missing. Needs root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,7 +113,8 @@ static void test_cgroups__path_of_two_parts__is_made_and_works(void **state)
     scene_path(path);
     strcat(path, "/inner");
     assert_int_equal(cgroups_open(&cgroups, path, SCENE_LEDGER, &scene->fault), 0);
-    int result = cgroup_make(&cgroups, "web.1", &scene_unlimited, 0, &cgroup, &scene->fault);
+    int result = cgroup_make(&cgroups, &(struct cgroup_request){"web.1", &scene_unlimited, 0},
+                             &cgroup, &scene->fault);
     assert_int_equal(result, 0);
     pid_t pid = scene_spawn(scene, &cgroup, cgroup.guest, NULL);
     assert_true(cgroup_has_process(&cgroup, pid));
@@ -324,7 +325,8 @@ static int live_without_v2(const char *path)
     limits.pids_max = 64;
     MUST(cgroup_check(&scene.cgroups, &limits, &scene.fault) == 0 ||
          scene.fault.status == STATUS_UNSUPPORTED);
-    MUST(cgroup_make(&scene.cgroups, "web.1", &limits, 0, &cgroup, &scene.fault) == 0);
+    MUST(cgroup_make(&scene.cgroups, &(struct cgroup_request){"web.1", &limits, 0}, &cgroup,
+                     &scene.fault) == 0);
     limits.pids_max = 32;
     MUST(cgroup_set(&scene.cgroups, &cgroup, &limits, &scene.fault) == 0);
     MUST(!scene_read(&scene, "web.1", "pids.max", text) || strcmp(text, "32") == 0);

@@ -34,11 +34,8 @@ static void test_cgroup__made__guest_is_its_owners_and_nothing_else(void **state
                                         "guest/cgroup.subtree_control"};
     static const char *const ours[] = {".", "cgroup.procs", "cgroup.subtree_control",
                                        "cgroup.freeze", "guest/cgroup.max.descendants"};
-    struct cgroup cgroup;
+    struct cgroup cgroup = scene_make_owned(scene, "web.1", OWNER);
     struct stat stat;
-
-    assert_int_equal(
-        cgroup_make(&scene->cgroups, "web.1", &scene_unlimited, OWNER, &cgroup, &scene->fault), 0);
 
     for (size_t i = 0; i < COUNT_OF(owned); i++) {
         assert_int_equal(fstatat(cgroup.dir, owned[i], &stat, 0), 0);
@@ -72,10 +69,7 @@ static int as_owner(int group, const char *name)
 static void test_cgroup__made__guest_can_make_groups_below_its_own_only(void **state)
 {
     struct scene *scene = *state;
-    struct cgroup cgroup;
-
-    assert_int_equal(
-        cgroup_make(&scene->cgroups, "web.1", &scene_unlimited, OWNER, &cgroup, &scene->fault), 0);
+    struct cgroup cgroup = scene_make_owned(scene, "web.1", OWNER);
 
     assert_int_equal(as_owner(cgroup.guest, "init.scope"), 0);
     assert_int_equal(as_owner(cgroup.dir, "beside"), EACCES);
@@ -394,8 +388,8 @@ static void test_cgroup__name_in_use_in_one_hierarchy__fails_and_leaves_only_tha
     assert_int_equal(sys_write_text_at(path, "web.1/cgroup.procs", text), 0);
     int before = scene_count_fds();
 
-    assert_true(cgroup_make(&scene->cgroups, "web.1", &scene_unlimited, 0, &cgroup, &scene->fault) <
-                0);
+    assert_true(cgroup_make(&scene->cgroups, &(struct cgroup_request){"web.1", &scene_unlimited, 0},
+                            &cgroup, &scene->fault) < 0);
 
     assert_int_equal(scene_count_fds(), before);
     assert_true(scene_is_alive(pid));
@@ -436,6 +430,7 @@ static void test_cgroup__times__are_told(void **state)
                                    .cpu_weight = 200};
     struct cgroup cgroup;
     char leaf[CGROUP_LEAF_BYTES];
+    struct cgroup_request request = {leaf, &limits, OWNER};
     uint64_t make_ns = 0;
     uint64_t remove_ns = 0;
     const int count = 200;
@@ -443,8 +438,7 @@ static void test_cgroup__times__are_told(void **state)
     for (int i = 0; i < count; i++) {
         (void)snprintf(leaf, sizeof(leaf), "web.%d", i);
         uint64_t start_ns = clock_monotonic_ns();
-        assert_int_equal(cgroup_make(&scene->cgroups, leaf, &limits, OWNER, &cgroup, &scene->fault),
-                         0);
+        assert_int_equal(cgroup_make(&scene->cgroups, &request, &cgroup, &scene->fault), 0);
         make_ns += clock_monotonic_ns() - start_ns;
         cgroup_close(&cgroup);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a guest that is not bounded as it was told, or is killed by a change of its bounds. Limits
- * are read back from the kernel in whichever of v1 and v2 has them, and one guest is made to run out
- * of memory. Needs root. */
+/* At stake: a guest that is not bounded as it was told, or is killed by a change of its bounds.
+ * Limits are read back from the kernel in whichever of v1 and v2 has them, and one guest is made
+ * to run out of memory. Needs root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

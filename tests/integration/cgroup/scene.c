@@ -135,14 +135,24 @@ int scene_tear_down(void **state)
 
 /* ---- groups and processes ---- */
 
-struct cgroup scene_make(struct scene *scene, const char *leaf, const struct cgroup_limits *limits)
+static struct cgroup make(struct scene *scene, const struct cgroup_request *request)
 {
     struct cgroup cgroup;
-    int result = cgroup_make(&scene->cgroups, leaf, limits, 0, &cgroup, &scene->fault);
+    int result = cgroup_make(&scene->cgroups, request, &cgroup, &scene->fault);
 
     if (result < 0)
         fail_msg("%s: %s", scene->fault.text, strerror(-result));
     return cgroup;
+}
+
+struct cgroup scene_make(struct scene *scene, const char *leaf, const struct cgroup_limits *limits)
+{
+    return make(scene, &(struct cgroup_request){leaf, limits, 0});
+}
+
+struct cgroup scene_make_owned(struct scene *scene, const char *leaf, uid_t owner)
+{
+    return make(scene, &(struct cgroup_request){leaf, &scene_unlimited, owner});
 }
 
 static _Noreturn void live(const struct cgroup *cgroup, int entered, void (*body)(void))

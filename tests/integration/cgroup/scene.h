@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scene.h — a PATH of this test's own, real processes in its groups, and what is left of both removed.
+ * scene.h — a PATH of this test's own, real processes in its groups, and what is left of both
+ * removed.
  *
- * Shape    scene_set_up() and scene_tear_down() are cmocka fixtures; a body runs in a process that is
- *          in its group when scene_spawn() returns.
+ * Shape    scene_set_up() and scene_tear_down() are cmocka fixtures; a body runs in a process that
+ *          is in its group when scene_spawn() returns.
  * Units    milliseconds where a name says so.
  * Errors   a failure of the scene itself fails the test.
  * Owner    the test.
@@ -34,6 +35,7 @@ void scene_path(char path[80]);
 #define SCENE_LEDGER "2f1c7f0e-1111-4222-8333-444455556666"
 
 struct cgroup scene_make(struct scene *scene, const char *leaf, const struct cgroup_limits *limits);
+struct cgroup scene_make_owned(struct scene *scene, const char *leaf, uid_t owner);
 
 /* A process in the container's guest/ and in its v1 groups; NULL body: it waits for its end. */
 pid_t scene_spawn(struct scene *scene, const struct cgroup *cgroup, int v2_group,
@@ -45,7 +47,8 @@ bool scene_is_alive(pid_t pid);
 void scene_wait_populated(const struct cgroup *cgroup, bool is_populated);
 void scene_wait_frozen(const struct cgroup *cgroup, bool is_frozen);
 
-/* One file of one leaf in the hierarchy that has it; the text without its newline. false: no file. */
+/* One file of one leaf in the hierarchy that has it; the text without its newline. false: no
+ * file. */
 bool scene_read(const struct scene *scene, const char *leaf, const char *file, char text[256]);
 bool scene_has_leaf(const struct scene *scene, const char *leaf); /* in any hierarchy */
 int scene_count_fds(void);
