@@ -17,7 +17,7 @@
 #define TEXT_OF(number) TEXT_OF_(number)
 #define SHM_LOCKS_OFFSET 120 /* sqlite.org/walformat.html 2.3.1: the eight locks of a WAL */
 #define SHM_LOCKS 8
-#define FILE_LOCKS_OFFSET 0x40000000 /* sqlite.org/fileformat.html 1.3.1: pending, reserved, shared */
+#define FILE_LOCKS_OFFSET 0x40000000 /* os_unix.c: pending, reserved, shared */
 #define FILE_LOCKS 512
 
 #define CHECKED_PAGES_MAX 32768 /* 128 MiB; 0.25 s where they are in memory */
@@ -89,6 +89,7 @@ int store_db_error(sqlite3 *db, int code)
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_FORMAT:
+    case SQLITE_CONSTRAINT: /* a number is there already: another has written */
     case SQLITE_ERROR: /* our statements are right, so the tables are not ours */
         return -EUCLEAN;
     case SQLITE_READONLY:
@@ -267,7 +268,9 @@ static int check_file(const char *path, struct fault *fault)
         fault_hint(fault, HINT_DAMAGED);
         return -EUCLEAN;
     }
-    if ((status.st_mode & 077) != 0 && chmod(path, 0600) < 0 && errno != EROFS) {
+    if (access(path, W_OK) < 0) /* SQLite would open it, and then fail at its log */
+        return store_db_fault(NULL, SQLITE_READONLY, "open", path, fault);
+    if ((status.st_mode & 077) != 0 && chmod(path, 0600) < 0) {
         fault_set(fault, STATUS_FAILED, errno, "cannot make %s private", path);
         return -fault->error;
     }

@@ -109,6 +109,8 @@ static int walk_compare(const void *one, const void *other)
 /* The oldest are asked for first; what was met too early is met again by a later walk. */
 static void walk_shorten(struct walk *walk)
 {
+    if (walk->count == 0)
+        return;
     qsort(walk->seqs, walk->count, sizeof(*walk->seqs), walk_compare);
     if (walk->count > STORE_WALK_MAX)
         walk->count = STORE_WALK_MAX;

@@ -36,8 +36,8 @@ static const char *const sql[W_COUNT] = {
     [W_RESULT] = "INSERT OR REPLACE INTO result(" RESULT_COLUMNS
                  ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
     [W_ACK] = "UPDATE node SET acked_epoch=?1, acked_seq=?2",
-    [W_OLD_EVENTS] = "SELECT seq, container, time_wall_ns FROM event WHERE seq<=?1"
-                     " ORDER BY seq LIMIT ?2",
+    [W_OLD_EVENTS] = ("SELECT seq, container, time_wall_ns FROM event WHERE seq<=?1"
+                      " ORDER BY seq LIMIT ?2"),
     [W_EVENTS_DROP] = "DELETE FROM event WHERE seq<=?1",
     [W_OLD_RESULTS] = "SELECT id, seq, time_wall_ns FROM result ORDER BY id LIMIT ?1",
     [W_RESULTS_DROP] = "DELETE FROM result WHERE id<=?1",
@@ -145,8 +145,8 @@ static int put_config(struct store_writer *writer, uint32_t id, const struct oct
     sqlite3_stmt *statement = writer->statements[W_CONFIG_PUT];
 
     bind_u64(statement, 1, id);
-    int code = sqlite3_bind_blob64(statement, 2, config->size_bytes == 0 ? "" : (const void *)config->data,
-                                   config->size_bytes, SQLITE_STATIC);
+    const void *octets = config->size_bytes == 0 ? "" : (const void *)config->data; /* NULL: none */
+    int code = sqlite3_bind_blob64(statement, 2, octets, config->size_bytes, SQLITE_STATIC);
     return code == SQLITE_OK ? store_writer_run(writer, W_CONFIG_PUT) : code;
 }
 
@@ -404,7 +404,8 @@ static int load_heads(struct store_writer *writer)
 {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(writer->db,
-                                  "SELECT (SELECT MAX(seq) FROM event), (SELECT MIN(seq) FROM event),"
+                                  "SELECT (SELECT MAX(seq) FROM event),"
+                                  " (SELECT MIN(seq) FROM event),"
                                   " acked_seq,"
                                   " (SELECT page_size FROM pragma_page_size) FROM node",
                                   -1, &statement, NULL);

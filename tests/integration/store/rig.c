@@ -32,7 +32,7 @@ static void on_failed(struct store *store, const struct fault *fault)
 
 const char *rig_path(const char *name)
 {
-    static char path[128];
+    static char path[512];
 
     (void)snprintf(path, sizeof(path), "%s/%s", rig.directory, name);
     return path;

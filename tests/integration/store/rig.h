@@ -24,7 +24,7 @@
 struct rig {
     uv_loop_t loop;
     struct store *store; /* NULL: closed */
-    char directory[64];
+    char directory[256];
     uint64_t posted; /* batches since the store was opened: their contexts are 1, 2, ... */
     uint64_t told;
     unsigned failures;
