@@ -156,9 +156,11 @@ int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
         result = make_directory(cgroups, made, &cgroup, fault);
         if (result < 0)
             break; /* this one is not ours to remove */
-        result = write_limits(&cgroup, hierarchy, request->limits, fault);
-        if (result == 0 && hierarchy->is_v2)
+        if (hierarchy->is_v2)
             result = fill_v2(&cgroup, hierarchy, request->owner, fault);
+        /* Then: the kernel charges guest/ to the group that it is made in. */
+        if (result == 0)
+            result = write_limits(&cgroup, hierarchy, request->limits, fault);
     }
     if (result == 0)
         result = cgroup_open_files(cgroups, &cgroup, fault);
