@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* At stake: two daemons on one directory, or a service manager that never hears READY=1. Real locks,
+ * between two descriptions of this process, and a real socket. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "lock.h"
+#include "notify.h"
+
+static char directory[32];
+static char inner[48];
+static char path[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    (void)snprintf(directory, sizeof(directory), "/tmp/drover-base-XXXXXX");
+    if (mkdtemp(directory) == NULL)
+        return -1;
+    (void)snprintf(inner, sizeof(inner), "%s/run", directory);
+    (void)snprintf(path, sizeof(path), "%s/agent.lock", inner);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    (void)unsetenv("NOTIFY_SOCKET");
+    (void)unlink(path);
+    (void)rmdir(inner);
+    return rmdir(directory);
+}
+
+static void test_lock__held__names_the_holder_and_is_free_after_it(void **state)
+{
+    struct fault fault = {.status = STATUS_UNSET};
+    char pid[16];
+    int first;
+    int second = -1;
+    (void)state;
+    (void)snprintf(pid, sizeof(pid), "%d", getpid());
+
+    assert_int_equal(lock_directory(inner, "agent.lock", 0700, &first, &fault), 0);
+    assert_int_equal(lock_directory(inner, "agent.lock", 0700, &second, &fault), -EBUSY);
+    assert_int_equal(second, -1);
+    assert_int_equal(fault.status, STATUS_BUSY);
+    assert_non_null(strstr(fault.text, pid));
+    assert_non_null(strstr(fault.text, path));
+
+    (void)close(first);
+    assert_int_equal(lock_directory(inner, "agent.lock", 0700, &second, &fault), 0);
+    assert_true((fcntl(second, F_GETFD) & FD_CLOEXEC) != 0);
+    (void)close(second);
+}
+
+static void test_lock__directory_missing__is_made_with_its_mode(void **state)
+{
+    struct fault fault;
+    struct stat status;
+    int fd;
+    (void)state;
+
+    assert_int_equal(lock_directory(inner, "agent.lock", 0700, &fd, &fault), 0);
+
+    assert_int_equal(stat(inner, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    (void)close(fd);
+}
+
+static void test_lock__path_that_cannot_be__is_refused_in_words(void **state)
+{
+    struct fault fault;
+    int fd = -1;
+    (void)state;
+
+    assert_int_equal(lock_directory("/nowhere/run", "agent.lock", 0700, &fd, &fault), -ENOENT);
+    assert_int_equal(fault.status, STATUS_FAILED);
+    assert_non_null(strstr(fault.text, "/nowhere/run"));
+
+    assert_int_equal(mkdir(inner, 0700), 0);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(lock_directory(inner, "agent.lock", 0700, &fd, &fault), -ELOOP);
+    assert_int_equal(fd, -1);
+}
+
+static int listen_on(const char *name, size_t length)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    AUTO_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(address.sun_path, name, length);
+    socklen_t size_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size_bytes), 0);
+    return take_fd(&fd);
+}
+
+static void hear(int fd, const char *expected)
+{
+    char text[64];
+
+    ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+    assert_int_equal(n, strlen(expected));
+    text[n] = '\0';
+    assert_string_equal(text, expected);
+}
+
+static void test_notify__by_path_or_abstract_name__is_heard(void **state)
+{
+    char name[64];
+    (void)state;
+    assert_int_equal(mkdir(inner, 0700), 0);
+    AUTO_FD by_path = listen_on(path, strlen(path));
+    assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+    notify_ready();
+    notify_stopping();
+    hear(by_path, "READY=1");
+    hear(by_path, "STOPPING=1");
+
+    (void)snprintf(name, sizeof(name), "@drover-base-%d", getpid());
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    name[0] = '\0';
+    AUTO_FD by_name = listen_on(name, 1 + strlen(name + 1));
+    notify_ready();
+    hear(by_name, "READY=1");
+}
+
+static void test_notify__nobody_there__does_nothing(void **state)
+{
+    char text[200];
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    notify_ready();
+    assert_int_equal(setenv("NOTIFY_SOCKET", "", 1), 0);
+    notify_ready();
+    assert_int_equal(setenv("NOTIFY_SOCKET", path, 1), 0);
+    notify_ready();
+    assert_int_equal(setenv("NOTIFY_SOCKET", text, 1), 0); /* longer than an address */
+    notify_stopping();
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_lock__held__names_the_holder_and_is_free_after_it),
+        TEST(test_lock__directory_missing__is_made_with_its_mode),
+        TEST(test_lock__path_that_cannot_be__is_refused_in_words),
+        TEST(test_notify__by_path_or_abstract_name__is_heard),
+        TEST(test_notify__nobody_there__does_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
