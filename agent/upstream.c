@@ -294,7 +294,9 @@ static uint64_t channel_next(const struct channel *channel)
         return channel->hello_ns;
     if (channel->state != UPSTREAM_UP)
         return UINT64_MAX;
-    uint64_t next_ns = session_next_ns(&channel->session);
+    /* Bulk has no pings: theirs would be due for ever, and the loop would never get to poll. */
+    bool is_control = channel == &channel->upstream->control;
+    uint64_t next_ns = is_control ? session_next_ns(&channel->session) : channel->session.due_ns;
     if (channel->session.is_ack_owed && channel->ack_ns < next_ns)
         next_ns = channel->ack_ns;
     return next_ns;

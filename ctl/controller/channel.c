@@ -83,7 +83,7 @@ void channel_resend(struct channel *channel, uint64_t now_ns, struct buffer *wir
 /* Pings are the agent's: only what was sent can become due here. */
 uint64_t channel_next_ns(const struct channel *channel)
 {
-    return channel->is_up && channel->session.kept_count != 0 ? session_next_ns(&channel->session)
+    return channel->is_up && channel->session.kept_count != 0 ? channel->session.due_ns
                                                               : UINT64_MAX;
 }
 
