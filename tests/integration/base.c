@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: two daemons on one directory, or a service manager that never hears READY=1. Real locks,
- * between two descriptions of this process, and a real socket. */
+/* At stake: two daemons on one directory, or a service manager that never hears READY=1. Real
+ * locks, between two descriptions of this process, and a real socket. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: who may connect, how many, and to what. Five hundred clients and one more, another user,
- * and every path that cannot be. */
+/* At stake: who may connect, how many, and to what. Five hundred clients and one more, another
+ * user, and every path that cannot be. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

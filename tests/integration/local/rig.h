@@ -2,8 +2,8 @@
 /*
  * rig.h — a local server on a loop, and its clients, in one process.
  *
- * Shape    one server in a directory of its own that is made and removed around each test; peers are
- *          plain sockets, for which the loop runs while they wait.
+ * Shape    one server in a directory of its own that is made and removed around each test; peers
+ *          are plain sockets, for which the loop runs while they wait.
  * Units    none.
  * Errors   cmocka's; a loop that waits for what never comes fails after a minute.
  * Owner    static.
