@@ -173,14 +173,19 @@ int child_limit(pid_t pid, const struct kp_header *plan)
     char path[64];
     char text[16];
 
-    for (uint32_t i = 0; i < plan->rlimit_count; i++) {
-        int rc = limit_one(pid, &limits[i]);
-        if (rc < 0)
-            return rc;
-    }
+    /* Without CAP_SYS_RESOURCE of our own it is the owner of the child's user namespace who may. */
+    uid_t owner = (plan->flags & KP_USERNS) != 0 ? plan->uid_base : 0;
+    int rc = owner != 0 && plan->rlimit_count > 0 ? take_ids(owner) : 0;
+    bool is_owner = rc == 0 && owner != 0 && plan->rlimit_count > 0;
+    for (uint32_t i = 0; i < plan->rlimit_count && rc == 0; i++)
+        rc = limit_one(pid, &limits[i]);
+    if (is_owner && take_ids(0) < 0)
+        abort(); /* as after a clone */
+    if (rc < 0)
+        return rc;
     (void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
     (void)snprintf(text, sizeof(text), "%d", plan->oom_score_adj);
-    int rc = sys_write_text_at(AT_FDCWD, path, text);
+    rc = sys_write_text_at(AT_FDCWD, path, text);
     return rc == -EACCES || rc == -EPERM ? 0 : rc; /* lowering it may be withheld */
 }
 
