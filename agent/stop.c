@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asking a guest to stop or reboot, by what its PID 1 is: a signal where that works, a command run
- * inside where it does not. A signal is held until PID 1 has a handler for it: before that the
- * kernel drops it for a PID 1 (signal(7), pid_namespaces(7)), and the guest would run on.
+ * inside where it does not. A signal is held until PID 1 can hear it: before that the kernel drops it
+ * for a PID 1 (signal(7), pid_namespaces(7)), and the guest would run on.
  */
 #include "agent.h"
 
@@ -23,7 +23,7 @@
 #define HOLD_MAX_MS 80
 #define SIGNALS_MAX 3
 
-/* Tried in this order: the first that PID 1 has a handler for. 0: run a command inside instead. */
+/* Tried in this order: the first that PID 1 can hear. 0: run a command inside instead. */
 struct way {
     int stop[SIGNALS_MAX];
     int reboot[SIGNALS_MAX];
@@ -49,8 +49,30 @@ struct hold {
     uv_timer_t timer;
 };
 
-/* Handlers of PID 1 as a bit mask (bit n-1 = signal n); 0 when it cannot be read. */
-static uint64_t caught_signals(pid_t pid)
+static uint64_t read_mask(const char *text, const char *name)
+{
+    const char *line = strstr(text, name);
+
+    return line == NULL ? 0 : strtoull(line + strlen(name), NULL, 16);
+}
+
+/* The kernel takes waited-for signals out of the blocked ones that it shows, so a PID 1 that sits in
+ * sigtimedwait(2), as busybox and sinit do, seems deaf. Which ones it waits for is not told. */
+static bool is_waiting_for_signals(pid_t pid)
+{
+    char path[64];
+    char text[128];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+    return sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) > 0 &&
+           strstr(text, "sigtimedwait") != NULL;
+}
+
+/*
+ * Signals that PID 1 can hear, as a bit mask (bit n-1 = signal n); 0 when it cannot be read. Caught
+ * ones have a handler; blocked ones are kept for signalfd(2) (systemd) or sigtimedwait(2).
+ */
+static uint64_t heard_signals(pid_t pid)
 {
     char path[64];
     char text[8192];
@@ -58,8 +80,9 @@ static uint64_t caught_signals(pid_t pid)
     (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
     if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
         return 0;
-    const char *line = strstr(text, "\nSigCgt:");
-    return line == NULL ? 0 : strtoull(line + strlen("\nSigCgt:"), NULL, 16);
+    if (is_waiting_for_signals(pid))
+        return UINT64_MAX;
+    return read_mask(text, "\nSigCgt:") | read_mask(text, "\nSigBlk:");
 }
 
 /* Through a pidfd that is checked to be of this container: never a bare number (I10). */
@@ -79,10 +102,10 @@ static int choose_signal(const struct agent *agent, uint32_t index, bool is_rebo
 {
     const struct way *way = &ways[agent->slots[index].family];
     const int *signals = is_reboot ? way->reboot : way->stop;
-    uint64_t caught = caught_signals(node_get(agent->node, index)->pid);
+    uint64_t heard = heard_signals(node_get(agent->node, index)->pid);
 
     for (size_t i = 0; i < SIGNALS_MAX; i++)
-        if (signals[i] != 0 && (caught >> (signals[i] - 1) & 1) != 0)
+        if (signals[i] != 0 && (heard >> (signals[i] - 1) & 1) != 0)
             return signals[i];
     return 0;
 }
@@ -150,9 +173,9 @@ static bool is_shutting_down(const struct agent *agent, uint32_t index)
 {
     const struct slot *slot = &agent->slots[index];
 
-    /* busybox init drops its handlers as soon as it begins; the others' scripts cannot be seen. */
+    /* busybox init lets go of its signals as soon as it begins; the others' scripts cannot be seen. */
     if (slot->family == FAMILY_BUSYBOX)
-        return (caught_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
+        return (heard_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
     return slot->is_shutdown_seen;
 }
 
