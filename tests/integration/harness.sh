@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What an integration test in bash stands on: a node (agent and keeper), a controller, guests, and
+# an end that leaves nothing behind. To be sourced by a test that is called with the build directory.
+#
+#   node_start [OPTION…]      start this test's agent (again); $NODE, $AGENT_SOCK, $AGENT_PID
+#   node_kill SIGNAL          end the agent, and wait until it is gone
+#   controller_start          start its controller; $CONTROLLER_SOCK, $CONTROLLER_URL
+#   template NAME             import a guest root of tests/support as a template (through $TO)
+#   d VERB…                   drover towards $TO (--agent SOCK or --controller SOCK)
+#   want CODE COMMAND…        the command ends with this exit code
+#   same WHAT EXPECTED GOT    two texts are equal
+#   expect WHAT JQ            what is read as JSON from stdin makes this jq filter true
+#   fail TEXT                 end the test
+set -euo pipefail
+
+BUILD=$(cd "$1" && pwd)
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=../support/guests.sh
+. "$TESTS/support/guests.sh"
+
+if ((EUID != 0)); then
+    echo "skipped: real guests need root"
+    exit 77
+fi
+WORK=$(mktemp -d /tmp/drover-test-XXXXXX)
+NODE=t-$$
+AGENT_PID='' CONTROLLER_PID=''
+AGENT_SOCK=$WORK/run/agent.sock
+CONTROLLER_SOCK=$WORK/run/controller.sock
+CONTROLLER_URL=''
+TO="--agent $AGENT_SOCK"
+V2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+# ended PID: wait for a process that is not ours to reap, by its pidfd.
+ended() {
+    "$BUILD/test.support.await_end" "$1" || fail "process $1 does not end"
+}
+
+node_kill() {
+    [[ -n $AGENT_PID ]] || return 0
+    kill -"$1" "$AGENT_PID" 2>/dev/null || true
+    ended "$AGENT_PID"
+    AGENT_PID=''
+}
+
+# Everything below PATH in every hierarchy: processes by cgroup.kill, then the directories.
+node_sweep() {
+    local root
+    [[ ! -e $V2/drover.$NODE ]] || echo 1 >"$V2/drover.$NODE/cgroup.kill"
+    [[ ! -e $V2/drover.$NODE ]] || "$BUILD/test.support.await_end" --empty "$V2/drover.$NODE"
+    while read -r root; do
+        [[ -d $root/drover.$NODE ]] || continue
+        find "$root/drover.$NODE" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done < <(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts)
+}
+
+cleanup() {
+    local code=$?
+    set +e
+    trap - EXIT
+    if ((code != 0 && code != 77)); then
+        echo "--- last words of the daemons" >&2
+        tail -n 40 "$WORK"/*.log >&2
+    fi
+    jobs -p | xargs -r kill 2>/dev/null
+    [[ -z $AGENT_PID ]] || { kill -KILL "$AGENT_PID"; ended "$AGENT_PID"; }
+    [[ -z $CONTROLLER_PID ]] || { kill -TERM "$CONTROLLER_PID"; ended "$CONTROLLER_PID"; }
+    node_sweep
+    rm -rf --one-file-system "$WORK"
+    if [[ -e $V2/drover.$NODE || -e $WORK ]]; then
+        echo "FAILED: left behind: $V2/drover.$NODE or $WORK" >&2
+        code=1
+    fi
+    exit "$code"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+node_start() {
+    mkdir -p -m 755 "$WORK/run"
+    AGENT_PID=$("$BUILD/test.support.daemon_start" "$WORK/agent.log" "$BUILD/drover-agent" \
+        --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE" \
+        ${CONTROLLER_URL:+--controller "$CONTROLLER_URL"} "$@") || fail "the agent does not start"
+}
+
+# A pair of free ports, for control and bulk.
+controller_start() {
+    local port
+    mkdir -p -m 755 "$WORK/run"
+    for port in $(seq $((20000 + $$ % 20000)) 2 65000); do
+        CONTROLLER_URL=tcp://127.0.0.1:$port
+        CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" \
+            "$BUILD/drover-controller" --state-dir "$WORK/controller" --run-dir "$WORK/run" \
+            --listen "$CONTROLLER_URL") && return 0
+    done
+    fail "the controller does not start"
+}
+
+d() {
+    # shellcheck disable=SC2086 # two words
+    "$BUILD/drover" $TO "$@"
+}
+
+template() {
+    [[ -d $WORK/roots/$1 ]] || guest_run "$1" "$WORK/roots/$1" || fail "no guest root $1"
+    d template import "$1" "$WORK/roots/$1"
+}
+
+want() {
+    local code=0 wanted=$1
+    shift
+    "$@" || code=$?
+    ((code == wanted)) || fail "exit $code, not $wanted: $*"
+}
+
+same() {
+    [[ $2 == "$3" ]] && return 0
+    diff <(printf '%s\n' "$2") <(printf '%s\n' "$3") >&2 || true
+    fail "$1: expected (<) and got (>) differ"
+}
+
+expect() {
+    local input
+    input=$(cat)
+    jq -e "$2" <<<"$input" >/dev/null && return 0
+    printf '%s\n' "$input" >&2
+    fail "$1: not so: $2"
+}

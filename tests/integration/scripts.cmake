@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# Tests in bash over the built programs: whole nodes with real guests. Root.
+foreach(program daemon_start await_end)
+    add_executable(test.support.${program} ${PROJECT_SOURCE_DIR}/tests/support/${program}.c)
+    target_link_libraries(test.support.${program} PRIVATE drover_flags)
+endforeach()
+function(drover_script name timeout)
+    if(EXISTS ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh)
+        add_test(NAME integration.${name} COMMAND bash
+            ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh ${CMAKE_BINARY_DIR})
+        set_tests_properties(integration.${name} PROPERTIES SKIP_RETURN_CODE 77
+            TIMEOUT ${timeout} LABELS integration)
+    endif()
+endfunction()
+drover_script(life 120)
+drover_script(systemd 180)
+drover_script(verbs 180)
+drover_script(storm 180)
+drover_script(adoption 300)
+drover_script(refusals 180)
+
+# The keeper of another build: the same objects, another build id.
+if(TARGET drover-keeper)
+    get_target_property(keeper_sources drover-keeper SOURCES)
+    set(keeper_paths "")
+    foreach(source ${keeper_sources})
+        if(NOT IS_ABSOLUTE ${source})
+            set(source ${PROJECT_SOURCE_DIR}/agent/keeper/${source})
+        endif()
+        list(APPEND keeper_paths ${source})
+    endforeach()
+    add_executable(test.support.drover-keeper-next ${keeper_paths})
+    target_include_directories(test.support.drover-keeper-next PRIVATE
+        ${PROJECT_SOURCE_DIR}/agent/keeper ${PROJECT_SOURCE_DIR}/core/base)
+    target_link_libraries(test.support.drover-keeper-next PRIVATE drover_plain_flags)
+    target_compile_options(test.support.drover-keeper-next PRIVATE -ffunction-sections)
+    target_link_options(test.support.drover-keeper-next PRIVATE -static -Wl,--gc-sections
+        -Wl,--build-id=0x6e6578740000000000000000000000000000)
+endif()
