@@ -26,9 +26,10 @@ bool ct_state_waits(enum ct_state state)
 }
 
 /* A guest that ends by itself and is to boot again, sooner or later, or never. */
-static void decide_restart(struct ct *ct, uint64_t now_ns)
+static void decide_restart(struct ct *ct, uint64_t ended_ns)
 {
-    uint64_t lasted_ns = ct->booted_ns != 0 && now_ns > ct->booted_ns ? now_ns - ct->booted_ns : 0;
+    bool has_run = ct->booted_ns != 0 && ended_ns > ct->booted_ns;
+    uint64_t lasted_ns = has_run ? ended_ns - ct->booted_ns : 0;
 
     if (!restart_step(&ct->restart, &restart_limits, lasted_ns, &ct->wait_ns)) {
         ct->cause = CAUSE_CRASH_LOOP;
@@ -43,7 +44,7 @@ static bool is_failure(const struct ct *ct)
     return !(ct->cause == CAUSE_EXITED && ct->has_status && WEXITSTATUS(ct->wait_status) == 0);
 }
 
-static void decide_after(struct ct *ct, uint64_t now_ns)
+static void decide_after(struct ct *ct, uint64_t ended_ns)
 {
     bool is_policy = ct->policy.restart == RESTART_ALWAYS ||
                      (ct->policy.restart == RESTART_ON_FAILURE && is_failure(ct));
@@ -53,9 +54,11 @@ static void decide_after(struct ct *ct, uint64_t now_ns)
         ct->after = AFTER_DESTROY;
         return;
     }
+    if (!ct->is_wanted)
+        return; /* an operator's stop or kill beats whatever the guest or the policy would do */
     switch (ct->cause) {
     case CAUSE_GUEST_REBOOT:
-        decide_restart(ct, now_ns);
+        decide_restart(ct, ended_ns);
         break;
     case CAUSE_OPERATOR_REBOOT:
         ct->after = AFTER_AGAIN;
@@ -64,7 +67,7 @@ static void decide_after(struct ct *ct, uint64_t now_ns)
         if (ct->is_automatic && ct->fault.status == STATUS_INTERRUPTED)
             ct->after = AFTER_AGAIN; /* the agent died over it: what stood behind it still does */
         else if (ct->is_automatic && is_policy)
-            decide_restart(ct, now_ns);
+            decide_restart(ct, ended_ns);
         break;
     case CAUSE_EXITED:
     case CAUSE_SIGNALLED:
@@ -72,7 +75,7 @@ static void decide_after(struct ct *ct, uint64_t now_ns)
     case CAUSE_BOOT_TIMEOUT:
     case CAUSE_UNKNOWN:
         if (is_policy)
-            decide_restart(ct, now_ns);
+            decide_restart(ct, ended_ns);
         break;
     case CAUSE_UNSET:
     case CAUSE_GUEST_HALT:
@@ -88,15 +91,17 @@ static void decide_after(struct ct *ct, uint64_t now_ns)
     }
 }
 
-static enum cause cause_of(const struct ct *ct, const struct observation *observation)
+static enum cause cause_of(const struct ct *ct, const struct observation *observation,
+                           uint64_t ended_ns)
 {
     if (observation->is_node_down)
         return CAUSE_NODE_DOWN;
     if (observation->kind == IN_ENDED) {
+        bool is_oom_near = ct->oom_ns != 0 && ct->oom_ns + OOM_WINDOW_NS >= ended_ns;
         struct ending ending = {.wait_status = observation->wait_status,
                                 .is_status_known = observation->has_status,
                                 .is_killed_by_us = ct->is_kill_sent,
-                                .is_oom_kill_seen = ct->is_oom_seen,
+                                .is_oom_kill_seen = is_oom_near,
                                 .is_reboot_allowed = !ct->policy.is_reboot_denied,
                                 .order = ct->order};
         return cause_decide(&ending);
@@ -111,16 +116,16 @@ static enum cause cause_of(const struct ct *ct, const struct observation *observ
 /* The generation is over: its evidence becomes a cause, and what follows is decided. */
 static void end(struct ct *ct, const struct observation *observation, const struct now *now)
 {
+    uint64_t ended_ns = observation->at_ns != 0 ? observation->at_ns : now->ns;
     ENSURE(ct->is_open);
 
-    ct->cause = cause_of(ct, observation);
+    ct->cause = cause_of(ct, observation, ended_ns);
     ct->has_status = observation->has_status;
     ct->wait_status = observation->wait_status;
     ct->ended_wall_ns = observation->at_wall_ns != 0 ? observation->at_wall_ns : now->wall_ns;
-    ct->is_preparing = false;
     if (observation->fault.status != STATUS_UNSET)
         ct->fault = observation->fault;
-    decide_after(ct, now->ns);
+    decide_after(ct, ended_ns);
     ct->is_restart_owed = ct->after == AFTER_AGAIN || ct->after == AFTER_WAIT;
     ct->is_wanted = ct->is_restart_owed;
     ct->is_open = false;
@@ -140,8 +145,9 @@ static uint64_t deadline_of(const struct ct *ct, enum ct_state state)
         return LAUNCH_DEADLINE_NS;
     case CT_BOOTING:
         return BOOT_DEADLINE_NS;
-    case CT_STOPPING:
-        return ct->grace_ns;
+    case CT_STOPPING: /* without an init there is nobody to be graceful to */
+        return ct->has_init || ct->grace_ns < LAUNCH_DEADLINE_NS ? ct->grace_ns
+                                                                 : LAUNCH_DEADLINE_NS;
     case CT_KILLING:
         return KILL_DEADLINE_NS;
     case CT_CLEANING:
@@ -176,7 +182,6 @@ static void move(struct ct *ct, enum ct_state next, const struct observation *ob
     ct->deadline_ns = wait_ns == 0 ? 0 : now->ns + wait_ns;
     ct->step_ns = 0;
     ct->is_dirty = true;
-    ct->is_in_flight = ct->is_in_flight && (next == CT_LAUNCHING);
     if (from == CT_UNSET)
         return; /* `created` says it */
 
@@ -216,6 +221,9 @@ enum verdict ct_step(struct ct *ct, const struct observation *observation, const
         move(ct, rule->next, observation, now, out);
     if (!is_new)
         ct_actions[rule->action](&step);
+    /* A boot that hangs gives its place up to others; one that is only to end keeps it till then. */
+    ct->is_in_flight =
+        ct->is_in_flight && ct->is_open && !ct->has_init && ct->state != CT_STUCK;
     return rule->verdict;
 }
 

@@ -40,11 +40,14 @@ enum ct_action {
     ACT_PREPARE,
     ACT_UNQUEUE,  /* before or while it is prepared; PREPARE_FAILED or PREPARED follows */
     ACT_LAUNCH,
+    ACT_LAUNCH_LATE,
     ACT_BOOTED,   /* init runs */
+    ACT_NOTE_READY, /* readiness was heard of first; BOOTED brings it up again */
     ACT_READY,
     ACT_NOTE_BOOT,     /* init runs, though its end was ordered meanwhile */
     ACT_NOTE_BOOT_ASK, /* … and it may now be asked to stop */
     ACT_ASK,           /* it to stop or reboot */
+    ACT_ASK_ANEW,      /* with a grace of its own */
     ACT_THAW_ASK,
     ACT_ESCALATE, /* ask in the next way */
     ACT_GRACE_OVER,
@@ -56,10 +59,12 @@ enum ct_action {
     ACT_AGAIN,   /* the next generation, by itself */
     ACT_STUCK,   /* say what it waits for, arm the retry */
     ACT_RETRY,
+    ACT_NOTE_FAULT, /* what it waits for now */
     ACT_GIVE_UP,  /* the command ends; the retries go on */
     ACT_REMOVE,
     ACT_REMOVED,
     ACT_REMOVE_FAILED,
+    ACT_REMOVE_LATER, /* of one that was never announced: nobody else will ask for it */
     ACT_FREEZE,
     ACT_THAW,
     ACT_FREEZER_LATE, /* undo; the command ends */
@@ -100,8 +105,8 @@ struct ct {
     uint64_t step_ns;
     uint64_t generation;  /* 0: never started */
     bool is_open;         /* the generation has begun and has no end yet */
-    bool is_in_flight;    /* counts for admission */
-    bool is_preparing;    /* PREPARE is out, its completion is not in */
+    bool is_in_flight;    /* counts for admission: admitted, and neither init nor an end yet */
+    enum effect_kind awaited; /* MAKE, PREPARE, CLEAN or REMOVE: out, and not yet answered */
     bool has_init;        /* init was executed and has not ended */
     bool is_ready;
     bool is_ready_on_exec;
@@ -117,7 +122,7 @@ struct ct {
 
     enum order order;    /* evidence of why this generation ends */
     bool is_kill_sent;
-    bool is_oom_seen;
+    uint64_t oom_ns;     /* when kills for memory were last seen; 0: never */
     uint32_t stop_step;
     uint64_t grace_ns;   /* of the stop or reboot in progress */
     uint32_t retries;    /* of STUCK */

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "container_actions.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "ensure.h"
 
-static struct effect *order(struct out *out, const struct ct *ct, enum effect_kind kind)
+static_assert(EVENT_DETAIL_BYTES == FAULT_TEXT_BYTES, "words are copied from the one to the other");
+
+static bool is_awaited(enum effect_kind kind)
+{
+    return kind == EFFECT_MAKE || kind == EFFECT_PREPARE || kind == EFFECT_CLEAN ||
+           kind == EFFECT_REMOVE;
+}
+
+struct effect *ct_order(struct out *out, struct ct *ct, enum effect_kind kind)
 {
     ENSURE(out->effect_count < OUT_MAX);
 
+    if (is_awaited(kind)) {
+        ENSURE(ct->awaited == EFFECT_UNSET); /* each works on what the one before left */
+        ct->awaited = kind;
+    }
     struct effect *effect = &out->effects[out->effect_count++];
     *effect = (struct effect){.kind = kind, .ct = ct->index, .generation = ct->generation};
     return effect;
 }
 
 /* An effect on behalf of a command: only once its intent is durable. */
-static struct effect *order_after_commit(struct out *out, const struct ct *ct,
-                                         enum effect_kind kind)
+struct effect *ct_order_after_commit(struct out *out, struct ct *ct, enum effect_kind kind)
 {
-    struct effect *effect = order(out, ct, kind);
+    struct effect *effect = ct_order(out, ct, kind);
     effect->waits_commit = true;
     return effect;
 }
@@ -70,7 +82,7 @@ static void finish_done(struct ct *ct, const struct now *now, struct out *out)
     ct_finish(ct, PHASE_DONE, NULL, now, out);
 }
 
-static bool is_boot_command(const struct ct *ct)
+bool ct_has_boot_command(const struct ct *ct)
 {
     return ct->has_command && (ct->command.verb == VERB_START || ct->command.verb == VERB_REBOOT ||
                                ct->command.verb == VERB_CREATE);
@@ -83,14 +95,13 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->is_automatic = is_automatic;
     ct->is_wanted = true;
     ct->is_restart_owed = false;
-    ct->is_preparing = false;
     ct->has_init = false;
     ct->is_ready = false;
     ct->pid = 0;
     ct->booted_ns = 0;
     ct->order = ORDER_NONE;
     ct->is_kill_sent = false;
-    ct->is_oom_seen = false;
+    ct->oom_ns = 0;
     ct->cause = CAUSE_UNSET;
     ct->has_status = false;
     ct->after = AFTER_STOP;
@@ -104,11 +115,12 @@ static void note_boot(struct ct *ct, const struct observation *observation)
     ct->pid = observation->pid;
     ct->booted_ns = observation->at_ns;
     ct->started_wall_ns = observation->at_wall_ns;
+    ct->is_dirty = true;
 }
 
-static void ask(struct ct *ct, const struct now *now, struct out *out)
+void ct_ask(struct ct *ct, const struct now *now, struct out *out)
 {
-    struct effect *effect = order_after_commit(out, ct, EFFECT_ASK);
+    struct effect *effect = ct_order_after_commit(out, ct, EFFECT_ASK);
 
     effect->step = ct->stop_step;
     effect->is_reboot = ct->order == ORDER_REBOOT;
@@ -118,21 +130,20 @@ static void ask(struct ct *ct, const struct now *now, struct out *out)
 static void kill_all(struct ct *ct, struct out *out)
 {
     ct->is_kill_sent = true;
-    ct->step_ns = 0;
-    (void)order_after_commit(out, ct, EFFECT_KILL);
+    (void)ct_order_after_commit(out, ct, EFFECT_KILL);
 }
 
-static void stuck_finish(struct ct *ct, const struct now *now, struct out *out)
+static void set_stuck(const struct ct *ct, struct fault *fault)
 {
-    struct fault fault = ct->fault;
+    const char *words = ct->is_open ? "its processes do not end" : "its cgroups cannot be removed";
 
-    if (fault.status == STATUS_UNSET)
-        fault_set(&fault, STATUS_TIMEOUT, 0, "%s: %s", ct->name,
-                  ct->is_preparing ? "preparing it does not return"
-                  : ct->is_open    ? "its processes do not end"
-                                   : "its cgroups cannot be removed");
-    fault_hint(&fault, "it is retried; `drover show` names what it waits for");
-    ct_finish(ct, PHASE_FAILED, &fault, now, out);
+    if (ct->awaited == EFFECT_PREPARE)
+        words = "preparing it does not return";
+    if (ct->awaited == EFFECT_REMOVE)
+        words = "removing its directory does not return";
+    if (fault->status == STATUS_UNSET)
+        fault_set(fault, STATUS_TIMEOUT, 0, "%s: %s", ct->name, words);
+    fault_hint(fault, "it is retried; `drover show` names what it waits for");
 }
 
 static void act_none(struct step *step)
@@ -159,6 +170,7 @@ static void act_forget(struct step *step)
     ct->is_used = false;
     ct->is_dirty = true;
     ct->deadline_ns = 0;
+    ct->step_ns = 0;
 }
 
 static void act_late(struct step *step)
@@ -203,16 +215,29 @@ static void act_prepare(struct step *step)
 {
     struct ct *ct = step->ct;
 
-    ct->is_preparing = true;
     ct->deadline_ns = step->now->ns + PREPARE_DEADLINE_NS;
-    (void)order_after_commit(step->out, ct, EFFECT_PREPARE);
+    (void)ct_order_after_commit(step->out, ct, EFFECT_PREPARE);
 }
 
 static void act_launch(struct step *step)
 {
-    step->ct->is_preparing = false;
     step->ct->is_ready_on_exec = step->seen->is_ready_on_exec;
-    (void)order(step->out, step->ct, EFFECT_LAUNCH);
+    (void)ct_order(step->out, step->ct, EFFECT_LAUNCH);
+}
+
+static void act_launch_late(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->order = ORDER_BOOT_TIMEOUT;
+    fault_set(&ct->fault, STATUS_TIMEOUT, 0, "%s: no word of its launch within %u s", ct->name,
+              LAUNCH_DEADLINE_NS / SECOND_NS);
+    kill_all(ct, step->out);
+}
+
+static void act_note_ready(struct step *step)
+{
+    step->ct->is_ready = true;
 }
 
 static void act_booted(struct step *step)
@@ -220,14 +245,14 @@ static void act_booted(struct step *step)
     struct ct *ct = step->ct;
 
     note_boot(ct, step->seen);
-    if (is_boot_command(ct) && ct->command.wait == WAIT_FOR_EXEC)
+    if (ct_has_boot_command(ct) && ct->command.wait == WAIT_FOR_EXEC)
         finish_done(ct, step->now, step->out);
 }
 
 static void act_ready(struct step *step)
 {
     step->ct->is_ready = true;
-    if (is_boot_command(step->ct))
+    if (ct_has_boot_command(step->ct))
         finish_done(step->ct, step->now, step->out);
 }
 
@@ -239,20 +264,31 @@ static void act_note_boot(struct step *step)
 
 static void act_note_boot_ask(struct step *step)
 {
-    note_boot(step->ct, step->seen);
-    ask(step->ct, step->now, step->out);
+    struct ct *ct = step->ct;
+
+    note_boot(ct, step->seen);
+    ct->deadline_ns = ct->state_since_ns + ct->grace_ns;
+    ct_ask(ct, step->now, step->out);
 }
 
 static void act_ask(struct step *step)
 {
-    if (step->ct->has_init)
-        ask(step->ct, step->now, step->out);
+    ct_ask(step->ct, step->now, step->out);
+}
+
+static void act_ask_anew(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->deadline_ns = step->now->ns + ct->grace_ns;
+    if (ct->has_init)
+        ct_ask(ct, step->now, step->out);
 }
 
 static void act_thaw_ask(struct step *step)
 {
-    (void)order_after_commit(step->out, step->ct, EFFECT_THAW);
-    ask(step->ct, step->now, step->out);
+    (void)ct_order_after_commit(step->out, step->ct, EFFECT_THAW);
+    ct_ask(step->ct, step->now, step->out);
 }
 
 static void act_escalate(struct step *step)
@@ -261,9 +297,9 @@ static void act_escalate(struct step *step)
 
     ct->stop_step++;
     ENSURE(ct->stop_step < STOP_STEPS_MAX);
-    ask(ct, step->now, step->out);
+    ct_ask(ct, step->now, step->out);
 
-    struct fault words; /* borrowed for its small formatter */
+    struct fault words = {0}; /* borrowed for its small formatter */
     fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u",
               (uint64_t)ct->stop_step + 1, (uint64_t)STOP_STEPS_MAX);
     memcpy(ct_tell(step->out, ct, EVENT_ESCALATED, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
@@ -273,7 +309,7 @@ static void act_grace_over(struct step *step)
 {
     struct ct *ct = step->ct;
     struct event *event = ct_tell(step->out, ct, EVENT_ESCALATED, step->now);
-    struct fault words;
+    struct fault words = {0};
 
     fault_set(&words, STATUS_UNSET, 0, "grace of %u s is over: killed", ct->grace_ns / SECOND_NS);
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
@@ -297,7 +333,17 @@ static void act_kill(struct step *step)
 
 static void act_end(struct step *step)
 {
-    (void)order(step->out, step->ct, EFFECT_CLEAN);
+    struct ct *ct = step->ct;
+
+    (void)ct_order(step->out, ct, EFFECT_CLEAN);
+    if (!ct->has_command ||
+        (ct->command.verb != VERB_FREEZE && ct->command.verb != VERB_THAW))
+        return; /* a stop is not done before all is gone; a start may yet be fulfilled */
+
+    struct fault fault;
+    fault_set(&fault, STATUS_WRONG_STATE, 0, "%s ended before %s was done: %s", ct->name,
+              verb_name(ct->command.verb), cause_name(ct->cause));
+    ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
 /* At rest. What the command asked for decides whether that is success. */
@@ -308,7 +354,7 @@ static void act_settle(struct step *step)
 
     ct->is_restart_owed = false;
     ct->is_wanted = false;
-    if (!is_boot_command(ct)) {
+    if (!ct_has_boot_command(ct)) {
         finish_done(ct, step->now, step->out);
         return;
     }
@@ -318,34 +364,53 @@ static void act_settle(struct step *step)
     ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
+/* The command ends with why the boot failed, if it did; what is waited for stays to be shown. */
 static void act_stuck(struct step *step)
 {
-    if (step->seen->fault.status != STATUS_UNSET)
-        step->ct->fault = step->seen->fault;
-    step->ct->retries = 0;
-    step->ct->step_ns = step->now->ns + STUCK_RETRY_NS;
-    stuck_finish(step->ct, step->now, step->out);
+    struct ct *ct = step->ct;
+    struct fault why = step->seen->fault;
+    bool is_told_more = ct_has_boot_command(ct) && ct->fault.status != STATUS_UNSET;
+
+    set_stuck(ct, &why);
+    ct_finish(ct, PHASE_FAILED, is_told_more ? &ct->fault : &why, step->now, step->out);
+    ct->fault = why;
+    ct->retries = 0;
+    ct->step_ns = step->now->ns + STUCK_RETRY_NS;
 }
 
-static void act_retry(struct step *step)
+static void arm_retry(struct ct *ct, const struct now *now)
 {
-    struct ct *ct = step->ct;
     uint64_t wait_ns = STUCK_RETRY_NS;
 
     for (uint32_t i = 0; i < ct->retries && wait_ns < STUCK_RETRY_MAX_NS; i++)
         wait_ns *= 2;
     ct->retries++;
-    ct->step_ns = step->now->ns + (wait_ns < STUCK_RETRY_MAX_NS ? wait_ns : STUCK_RETRY_MAX_NS);
-    if (ct->is_preparing)
-        return;
-    (void)order(step->out, ct, ct->is_open ? EFFECT_KILL : EFFECT_CLEAN);
-    if (ct->is_open)
-        ct->is_kill_sent = true;
+    ct->step_ns = now->ns + (wait_ns < STUCK_RETRY_MAX_NS ? wait_ns : STUCK_RETRY_MAX_NS);
+}
+
+static void act_retry(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    arm_retry(ct, step->now);
+    if (ct->awaited != EFFECT_UNSET)
+        return; /* what was ordered may still return; twice at once it would only queue up */
+    (void)ct_order(step->out, ct, ct->is_open ? EFFECT_KILL : EFFECT_CLEAN);
+    ct->is_kill_sent = ct->is_kill_sent || ct->is_open;
+}
+
+static void act_note_fault(struct step *step)
+{
+    if (step->seen->fault.status != STATUS_UNSET)
+        step->ct->fault = step->seen->fault;
 }
 
 static void act_give_up(struct step *step)
 {
-    stuck_finish(step->ct, step->now, step->out);
+    struct fault fault = step->ct->fault;
+
+    set_stuck(step->ct, &fault);
+    ct_finish(step->ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
 static void act_remove(struct step *step)
@@ -353,8 +418,13 @@ static void act_remove(struct step *step)
     struct ct *ct = step->ct;
 
     ct->after = AFTER_DESTROY;
-    ct->deadline_ns = step->now->ns + CLEAN_DEADLINE_NS;
-    (void)order_after_commit(step->out, ct, EFFECT_REMOVE);
+    ct->deadline_ns = step->now->ns + REMOVE_DEADLINE_NS;
+    (void)ct_order_after_commit(step->out, ct, EFFECT_REMOVE);
+}
+
+static void act_remove_later(struct step *step)
+{
+    arm_retry(step->ct, step->now);
 }
 
 static void act_removed(struct step *step)
@@ -367,18 +437,19 @@ static void act_removed(struct step *step)
     ct->is_used = false;
     ct->is_dirty = true;
     ct->deadline_ns = 0;
+    ct->step_ns = 0;
 }
 
 static void act_freeze(struct step *step)
 {
     step->ct->step_ns = step->now->ns + FREEZER_DEADLINE_NS;
-    (void)order_after_commit(step->out, step->ct, EFFECT_FREEZE);
+    (void)ct_order_after_commit(step->out, step->ct, EFFECT_FREEZE);
 }
 
 static void act_thaw(struct step *step)
 {
     step->ct->step_ns = step->now->ns + FREEZER_DEADLINE_NS;
-    (void)order_after_commit(step->out, step->ct, EFFECT_THAW);
+    (void)ct_order_after_commit(step->out, step->ct, EFFECT_THAW);
 }
 
 static void act_freezer_late(struct step *step)
@@ -391,7 +462,7 @@ static void act_freezer_late(struct step *step)
     fault_set(&fault, STATUS_TIMEOUT, 0, "%s: %s was not reached within %u s", ct->name,
               verb_name(ct->command.verb), FREEZER_DEADLINE_NS / SECOND_NS);
     if (ct->state == CT_RUNNING)
-        (void)order(step->out, ct, EFFECT_THAW);
+        (void)ct_order(step->out, ct, EFFECT_THAW);
     ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
@@ -402,15 +473,16 @@ static void act_finish(struct step *step)
 
 static void act_fail(struct step *step)
 {
+    step->ct->step_ns = 0;
     ct_finish(step->ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);
 }
 
 static void act_oom(struct step *step)
 {
     struct ct *ct = step->ct;
-    struct fault words;
+    struct fault words = {0};
 
-    ct->is_oom_seen = true;
+    ct->oom_ns = step->now->ns;
     fault_set(&words, STATUS_UNSET, 0, "%u killed for memory", step->seen->count);
     memcpy(ct_tell(step->out, ct, EVENT_OOM, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
 }
@@ -428,11 +500,14 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_PREPARE] = act_prepare,
     [ACT_UNQUEUE] = act_none, /* the node takes it out of its queue, or a completion is on its way */
     [ACT_LAUNCH] = act_launch,
+    [ACT_LAUNCH_LATE] = act_launch_late,
+    [ACT_NOTE_READY] = act_note_ready,
     [ACT_BOOTED] = act_booted,
     [ACT_READY] = act_ready,
     [ACT_NOTE_BOOT] = act_note_boot,
     [ACT_NOTE_BOOT_ASK] = act_note_boot_ask,
     [ACT_ASK] = act_ask,
+    [ACT_ASK_ANEW] = act_ask_anew,
     [ACT_THAW_ASK] = act_thaw_ask,
     [ACT_ESCALATE] = act_escalate,
     [ACT_GRACE_OVER] = act_grace_over,
@@ -443,10 +518,12 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_BACKOFF] = act_none, /* its deadline is the wait */
     [ACT_STUCK] = act_stuck,
     [ACT_RETRY] = act_retry,
+    [ACT_NOTE_FAULT] = act_note_fault,
     [ACT_GIVE_UP] = act_give_up,
     [ACT_REMOVE] = act_remove,
     [ACT_REMOVED] = act_removed,
     [ACT_REMOVE_FAILED] = act_fail,
+    [ACT_REMOVE_LATER] = act_remove_later,
     [ACT_FREEZE] = act_freeze,
     [ACT_THAW] = act_thaw,
     [ACT_FREEZER_LATE] = act_freezer_late,

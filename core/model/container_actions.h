@@ -27,4 +27,15 @@ extern void (*const ct_actions[ACT_COUNT])(struct step *step);
 struct event *ct_tell(struct out *out, const struct ct *ct, enum event_type type,
                       const struct now *now);
 
+/* Append an effect; MAKE, PREPARE, CLEAN and REMOVE one at a time, until each is answered. */
+struct effect *ct_order(struct out *out, struct ct *ct, enum effect_kind kind);
+/* On behalf of a command: only once its intent is durable. */
+struct effect *ct_order_after_commit(struct out *out, struct ct *ct, enum effect_kind kind);
+
+/* Ask the guest to stop or reboot, as its order says, in the way of its present step. */
+void ct_ask(struct ct *ct, const struct now *now, struct out *out);
+
+/* Is the command in progress one that is done when the guest is ready? */
+bool ct_has_boot_command(const struct ct *ct);
+
 #endif

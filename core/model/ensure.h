@@ -4,7 +4,8 @@
  *
  * Shape    ENSURE(condition); one condition each, so that the report names it.
  * Units    none.
- * Errors   a false condition is a bug of ours and ends the process; never used on outside input.
+ * Errors   a false condition is a bug of ours: it is named on stderr and ends the process; never
+ *          used on outside input.
  * Owner    nobody.
  * Context  pure.
  */

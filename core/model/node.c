@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node.h"
+#include "node_parts.h"
 
 #include <string.h>
 
@@ -102,7 +102,7 @@ static void enqueue(struct node *node, struct ct *ct)
     ct->is_queued = true;
 }
 
-static void dequeue(struct node *node, struct ct *ct)
+void node_dequeue(struct node *node, struct ct *ct)
 {
     uint32_t kept = 0;
 
@@ -125,7 +125,7 @@ void node_keep_in_line(struct node *node, struct ct *ct)
     if (ct->step_ns != 0 && (due_ns == 0 || ct->step_ns < due_ns))
         due_ns = ct->step_ns;
     deadlines_set(&node->deadlines, ct->index, ct->is_used ? due_ns : 0);
-    if (ct->state == CT_PREPARING && !ct->is_in_flight && !ct->is_queued && ct->is_open)
+    if (ct->state == CT_PREPARING && !ct->is_in_flight && !ct->is_queued)
         enqueue(node, ct);
     if (ct->is_dirty && !ct->is_listed) {
         ct->is_listed = true;
@@ -133,230 +133,89 @@ void node_keep_in_line(struct node *node, struct ct *ct)
     }
 }
 
-static enum verdict step(struct node *node, struct ct *ct, const struct observation *seen,
-                         const struct now *now, struct out *out)
+static void step(struct node *node, struct ct *ct, const struct observation *seen,
+                 const struct now *now, struct out *out)
 {
     bool was_in_flight = ct->is_in_flight;
-    enum verdict verdict = ct_step(ct, seen, now, out);
+    (void)ct_step(ct, seen, now, out);
 
     if (was_in_flight && !ct->is_in_flight)
         node->in_flight--;
     if (!ct->is_used)
         node->count--;
     node_keep_in_line(node, ct);
-    return verdict;
 }
 
-static enum verdict step_kind(struct node *node, struct ct *ct, enum ct_input kind,
-                              const struct now *now, struct out *out)
+void node_step_kind(struct node *node, struct ct *ct, enum ct_input kind, const struct now *now,
+                    struct out *out)
 {
-    struct observation seen = {.kind = kind, .ct = ct->index, .generation = ct->generation};
+    struct observation seen = {.kind = kind};
 
-    return step(node, ct, &seen, now, out);
+    node_feed(node, ct, &seen, now, out);
+}
+
+void node_feed(struct node *node, struct ct *ct, const struct observation *given,
+               const struct now *now, struct out *out)
+{
+    struct observation seen = *given;
+
+    seen.ct = ct->index;
+    seen.generation = ct->generation;
+    if (seen.kind == IN_CLEANED_STOP)
+        seen.kind = ct_cleaned_input(ct);
+    if (seen.kind == IN_MADE && !ct->has_command)
+        seen.kind = IN_MADE_LATE;
+    step(node, ct, &seen, now, out);
+
+    if (seen.kind == IN_BOOTED && ct->state == CT_BOOTING && (ct->is_ready_on_exec || ct->is_ready))
+        node_step_kind(node, ct, IN_READY, now, out);
+    if (seen.kind == IN_MADE && ct->state == CT_STOPPED && ct->has_command)
+        node_step_kind(node, ct, IN_START, now, out); /* create --start */
 }
 
 /* ---- observations ---- */
 
-static void observe(struct node *node, const struct observation *given, const struct now *now,
+/* What an answer answers; UNSET: it is none. */
+static enum effect_kind effect_of(enum ct_input kind)
+{
+    switch ((int)kind) {
+    case IN_MADE:
+    case IN_MAKE_FAILED:
+        return EFFECT_MAKE;
+    case IN_PREPARED:
+    case IN_PREPARE_FAILED:
+        return EFFECT_PREPARE;
+    case IN_CLEANED_STOP:
+    case IN_CLEAN_FAILED:
+        return EFFECT_CLEAN;
+    case IN_REMOVED:
+    case IN_REMOVE_FAILED:
+        return EFFECT_REMOVE;
+    }
+    return EFFECT_UNSET;
+}
+
+static bool is_of_a_boot(enum ct_input kind)
+{
+    return kind == IN_BOOTED || kind == IN_READY || kind == IN_LAUNCH_FAILED || kind == IN_ENDED;
+}
+
+static void observe(struct node *node, const struct observation *seen, const struct now *now,
                     struct out *out)
 {
-    struct observation seen = *given;
-    ENSURE(seen.ct < CT_MAX);
-    struct ct *ct = &node->slots[seen.ct];
+    ENSURE(seen->ct < CT_MAX);
+    struct ct *ct = &node->slots[seen->ct];
+    enum effect_kind answered = effect_of(seen->kind);
 
-    if (!ct->is_used || ct->generation != seen.generation)
+    if (!ct->is_used || ct->generation != seen->generation)
         return; /* of a generation that is over: late, and of no consequence */
-    if (seen.kind == IN_CLEANED_STOP)
-        seen.kind = ct_cleaned_input(ct);
-    (void)step(node, ct, &seen, now, out);
-
-    if (seen.kind == IN_BOOTED && ct->state == CT_BOOTING && ct->is_ready_on_exec)
-        (void)step_kind(node, ct, IN_READY, now, out);
-    if (seen.kind == IN_MADE && ct->state == CT_STOPPED && ct->has_command)
-        (void)step_kind(node, ct, IN_START, now, out); /* create --start */
-}
-
-/* ---- commands ---- */
-
-static struct ct_receipt *answer(struct out *out, const struct ct_command *command,
-                                 enum phase phase, const struct ct *ct)
-{
-    ENSURE(out->receipt_count < OUT_MAX);
-
-    struct ct_receipt *receipt = &out->receipts[out->receipt_count++];
-    *receipt = (struct ct_receipt){.origin = command->origin,
-                                   .hash = command->hash,
-                                   .verb = command->verb,
-                                   .phase = phase};
-    memcpy(receipt->request, command->request, REQUEST_ID_BYTES);
-    if (ct != NULL) {
-        receipt->has_ct = true;
-        receipt->ct = ct->index;
-    }
-    return receipt;
-}
-
-static void create(struct node *node, const struct ct_command *command, const struct now *now,
-                   struct out *out)
-{
-    if (node_find(node, command->container) != NULL) {
-        fault_set(&answer(out, command, PHASE_FAILED, NULL)->fault, STATUS_EXISTS, 0,
-                  "%s exists already", command->container);
-        return;
-    }
-
-    struct ct *ct = node_take_slot(node);
-    if (ct == NULL) {
-        fault_set(&answer(out, command, PHASE_FAILED, NULL)->fault, STATUS_NO_CAPACITY, 0,
-                  "this node holds %u containers, its limit", (uint64_t)CT_MAX);
-        return;
-    }
-    memcpy(ct->uuid, command->uuid, UUID_BYTES);
-    memcpy(ct->name, command->container, NAME_BYTES);
-    ct->policy = command->policy;
-    ct->has_command = true;
-    ct->command = *command;
-    ct->state_since_ns = now->ns;
-    ct->deadline_ns = now->ns + CREATE_DEADLINE_NS;
-    ct->is_dirty = true;
-    (void)answer(out, command, PHASE_ACCEPTED, ct);
-    ENSURE(out->effect_count < OUT_MAX);
-    out->effects[out->effect_count++] =
-        (struct effect){.kind = EFFECT_MAKE, .ct = ct->index, .waits_commit = true};
-    node_keep_in_line(node, ct);
-}
-
-static bool may_displace(const struct ct *ct, const struct ct_command *command)
-{
-    enum verb running = ct->command.verb;
-    bool is_boot = running == VERB_START || running == VERB_REBOOT ||
-                   (running == VERB_CREATE && ct->is_announced);
-    bool is_last_word = command->verb == VERB_KILL ||
-                        (command->verb == VERB_DESTROY && command->is_forced);
-
-    if (command->verb == VERB_STOP)
-        return is_boot;
-    return is_last_word && running != VERB_DESTROY && running != VERB_KILL &&
-           !(running == VERB_CREATE && !ct->is_announced);
-}
-
-static enum ct_input input_of(const struct ct *ct, const struct ct_command *command)
-{
-    switch (command->verb) {
-    case VERB_START:
-        return IN_START;
-    case VERB_STOP:
-        return IN_STOP;
-    case VERB_KILL:
-        return IN_KILL;
-    case VERB_REBOOT:
-        return IN_REBOOT;
-    case VERB_FREEZE:
-        return IN_FREEZE;
-    case VERB_THAW:
-        return IN_THAW;
-    case VERB_DESTROY:
-        if (ct->state == CT_STOPPED || ct->state == CT_CLEANING || ct->state == CT_BACKOFF)
-            return IN_DESTROY;
-        return command->is_forced ? IN_KILL : IN_DESTROY;
-    case VERB_UNSET:
-    case VERB_CREATE:
-    case VERB_COUNT:
-        break;
-    }
-    ENSURE(false);
-    return IN_UNSET;
-}
-
-/* What the command orders beyond its rule's action: evidence for the cause, and what comes after. */
-static void take_command(struct ct *ct, const struct ct_command *command, enum ct_input input)
-{
-    ct->has_command = true;
-    ct->command = *command;
-    ct->is_dirty = true;
-    if (input == IN_STOP || input == IN_REBOOT) {
-        ct->order = input == IN_STOP ? ORDER_STOP : ORDER_REBOOT;
-        ct->stop_step = 0;
-        ct->grace_ns = command->grace_ns != 0 ? command->grace_ns : ct->policy.grace_ns;
-        if (ct->grace_ns == 0)
-            ct->grace_ns = GRACE_DEFAULT_NS;
-    }
-    if (input == IN_KILL)
-        ct->order = ORDER_KILL;
-    if (input == IN_STOP || input == IN_KILL) {
-        ct->is_wanted = false;
-        ct->is_restart_owed = false;
-        ct->after = command->verb == VERB_DESTROY ? AFTER_DESTROY : AFTER_STOP;
-    }
-    if (input == IN_START)
-        ct->restart.streak = 0; /* a person's start begins a new count */
-}
-
-static void refuse(const struct ct *ct, const struct ct_command *command, struct out *out)
-{
-    struct fault *fault = &answer(out, command, PHASE_FAILED, ct)->fault;
-
-    fault_set(fault, STATUS_WRONG_STATE, 0, "%s is %s", ct->name, ct_state_name(ct->state));
-    if (command->verb == VERB_DESTROY)
-        fault_hint(fault, "stop it first, or --force");
-    else if (ct->state == CT_FROZEN)
-        fault_hint(fault, "thaw it first");
-}
-
-static void command_step(struct node *node, const struct ct_command *command,
-                         const struct now *now, struct out *out)
-{
-    if (command->verb == VERB_CREATE) {
-        create(node, command, now, out);
-        return;
-    }
-
-    struct ct *ct = (struct ct *)node_find(node, command->container);
-    if (ct == NULL) {
-        fault_set(&answer(out, command, PHASE_FAILED, NULL)->fault, STATUS_NOT_FOUND, 0,
-                  "no container %s", command->container);
-        return;
-    }
-    if (ct->has_command && !may_displace(ct, command)) {
-        fault_set(&answer(out, command, PHASE_FAILED, ct)->fault, STATUS_BUSY, 0,
-                  "%s is busy with %s (request %s)", ct->name, verb_name(ct->command.verb),
-                  ct->command.request);
-        return;
-    }
-
-    enum ct_input input = input_of(ct, command);
-    enum verdict verdict = ct_rules[ct->state][input].verdict;
-    if (verdict == VERDICT_UNCHANGED) {
-        answer(out, command, PHASE_UNCHANGED, ct)->fault.status = STATUS_UNCHANGED;
-        return;
-    }
-    if (verdict == VERDICT_REJECT ||
-        (input == IN_DESTROY && ct->state == CT_BACKOFF && !command->is_forced)) {
-        refuse(ct, command, out);
-        return;
-    }
-
-    if (ct->has_command) {
-        struct fault fault;
-
-        fault_set(&fault, STATUS_SUPERSEDED, 0, "%s: %s took its place", ct->name,
-                  verb_name(command->verb));
-        ct_finish(ct, PHASE_SUPERSEDED, &fault, now, out);
-    }
-    take_command(ct, command, input);
-    (void)answer(out, command, PHASE_ACCEPTED, ct);
-
-    /* Held back in the queue, it has nothing to undo: its preparation is over before it began. */
-    bool was_queued = ct->is_queued;
-    (void)step_kind(node, ct, input, now, out);
-    if (was_queued && ct->state != CT_PREPARING) {
-        dequeue(node, ct);
-        (void)step_kind(node, ct, IN_PREPARE_FAILED, now, out);
-    }
-    if (ct->state == CT_STUCK) {
-        ct->deadline_ns = now->ns + KILL_DEADLINE_NS; /* of the command, not of the state */
-        node_keep_in_line(node, ct);
-    }
+    if (answered != EFFECT_UNSET && ct->awaited != answered)
+        return; /* an answer that was given already */
+    if (is_of_a_boot(seen->kind) && (!ct->is_open || ct->awaited == EFFECT_PREPARE))
+        return; /* said again by a keeper that lost our acknowledgement; or before any launch */
+    if (answered != EFFECT_UNSET)
+        ct->awaited = EFFECT_UNSET;
+    node_feed(node, ct, seen, now, out);
 }
 
 void node_step(struct node *node, const struct input *input, const struct now *now,
@@ -366,7 +225,7 @@ void node_step(struct node *node, const struct input *input, const struct now *n
 
     switch (input->kind) {
     case INPUT_COMMAND:
-        command_step(node, &input->command, now, out);
+        node_command(node, &input->command, now, out);
         return;
     case INPUT_OBSERVATION:
         observe(node, &input->observation, now, out);
@@ -387,21 +246,20 @@ static bool step_due(struct node *node, const struct now *now, struct out *out)
     struct ct *ct = &node->slots[index];
     if (ct->step_ns != 0 && ct->step_ns <= now->ns) {
         ct->step_ns = 0;
-        (void)step_kind(node, ct, IN_STEP, now, out);
+        node_step_kind(node, ct, IN_STEP, now, out);
         return true;
     }
     ct->deadline_ns = 0;
-    bool was_queued = ct->is_queued;
-    (void)step_kind(node, ct, IN_DEADLINE, now, out);
-    if (was_queued && ct->state == CT_STUCK) {
-        struct observation late = {
-            .kind = IN_PREPARE_FAILED, .ct = index, .generation = ct->generation};
+    if (ct->is_queued) {
+        struct observation late = {.kind = IN_PREPARE_FAILED};
 
         fault_set(&late.fault, STATUS_NO_CAPACITY, 0, "%s waited %u s for its turn to boot",
                   ct->name, QUEUE_DEADLINE_NS / SECOND_NS);
-        dequeue(node, ct);
-        (void)step(node, ct, &late, now, out);
+        node_dequeue(node, ct);
+        node_feed(node, ct, &late, now, out);
+        return true;
     }
+    node_step_kind(node, ct, IN_DEADLINE, now, out);
     return true;
 }
 
@@ -421,7 +279,7 @@ bool node_tick(struct node *node, const struct now *now, struct out *out)
     ct->is_queued = false;
     ct->is_in_flight = true;
     node->in_flight++;
-    (void)step_kind(node, ct, IN_ADMITTED, now, out);
+    node_step_kind(node, ct, IN_ADMITTED, now, out);
     return true;
 }
 
@@ -437,11 +295,25 @@ void node_stop_admission(struct node *node, bool is_stopped)
 
 /* ---- invariants ---- */
 
+static void check_awaited(const struct ct *ct)
+{
+    if (ct->awaited == EFFECT_PREPARE)
+        ENSURE(ct->is_open && !ct->has_init);
+    if (ct->awaited == EFFECT_CLEAN)
+        ENSURE(ct->state == CT_CLEANING || ct->state == CT_STUCK);
+    if (ct->state == CT_CLEANING)
+        ENSURE(ct->awaited == EFFECT_CLEAN || ct->awaited == EFFECT_REMOVE);
+    if (ct->awaited == EFFECT_CLEAN || ct->awaited == EFFECT_REMOVE)
+        ENSURE(!ct->is_open);
+    if (ct->state == CT_STOPPED || ct->state == CT_BACKOFF)
+        ENSURE(ct->awaited == EFFECT_UNSET);
+}
+
 static void check_slot(const struct node *node, const struct ct *ct)
 {
     ENSURE((unsigned)ct->state < CT_STATE_COUNT);
     if (ct_state_waits(ct->state) && !(ct->state == CT_UNSET && !ct->has_command))
-        ENSURE(ct->deadline_ns != 0 || ct->state == CT_STUCK);
+        ENSURE(ct->deadline_ns != 0);
     if (ct->state == CT_STUCK)
         ENSURE(ct->step_ns != 0);
     if (ct->has_init)
@@ -450,12 +322,16 @@ static void check_slot(const struct node *node, const struct ct *ct)
         ENSURE(ct->is_open);
     if (ct->state == CT_STOPPED)
         ENSURE(!ct->is_open);
+    if (ct->is_open)
+        ENSURE(ct->state != CT_BACKOFF && ct->state != CT_CLEANING && ct->state != CT_UNSET);
     if (ct->is_in_flight)
-        ENSURE(ct->state == CT_PREPARING || ct->state == CT_LAUNCHING);
+        ENSURE(ct->is_open && !ct->has_init && !ct->is_queued);
     if (ct->is_queued)
         ENSURE(ct->state == CT_PREPARING);
+    ENSURE(ct->is_announced == (ct->state != CT_UNSET));
     if (ct->has_command && ct->command.verb != VERB_CREATE)
         ENSURE(ct->is_announced);
+    check_awaited(ct);
     ENSURE(node->deadlines.place[ct->index] != 0 || (ct->deadline_ns == 0 && ct->step_ns == 0));
 }
 

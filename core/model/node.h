@@ -73,6 +73,7 @@ struct ct_found {
     bool is_ready_on_exec;
     bool is_staged;    /* the keeper has, or had, an exec result of this generation */
     bool has_ended;    /* `ended` is its end, to be fed after adoption */
+    bool is_oom_seen;  /* its cgroup counts kills for memory that no agent has told of */
     pid_t pid;
     uint64_t booted_ns;
     struct observation ended;
@@ -90,10 +91,6 @@ uint32_t node_adopt(struct node *node, const struct ct_found *found, const struc
 bool node_take_dirty(struct node *node, uint32_t *ret_index);
 /* Stop or resume booting. */
 void node_stop_admission(struct node *node, bool is_stopped);
-
-/* For node_adopt.c alone: a free slot or NULL; queue, timers and dirty list after a change. */
-struct ct *node_take_slot(struct node *node);
-void node_keep_in_line(struct node *node, struct ct *ct);
 
 /* Every invariant that a node alone can show; ENSUREs. */
 void node_check(const struct node *node);

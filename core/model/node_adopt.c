@@ -4,7 +4,7 @@
  * is fed to the rule table as if it were seen now, with its own time; what never reached exec is
  * over. An intent is finished or failed, never begun a second time.
  */
-#include "node.h"
+#include "node_parts.h"
 
 #include <string.h>
 
@@ -32,53 +32,38 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->is_automatic = !found->has_command;
     ct->is_ready_on_exec = found->is_ready_on_exec;
     /* A cause is written when the generation ends, and cleared when one begins. */
-    ct->is_open = found->state != CT_UNSET && found->state != CT_STOPPED &&
-                  found->state != CT_BACKOFF && found->cause == CAUSE_UNSET;
+    ct->is_open = found->generation != 0 && found->cause == CAUSE_UNSET;
 }
 
 static void fill_live(struct ct *ct, const struct ct_found *found)
 {
-    ct->has_init = ct_state_has_init(ct->state);
+    ct->has_init = ct_state_has_init(ct->state) && (found->is_live || found->is_staged);
     ct->pid = found->pid;
     ct->booted_ns = found->booted_ns;
     ct->is_ready = found->is_ready || ct->state == CT_RUNNING || ct->state == CT_FROZEN;
 }
 
+/* Why it was on its way down: a row has no order, but what was ordered left its marks. */
+static enum order find_order(const struct ct *ct)
+{
+    if (ct->state != CT_STOPPING && ct->state != CT_KILLING && ct->state != CT_STUCK)
+        return ORDER_NONE;
+    if (ct->has_command && ct->command.verb == VERB_STOP)
+        return ORDER_STOP;
+    if (!ct->is_wanted) /* a kill or a destroy, or a stop that was given up: it was killed */
+        return ct->state == CT_STOPPING ? ORDER_STOP : ORDER_KILL;
+    if (ct->is_restart_owed)
+        return ORDER_REBOOT;
+    return ORDER_BOOT_TIMEOUT; /* nobody asked for it */
+}
+
 static void fill_order(struct ct *ct)
 {
+    ct->order = find_order(ct);
+    ct->is_kill_sent = ct->state == CT_KILLING || ct->state == CT_STUCK;
     ct->grace_ns = ct->policy.grace_ns != 0 ? ct->policy.grace_ns : GRACE_DEFAULT_NS;
-    if (!ct->has_command)
-        return;
-    if (ct->command.grace_ns != 0)
+    if (ct->has_command && ct->command.grace_ns != 0)
         ct->grace_ns = ct->command.grace_ns;
-    if (ct->state != CT_STOPPING && ct->state != CT_KILLING && ct->state != CT_STUCK)
-        return;
-    if (ct->command.verb == VERB_STOP)
-        ct->order = ORDER_STOP;
-    if (ct->command.verb == VERB_KILL || ct->command.verb == VERB_DESTROY)
-        ct->order = ORDER_KILL;
-    if (ct->command.verb == VERB_REBOOT && ct->state == CT_STOPPING)
-        ct->order = ORDER_REBOOT;
-}
-
-static void feed(struct node *node, const struct ct *ct, enum ct_input kind,
-                 const struct observation *like, const struct now *now, struct out *out)
-{
-    struct input input = {.kind = INPUT_OBSERVATION};
-
-    if (like != NULL)
-        input.observation = *like;
-    input.observation.kind = kind;
-    input.observation.ct = ct->index;
-    input.observation.generation = ct->generation;
-    node_step(node, &input, now, out);
-}
-
-static void order(struct out *out, const struct ct *ct, enum effect_kind kind)
-{
-    ENSURE(out->effect_count < OUT_MAX);
-    out->effects[out->effect_count++] =
-        (struct effect){.kind = kind, .ct = ct->index, .generation = ct->generation};
 }
 
 static void interrupted(struct fault *fault, const struct ct *ct, const char *what)
@@ -88,14 +73,13 @@ static void interrupted(struct fault *fault, const struct ct *ct, const char *wh
 }
 
 /* Its generation never reached exec, and never will. */
-static void fail_start(struct node *node, const struct ct *ct, const struct now *now,
-                       struct out *out)
+static void fail_start(struct node *node, struct ct *ct, const struct now *now, struct out *out)
 {
-    struct observation seen = {0};
+    struct observation seen = {.kind = ct->state == CT_LAUNCHING ? IN_LAUNCH_FAILED
+                                                                  : IN_PREPARE_FAILED};
 
     interrupted(&seen.fault, ct, "its start");
-    feed(node, ct, ct->state == CT_LAUNCHING ? IN_LAUNCH_FAILED : IN_PREPARE_FAILED, &seen, now,
-         out);
+    node_feed(node, ct, &seen, now, out);
 }
 
 static void resume_cleaning(struct ct *ct, struct out *out)
@@ -103,95 +87,109 @@ static void resume_cleaning(struct ct *ct, struct out *out)
     ct->after = AFTER_STOP;
     if (ct->is_restart_owed)
         ct->after = AFTER_AGAIN;
+    else if (ct_has_boot_command(ct))
+        interrupted(&ct->fault, ct, "its start");
     if (ct->has_command && ct->command.verb == VERB_DESTROY)
         ct->after = AFTER_DESTROY;
-    order(out, ct, EFFECT_CLEAN);
+    (void)ct_order(out, ct, ct->generation == 0 ? EFFECT_REMOVE : EFFECT_CLEAN);
 }
 
 /* A freeze or thaw in progress: the level that holds now is its result. */
-static void settle_freezer(struct ct *ct, bool is_frozen, const struct now *now, struct out *out)
+static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, const struct now *now,
+                           struct out *out)
 {
-    if (ct->state != CT_RUNNING && ct->state != CT_FROZEN)
-        return;
-    ct->state = is_frozen ? CT_FROZEN : CT_RUNNING;
-    if (!ct->has_command)
-        return;
-
-    bool is_done = (ct->command.verb == VERB_FREEZE && is_frozen) ||
-                   ((ct->command.verb == VERB_THAW || ct->command.verb == VERB_START) && !is_frozen);
     struct fault fault;
+
+    if (ct->state == CT_STOPPING && is_frozen)
+        (void)ct_order(out, ct, EFFECT_THAW); /* else it cannot hear what it is asked */
+    if (ct->state == CT_RUNNING && is_frozen)
+        node_step_kind(node, ct, IN_FROZEN, now, out);
+    else if (ct->state == CT_FROZEN && !is_frozen)
+        node_step_kind(node, ct, IN_THAWED, now, out);
+    if (!ct->has_command || (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
+        return;
     interrupted(&fault, ct, verb_name(ct->command.verb));
-    ct_finish(ct, is_done ? PHASE_DONE : PHASE_FAILED, is_done ? NULL : &fault, now, out);
+    ct_finish(ct, PHASE_FAILED, &fault, now, out);
+}
+
+static void feed_end(struct node *node, struct ct *ct, const struct ct_found *found,
+                     const struct now *now, struct out *out)
+{
+    struct observation seen = found->ended;
+
+    seen.kind = found->is_staged ? IN_ENDED : IN_LAUNCH_FAILED;
+    if (found->is_oom_seen) /* told before: it explains the end */
+        ct->oom_ns = seen.at_ns != 0 ? seen.at_ns : now->ns;
+    node_feed(node, ct, &seen, now, out);
 }
 
 static void resume_live(struct node *node, struct ct *ct, const struct ct_found *found,
                         const struct now *now, struct out *out)
 {
-    struct observation seen = {.pid = found->pid,
-                               .at_ns = found->booted_ns,
-                               .at_wall_ns = found->started_wall_ns};
+    struct observation booted = {.kind = IN_BOOTED,
+                                 .pid = found->pid,
+                                 .at_ns = found->booted_ns,
+                                 .at_wall_ns = found->started_wall_ns};
 
-    if (ct->state == CT_PREPARING) {
-        /* Its launch was sent, and the agent died before it could write so down. */
-        struct event *event = ct_tell(out, ct, EVENT_CHANGED, now);
-        event->from = CT_PREPARING;
-        event->to = ct->state = CT_LAUNCHING;
-        ct->is_dirty = true;
-        ct->deadline_ns = now->ns + LAUNCH_DEADLINE_NS;
-    }
+    if (ct->state == CT_PREPARING) /* the agent died before it could write the launch down */
+        node_step_kind(node, ct, IN_LAUNCHED, now, out);
     if (!found->has_ended)
-        settle_freezer(ct, found->is_frozen, now, out);
-    if (ct->state == CT_LAUNCHING && node->in_flight < node->in_flight_max) {
+        settle_freezer(node, ct, found->is_frozen, now, out);
+    if (ct->state != CT_STUCK && !ct->has_init && node->in_flight < node->in_flight_max) {
         ct->is_in_flight = true;
         node->in_flight++;
     }
-    if (ct->state == CT_LAUNCHING && found->is_staged) {
-        feed(node, ct, IN_BOOTED, &seen, now, out);
-    }
+    if (ct->state == CT_LAUNCHING && found->is_staged)
+        node_feed(node, ct, &booted, now, out);
     if (ct->state == CT_BOOTING && found->is_ready)
-        feed(node, ct, IN_READY, NULL, now, out);
+        node_step_kind(node, ct, IN_READY, now, out);
     if (found->has_ended) {
-        feed(node, ct, ct->state == CT_LAUNCHING ? IN_LAUNCH_FAILED : IN_ENDED, &found->ended, now,
-             out);
+        feed_end(node, ct, found, now, out);
         return;
     }
-    if (ct->state == CT_STOPPING && ct->has_init) {
-        order(out, ct, EFFECT_ASK);
-        ct->step_ns = now->ns + STOP_STEP_NS;
-    }
+    if (ct->state == CT_STOPPING && ct->has_init)
+        ct_ask(ct, now, out);
     if (ct->state == CT_KILLING || ct->state == CT_STUCK)
-        order(out, ct, EFFECT_KILL);
+        (void)ct_order(out, ct, EFFECT_KILL);
+}
+
+/* By its row alone: nobody is left who saw more. */
+static bool was_executed(const struct ct *ct)
+{
+    if (ct->state == CT_PREPARING || ct->state == CT_LAUNCHING)
+        return false;
+    if (ct->state == CT_BOOTING || ct->state == CT_RUNNING || ct->state == CT_FROZEN)
+        return true;
+    return ct->started_wall_ns > ct->ended_wall_ns; /* the present generation wrote it last */
+}
+
+/* A create whose directory nobody vouches for: it is taken away, unseen. */
+static void resume_unmade(struct ct *ct, const struct now *now, struct out *out)
+{
+    struct fault fault;
+
+    interrupted(&fault, ct, "its making");
+    ct_finish(ct, PHASE_FAILED, &fault, now, out);
+    (void)ct_order(out, ct, EFFECT_REMOVE);
 }
 
 static void resume(struct node *node, struct ct *ct, const struct ct_found *found,
                    const struct now *now, struct out *out)
 {
-    struct observation gone = {.is_node_down = found->is_node_down};
+    struct observation gone = {.kind = IN_ENDED, .is_node_down = found->is_node_down};
 
-    if (ct->state == CT_STOPPED)
+    if (ct->state == CT_UNSET)
+        resume_unmade(ct, now, out);
+    else if (ct->state == CT_STOPPED || ct->state == CT_BACKOFF)
         return;
-    if (ct->state == CT_UNSET) { /* a create whose directory nobody vouches for */
-        struct fault fault;
-
-        interrupted(&fault, ct, "its making");
-        ct_finish(ct, PHASE_FAILED, &fault, now, out);
-        ct->state = CT_CLEANING;
-        ct->after = AFTER_DESTROY;
-        order(out, ct, EFFECT_REMOVE);
-        return;
-    }
-    if (ct->state == CT_BACKOFF)
-        return;
-    if (!ct->is_open) { /* CLEANING, or STUCK in it */
+    else if (!ct->is_open) /* CLEANING, or STUCK in it */
         resume_cleaning(ct, out);
-        return;
-    }
-    if (found->is_live || found->is_launching || found->has_ended)
+    else if (found->is_live || found->is_launching || found->has_ended)
         resume_live(node, ct, found, now, out);
-    else if (ct->state == CT_PREPARING || ct->state == CT_LAUNCHING || !ct_state_has_init(ct->state))
-        fail_start(node, ct, now, out);
+    else if (was_executed(ct))
+        node_feed(node, ct, &gone, now, out);
     else
-        feed(node, ct, IN_ENDED, &gone, now, out);
+        fail_start(node, ct, now, out);
 }
 
 static void arm(struct ct *ct, const struct now *now)
@@ -210,7 +208,6 @@ static void arm(struct ct *ct, const struct now *now)
     case CT_KILLING:
         ct->deadline_ns = now->ns + KILL_DEADLINE_NS;
         break;
-    case CT_UNSET:
     case CT_PREPARING:
     case CT_CLEANING:
         ct->deadline_ns = now->ns + CLEAN_DEADLINE_NS;
@@ -221,6 +218,7 @@ static void arm(struct ct *ct, const struct now *now)
     case CT_STUCK:
         ct->step_ns = now->ns + STUCK_RETRY_NS;
         break;
+    case CT_UNSET:
     case CT_STOPPED:
     case CT_RUNNING:
     case CT_FROZEN:
@@ -242,7 +240,6 @@ uint32_t node_adopt(struct node *node, const struct ct_found *found, const struc
         fill_live(ct, found);
     fill_order(ct);
     arm(ct, now);
-    node_keep_in_line(node, ct);
     resume(node, ct, found, now, out);
     node_keep_in_line(node, ct);
     return ct->index;

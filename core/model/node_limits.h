@@ -22,6 +22,7 @@
 #define OUT_MAX 512             /* of a turn; the rest of the inbox waits for the next */
 
 #define CREATE_DEADLINE_NS (60 * SECOND_NS)    /* making the directory hangs: create times out */
+#define REMOVE_DEADLINE_NS (600 * SECOND_NS)   /* removing it hangs: destroy times out, stuck */
 #define QUEUE_DEADLINE_NS (600 * SECOND_NS)    /* waiting for admission: start fails */
 #define PREPARE_DEADLINE_NS (30 * SECOND_NS)   /* cgroup and plan: stuck */
 #define STAGE_DEADLINE_NS (30 * SECOND_NS)     /* the keeper kills a stage that is late */
@@ -35,6 +36,8 @@
 #define STUCK_RETRY_MAX_NS (60 * SECOND_NS)
 
 #define FREEZER_DEADLINE_NS (10 * SECOND_NS)   /* freeze or thaw not reached: undone, fails */
+
+#define OOM_WINDOW_NS (2 * SECOND_NS)          /* a kill for memory explains a SIGKILL this near */
 
 #define RESTART_BASE_NS (SECOND_NS / 2)
 #define RESTART_CAP_NS (60 * SECOND_NS)

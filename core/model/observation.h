@@ -28,10 +28,12 @@
     X(THAW, thaw)                                                                                  \
     X(DESTROY, destroy)                                                                            \
     X(MADE, made)                       /* its directory is there */                               \
+    X(MADE_LATE, made_late)             /* … and its create has ended without it */                \
     X(MAKE_FAILED, make_failed)                                                                    \
     X(ADMITTED, admitted)               /* its turn to boot */                                     \
     X(PREPARED, prepared)               /* cgroup and plan are there */                            \
     X(PREPARE_FAILED, prepare_failed)                                                              \
+    X(LAUNCHED, launched)               /* an earlier agent sent its launch, and died over it */   \
     X(BOOTED, booted)                   /* init was executed */                                    \
     X(LAUNCH_FAILED, launch_failed)     /* it ended before */                                      \
     X(READY, ready)                                                                                \
@@ -58,7 +60,7 @@ enum ct_input {
 };
 const char *ct_input_name(enum ct_input input);
 
-/* IN_CLEANED_STOP stands for all four in an observation: the model knows which it is. */
+/* IN_CLEANED_STOP stands for all four in an observation, IN_MADE for both: the model knows which. */
 struct observation {
     enum ct_input kind;
     uint32_t ct;

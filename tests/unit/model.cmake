@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+add_library(test_world STATIC ${PROJECT_SOURCE_DIR}/tests/support/world.c)
+target_include_directories(test_world PUBLIC ${PROJECT_SOURCE_DIR}/tests/support)
+target_link_libraries(test_world PUBLIC drover_model PkgConfig::CMOCKA PRIVATE drover_flags)
+foreach(part container_rules)
+    drover_test(unit/${part} test_world)
+endforeach()
+
+drover_test(unit/node_walk drover_model)
+target_sources(test.unit.node_walk PRIVATE
+    ${PROJECT_SOURCE_DIR}/tests/support/walk.c ${PROJECT_SOURCE_DIR}/tests/support/walk_check.c)
+target_include_directories(test.unit.node_walk PRIVATE ${PROJECT_SOURCE_DIR}/tests/support)
