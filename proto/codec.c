@@ -29,7 +29,7 @@ static void *on_alloc(void *context, size_t size_bytes)
     void *taken = size_bytes < SIZE_MAX ? arena_take(source->arena, size_bytes + 1) : NULL;
 
     if (taken == NULL)
-        source->result = arena_has_room(source->arena, size_bytes) ? -ENOMEM : -EMSGSIZE;
+        source->result = arena_has_room(source->arena, size_bytes + 1) ? -ENOMEM : -EMSGSIZE;
     return taken;
 }
 
@@ -38,14 +38,23 @@ static void on_free(void *context, void *taken)
     (void)context, (void)taken; /* the arena's reset frees all */
 }
 
-static int unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t size_bytes,
-                  struct arena *arena, const void **ret_message)
+/* Checked and unpacked; NULL with the reason in ret_result. */
+static const void *unpack(const ProtobufCMessageDescriptor *type, struct octets octets,
+                          struct arena *arena, uint32_t *ret_unknown, int *ret_result)
 {
     struct source source = {.arena = arena, .result = -EBADMSG};
     ProtobufCAllocator allocator = {.alloc = on_alloc, .free = on_free, .allocator_data = &source};
 
-    *ret_message = protobuf_c_message_unpack(type, &allocator, size_bytes, data);
-    return *ret_message != NULL ? 0 : source.result;
+    *ret_result = octets.size_bytes > MESSAGE_BYTES_MAX
+                      ? -EMSGSIZE
+                      : codec_check(type, octets.data, octets.size_bytes, ret_unknown);
+    if (*ret_result < 0)
+        return NULL;
+    const void *unpacked =
+        protobuf_c_message_unpack(type, &allocator, octets.size_bytes, octets.data);
+    if (unpacked == NULL)
+        *ret_result = source.result;
+    return unpacked;
 }
 
 static int result_of(const struct in *in)
@@ -58,19 +67,15 @@ static int result_of(const struct in *in)
 int codec_decode(const uint8_t *data, size_t size_bytes, struct arena *arena,
                  struct message *ret_message)
 {
+    const struct octets octets = {.data = data, .size_bytes = size_bytes};
     struct in in = {.arena = arena};
-    const void *unpacked;
-    uint32_t unknown;
+    uint32_t unknown = 0;
+    int result;
 
-    if (size_bytes > MESSAGE_BYTES_MAX)
-        return -EMSGSIZE;
-    int result = codec_check(&drover__envelope__descriptor, data, size_bytes, &unknown);
-    if (result == 0)
-        result = unpack(&drover__envelope__descriptor, data, size_bytes, arena, &unpacked);
-    if (result < 0)
+    const Drover__Envelope *envelope =
+        unpack(&drover__envelope__descriptor, octets, arena, &unknown, &result);
+    if (envelope == NULL)
         return result;
-
-    const Drover__Envelope *envelope = unpacked;
     *ret_message = (struct message){.session = envelope->session,
                                     .number = envelope->number,
                                     .received = envelope->received,
@@ -161,17 +166,15 @@ int codec_encode_config(const struct config *config, struct buffer *buffer)
 int codec_decode_config(const uint8_t *data, size_t size_bytes, struct arena *arena,
                         struct config *ret_config)
 {
+    const struct octets octets = {.data = data, .size_bytes = size_bytes};
     struct in in = {.arena = arena};
-    const void *unpacked;
     uint32_t unknown;
+    int result;
 
-    if (size_bytes > MESSAGE_BYTES_MAX)
-        return -EMSGSIZE;
-    int result = codec_check(&drover__config__descriptor, data, size_bytes, &unknown);
-    if (result == 0)
-        result = unpack(&drover__config__descriptor, data, size_bytes, arena, &unpacked);
-    if (result < 0)
+    const Drover__Config *config =
+        unpack(&drover__config__descriptor, octets, arena, &unknown, &result);
+    if (config == NULL)
         return result;
-    in_config(&in, unpacked, ret_config);
+    in_config(&in, config, ret_config);
     return result_of(&in);
 }

@@ -100,7 +100,7 @@ static void test_codec__every_word_of_each_enum__comes_as_it_went(void **state)
         send_to(&from, &to);
         assert_int_equal(to.answer.fault.status, i);
     }
-    for (unsigned i = 0; i < EVENT_TYPE_COUNT || i < CAUSE_COUNT || i < CT_STATE_COUNT; i++) {
+    for (unsigned i = 0; i < EVENT_TYPE_COUNT + CAUSE_COUNT + CT_STATE_COUNT; i++) {
         struct message from = {.kind = MESSAGE_EVENTS, .events = {.events = &event, .count = 1}};
         event.event.type = (enum event_type)(i % EVENT_TYPE_COUNT);
         event.event.cause = (enum cause)(i % CAUSE_COUNT);

@@ -174,7 +174,7 @@ bool hear(struct peer *peer, struct message *ret_message)
 
 void hear_number(struct peer *peer, uint64_t number)
 {
-    struct message message;
+    struct message message = {0};
 
     assert_true(hear(peer, &message));
     assert_int_equal(message.kind, MESSAGE_PING);
@@ -183,7 +183,7 @@ void hear_number(struct peer *peer, uint64_t number)
 
 void hear_refusal(struct peer *peer, enum status status)
 {
-    struct message message;
+    struct message message = {0};
 
     assert_true(hear(peer, &message));
     assert_int_equal(message.kind, MESSAGE_ANSWER);

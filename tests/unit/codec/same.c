@@ -81,7 +81,7 @@ void same_config(const struct config *a, const struct config *b)
 static void same_config_if_any(const struct config *a, const struct config *b)
 {
     assert_int_equal(a == NULL, b == NULL);
-    if (a != NULL)
+    if (a != NULL && b != NULL)
         same_config(a, b);
 }
 
