@@ -41,6 +41,18 @@ static void add_rows(struct agent *agent, struct store_batch *batch)
     }
 }
 
+/* With no controller to acknowledge it, an event counts as acknowledged at its commit. */
+static void add_own_ack(struct agent *agent, struct store_batch *batch)
+{
+    struct store_change change = {.kind = STORE_ACK_EVENTS};
+
+    if (agent->options->controller_count > 0 || agent->out.event_count == 0)
+        return;
+    change.ack.epoch = agent->epoch;
+    change.ack.seq = agent->seq;
+    store_batch_add(batch, &change);
+}
+
 static void add_events(struct agent *agent, struct store_batch *batch)
 {
     struct store_change change = {.kind = STORE_ADD_EVENT};
@@ -53,6 +65,7 @@ static void add_events(struct agent *agent, struct store_batch *batch)
         change.event = *event;
         store_batch_add(batch, &change);
     }
+    add_own_ack(agent, batch);
 }
 
 /* Accepted commands open a result, final words close it; refusals leave no trace. */
