@@ -38,11 +38,14 @@ same 'limits of a service of its own' 'ok' "$(d exec sd -- /usr/bin/systemd-run 
 # What apt does to the files of a template.
 d exec sd -- /bin/sh -ec '
     rm -r /usr/share/keyrings; mkdir /usr/share/keyrings; touch /usr/share/keyrings/new; rm /usr/share/keyrings/new; rmdir /usr/share/keyrings; mkdir /usr/share/keyrings
-    mv /etc/hosts /etc/hosts.old && cp -a /etc/hosts.old /etc/hosts
-    chown nobody:nogroup /etc/hosts.old && chmod 4755 /etc/hosts.old && ln /etc/hosts.old /etc/hosts.link
+    mv /etc/issue /etc/issue.old
+    cp -a /etc/issue.old /etc/issue
+    chown nobody:nogroup /etc/issue.old
+    chmod 4755 /etc/issue.old
+    ln /etc/issue.old /etc/issue.link
     mkfifo /root/fifo
     dpkg --purge procps >/dev/null
-    ! dpkg -s procps >/dev/null 2>&1' || fail "file operations on the overlay"
+    if dpkg -s procps >/dev/null 2>&1; then exit 1; fi' || fail "file operations on the overlay"
 want 0 d exec sd -- /usr/bin/su nobody -s /bin/sh -c 'id -u' # setuid works, no_new_privs is off
 
 # Reboot from inside, and from outside by systemd's own way.
