@@ -6,17 +6,17 @@
 #include <string.h>
 
 int arrivals_post(struct arrivals *arrivals, enum arrival_kind kind, uint64_t client,
-                  const struct link_peer *peer, const uint8_t *data, size_t size_bytes)
+                  const struct link_peer *peer, struct octets data)
 {
-    struct arrival *arrival = malloc(sizeof(*arrival) + size_bytes);
+    struct arrival *arrival = malloc(sizeof(*arrival) + data.size_bytes);
     if (arrival == NULL)
         return -ENOMEM;
 
-    *arrival = (struct arrival){.kind = kind, .client = client, .size_bytes = size_bytes};
+    *arrival = (struct arrival){.kind = kind, .client = client, .size_bytes = data.size_bytes};
     if (peer != NULL)
         arrival->peer = *peer;
-    if (size_bytes != 0)
-        memcpy(arrival->octets, data, size_bytes);
+    if (data.size_bytes != 0)
+        memcpy(arrival->octets, data.data, data.size_bytes);
     if (arrivals->last != NULL)
         arrivals->last->next = arrival;
     else

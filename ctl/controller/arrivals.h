@@ -12,6 +12,7 @@
 #define DROVER_ARRIVALS_H
 
 #include "link.h"
+#include "message.h"
 
 enum arrival_kind {
     ARRIVAL_UNSET,
@@ -37,7 +38,7 @@ struct arrivals {
 };
 
 int arrivals_post(struct arrivals *arrivals, enum arrival_kind kind, uint64_t client,
-                  const struct link_peer *peer, const uint8_t *data, size_t size_bytes);
+                  const struct link_peer *peer, struct octets data);
 struct arrival *arrivals_take(struct arrivals *arrivals); /* NULL: none */
 void arrivals_close(struct arrivals *arrivals);
 

@@ -152,25 +152,23 @@ static void on_turn(uv_prepare_t *handle)
 
 /* ---- callbacks ---- */
 
-static void post(struct controller *controller, enum arrival_kind kind,
-                 const struct link_peer *peer, const uint8_t *data, size_t size_bytes)
-{
-    /* No memory: as good as a datagram that was lost. */
-    (void)arrivals_post(&controller->arrivals, kind, 0, peer, data, size_bytes);
-}
-
 static void on_control(struct link *link, const struct link_peer *peer, const uint8_t *data,
                        size_t size_bytes)
 {
-    post(container_of(link, struct controller, links[CHANNEL_CONTROL]), ARRIVAL_CONTROL, peer, data,
-         size_bytes);
+    struct controller *controller = container_of(link, struct controller, links[CHANNEL_CONTROL]);
+
+    /* No memory: as good as a datagram that was lost. */
+    (void)arrivals_post(&controller->arrivals, ARRIVAL_CONTROL, 0, peer,
+                        (struct octets){data, size_bytes});
 }
 
 static void on_bulk(struct link *link, const struct link_peer *peer, const uint8_t *data,
                     size_t size_bytes)
 {
-    post(container_of(link, struct controller, links[CHANNEL_BULK]), ARRIVAL_BULK, peer, data,
-         size_bytes);
+    struct controller *controller = container_of(link, struct controller, links[CHANNEL_BULK]);
+
+    (void)arrivals_post(&controller->arrivals, ARRIVAL_BULK, 0, peer,
+                        (struct octets){data, size_bytes}); /* likewise */
 }
 
 static void on_link_changed(struct link *link)
@@ -186,7 +184,7 @@ static void on_local_message(struct local_client *client, const struct message *
     int result = codec_encode(message, &controller->wire);
     if (result == 0)
         result = arrivals_post(&controller->arrivals, ARRIVAL_LOCAL, client->id, NULL,
-                               controller->wire.data, controller->wire.size_bytes);
+                               (struct octets){controller->wire.data, controller->wire.size_bytes});
     if (result < 0)
         local_hang_up(client);
 }
@@ -196,14 +194,15 @@ static void on_local_gone(struct local_client *client)
     struct controller *controller = container_of(client->server, struct controller, local);
 
     /* No memory: whoever sends to it next finds that it is gone. */
-    (void)arrivals_post(&controller->arrivals, ARRIVAL_GONE, client->id, NULL, NULL, 0);
+    (void)arrivals_post(&controller->arrivals, ARRIVAL_GONE, client->id, NULL, (struct octets){0});
 }
 
 static void on_local_drained(struct local_client *client)
 {
     struct controller *controller = container_of(client->server, struct controller, local);
 
-    if (arrivals_post(&controller->arrivals, ARRIVAL_DRAINED, client->id, NULL, NULL, 0) < 0)
+    if (arrivals_post(&controller->arrivals, ARRIVAL_DRAINED, client->id, NULL,
+                      (struct octets){0}) < 0)
         local_hang_up(client);
 }
 

@@ -82,7 +82,8 @@ static void take_for_node(struct controller *controller, uint64_t client,
         return;
     if (!member_is_up(target.member)) {
         route_fault_down(target.member, &fault);
-        answer_fault(controller, client, &message->query, &fault);
+        struct fault_view view = answers_view(&fault, target.container, target.member->name);
+        answers_fault(controller, client, message->query.request_id, &view);
         return;
     }
     struct ask *ask = asks_add(controller, client, ASK_NODE, message);

@@ -172,14 +172,14 @@ static void open_session(struct controller *controller, struct member *member,
     bool is_new_life = channel->epoch != hello->epoch;
 
     channel_close(channel);
+    if (kind == CHANNEL_BULK && was_up)
+        streams_member_lost(controller, member);
     *channel = (struct channel){
         .is_up = true, .link = &controller->links[kind], .peer = *peer, .epoch = hello->epoch};
     session_init(&channel->session, session_number(member, kind), controller->now_ns);
     controller_due(controller, member_next_ns(member));
     answer_hello(controller, member, kind);
     if (kind == CHANNEL_BULK) {
-        if (was_up)
-            streams_member_lost(controller, member);
         streams_member_up(controller, member);
         return;
     }
@@ -219,10 +219,13 @@ static void take_hello(struct controller *controller, enum channel_kind kind,
         return;
     }
     member->seen_wall_ns = clock_wall_ns();
-    if (is_repeated(&member->channels[kind], peer, hello))
-        answer_hello(controller, member, kind);
-    else
+    if (!is_repeated(&member->channels[kind], peer, hello)) {
         open_session(controller, member, kind, peer, hello);
+        return;
+    }
+    if (kind == CHANNEL_CONTROL)
+        take_snapshot(controller, member, hello);
+    answer_hello(controller, member, kind);
 }
 
 static void take_events(struct controller *controller, struct member *member,
