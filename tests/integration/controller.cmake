@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+# A real controller, nodes that speak the protocol as the test says, and operators' clients.
+if(TARGET drover-controller)
+    add_library(test_controller_rig STATIC
+        ${CMAKE_CURRENT_LIST_DIR}/controller/rig.c
+        ${CMAKE_CURRENT_LIST_DIR}/controller/rig_client.c
+        ${CMAKE_CURRENT_LIST_DIR}/controller/rig_node.c)
+    target_include_directories(test_controller_rig PUBLIC ${CMAKE_CURRENT_LIST_DIR}/controller)
+    target_compile_definitions(test_controller_rig PRIVATE
+        RIG_CONTROLLER="$<TARGET_FILE:drover-controller>")
+    target_link_libraries(test_controller_rig PUBLIC drover_link drover_session drover_codec
+        drover_model drover_base PRIVATE drover_flags PkgConfig::CMOCKA)
+    add_dependencies(test_controller_rig drover-controller)
+
+    foreach(part commands queries events streams life)
+        drover_test(integration/controller/${part} test_controller_rig)
+    endforeach()
+endif()
