@@ -14,6 +14,7 @@
 
 #define BLOCK_BYTES 65536
 #define TAR_BLOCK_BYTES 512
+#define ERROR_FORMAT EILSEQ /* libarchive's own, archive_platform.h: ARCHIVE_ERRNO_FILE_FORMAT */
 
 static int refuse(struct pack *pack, int error, const char *path, const char *why)
 {
@@ -28,8 +29,9 @@ static int refuse_archive(struct pack *pack, struct archive *archive, const char
 {
     const char *words = archive_error_string(archive);
     int error = archive_errno(archive);
+    bool is_errno = error > 0 && error != ERROR_FORMAT;
 
-    return refuse(pack, error > 0 ? error : 0, path, words == NULL ? "cannot be read" : words);
+    return refuse(pack, is_errno ? error : 0, path, words == NULL ? "cannot be read" : words);
 }
 
 static int sink(struct pack *pack, const void *data, size_t size_bytes)
@@ -48,11 +50,14 @@ struct packing {
     struct archive_entry *entry; /* as the disk reader gave it */
 };
 
+/* Never fails: libarchive 3.6.2 leaks what a writer that failed had. Whoever writes looks at
+ * sink_result instead. */
 static la_ssize_t on_packed(struct archive *tar, void *context, const void *data,
                             size_t size_bytes)
 {
     (void)tar;
-    return sink(context, data, size_bytes) == 0 ? (la_ssize_t)size_bytes : -1;
+    (void)sink(context, data, size_bytes);
+    return (la_ssize_t)size_bytes;
 }
 
 /* What a file holds; holes come as zeros. */
@@ -72,11 +77,13 @@ static int copy_data(struct packing *packing, const char *path)
             return refuse_archive(packing->pack, packing->disk, path);
         while (at < offset) {
             la_int64_t gap = offset - at < BLOCK_BYTES ? offset - at : BLOCK_BYTES;
-            if (archive_write_data(packing->tar, zeros, (size_t)gap) < 0)
+            if (archive_write_data(packing->tar, zeros, (size_t)gap) < 0 ||
+                packing->pack->sink_result != 0)
                 return refuse_archive(packing->pack, packing->tar, path);
             at += gap;
         }
-        if (archive_write_data(packing->tar, data, size_bytes) < 0)
+        if (archive_write_data(packing->tar, data, size_bytes) < 0 ||
+            packing->pack->sink_result != 0)
             return refuse_archive(packing->pack, packing->tar, path);
         at += (la_int64_t)size_bytes;
     }
@@ -94,7 +101,7 @@ static int pack_entry(struct packing *packing, struct archive_entry_linkresolver
     if (path == NULL)
         path = "a file";
     int result = archive_write_header(packing->tar, entry);
-    if (result < ARCHIVE_WARN)
+    if (result < ARCHIVE_WARN || packing->pack->sink_result != 0)
         return refuse_archive(packing->pack, packing->tar, path);
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_size(entry) == 0)
         return 0;
@@ -157,11 +164,11 @@ int pack_directory(struct pack *pack, const char *path)
 
     if (result == 0)
         result = pack_entries(&packing);
-    if (result == 0 && archive_write_close(packing.tar) < ARCHIVE_OK)
+    if (result == 0 && (archive_write_close(packing.tar) < ARCHIVE_OK || pack->sink_result != 0))
         result = refuse_archive(pack, packing.tar, path);
+    if (pack->sink_result == 0)
+        pack->sink_result = result; /* freeing writes the tar's end, which must not look whole */
     archive_entry_free(packing.entry);
-    if (packing.tar != NULL)
-        (void)archive_write_fail(packing.tar); /* freeing it would write its end otherwise */
     (void)archive_write_free(packing.tar);
     (void)archive_read_free(packing.disk);
     return result;
@@ -185,6 +192,12 @@ static bool is_tar_block(const uint8_t *block)
     return told == sum;
 }
 
+static int refuse_kind(struct pack *pack, const char *path)
+{
+    fault_set(pack->fault, STATUS_INVALID, 0, "%s: neither a directory nor a tar", path);
+    return -EINVAL;
+}
+
 static int pass_on(struct pack *pack, struct archive *raw, const char *path)
 {
     const void *data = NULL;
@@ -195,16 +208,13 @@ static int pass_on(struct pack *pack, struct archive *raw, const char *path)
     for (;;) {
         int result = archive_read_data_block(raw, &data, &size_bytes, &offset);
         if (result == ARCHIVE_EOF)
-            return is_first ? refuse(pack, 0, path, "it is empty") : 0;
+            return is_first ? refuse_kind(pack, path) : 0;
         if (result < ARCHIVE_OK)
             return refuse_archive(pack, raw, path);
         if (size_bytes == 0)
             continue;
-        if (is_first && (size_bytes < TAR_BLOCK_BYTES || !is_tar_block(data))) {
-            (void)refuse(pack, 0, path, "neither a directory nor a tar");
-            pack->fault->status = STATUS_INVALID;
-            return -EINVAL;
-        }
+        if (is_first && (size_bytes < TAR_BLOCK_BYTES || !is_tar_block(data)))
+            return refuse_kind(pack, path);
         is_first = false;
         if (sink(pack, data, size_bytes) < 0)
             return pack->sink_result;
@@ -222,8 +232,8 @@ static int read_tar(struct pack *pack, struct archive *raw, int fd, const char *
         archive_read_open_fd(raw, fd, BLOCK_BYTES) < ARCHIVE_OK)
         return refuse_archive(pack, raw, path);
     int result = archive_read_next_header(raw, &entry);
-    if (result == ARCHIVE_EOF)
-        return refuse(pack, 0, path, "it is empty");
+    if (result == ARCHIVE_EOF || archive_errno(raw) == ERROR_FORMAT)
+        return refuse_kind(pack, path); /* it is empty */
     if (result < ARCHIVE_WARN)
         return refuse_archive(pack, raw, path);
     return pass_on(pack, raw, path);

@@ -15,7 +15,7 @@
     {"node", COLUMN_BOTH, 10}, {"epoch", COLUMN_DATA, 20}, {"seq", COLUMN_BOTH, -7},               \
         {"time", COLUMN_BOTH, 24}, {"container", COLUMN_DATA, 36}, {"name", COLUMN_BOTH, 16},      \
         {"generation", COLUMN_BOTH, -10}, {"type", COLUMN_BOTH, 10}, {"from", COLUMN_BOTH, 9},     \
-        {"to", COLUMN_BOTH, 9}, {"cause", COLUMN_BOTH, 15}, {"status", COLUMN_BOTH, 14},           \
+        {"to", COLUMN_BOTH, 9}, {"cause", COLUMN_BOTH, 15}, {"status", COLUMN_BOTH, 19},           \
         {"request", COLUMN_DATA, 36}
 
 const struct column event_columns_agent[] = {

@@ -95,13 +95,14 @@ int verb_exec(struct cli *cli)
     return EXIT_OURS;
 }
 
-/* The user's shell is in the guest's own passwd; the line is looked for by the guest's own sh. */
+/* The user's shell is in the guest's own passwd; the line is looked for by the guest's own sh, that
+ * must leave the loop first: in it, standard input is the file. */
 static const char *const shell_argv[] = {
     "/bin/sh", "-c",
-    "[ -n \"$0\" ] || cd; "
+    "[ -n \"$0\" ] || cd; login=/bin/sh; "
     "while IFS=: read -r name x x x x x shell; do "
-    "[ \"$name\" = \"$USER\" ] && [ -x \"$shell\" ] && exec \"$shell\" -l; "
-    "done </etc/passwd 2>/dev/null; exec /bin/sh -l",
+    "[ \"$name\" = \"$USER\" ] && [ -x \"$shell\" ] && login=$shell && break; "
+    "done </etc/passwd 2>/dev/null; exec \"$login\" -l",
     ""};
 
 int verb_shell(struct cli *cli)

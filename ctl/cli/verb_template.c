@@ -109,7 +109,7 @@ static int send_all(struct import *import, const char *path)
 
     if (strcmp(path, "-") != 0 && stat(path, &status) < 0) {
         int error = errno;
-        fault_set(&import->fault, STATUS_NOT_FOUND, error, "%s", path);
+        fault_set(&import->fault, STATUS_FAILED, error, "%s", path);
         return -error;
     }
     bool is_directory = strcmp(path, "-") != 0 && S_ISDIR(status.st_mode);

@@ -169,7 +169,8 @@ static bool is_of(const struct item *item, const struct event_view *view)
 
     if (node[0] != '\0' && strcmp(node, view->node) != 0)
         return false;
-    if (item->is_seen && memcmp(item->uuid, view->event.uuid, UUID_BYTES) == 0)
+    if (item->name[0] == '\0' ||
+        (item->is_seen && memcmp(item->uuid, view->event.uuid, UUID_BYTES) == 0))
         return true;
     return strcmp(item->name, view->event.name) == 0 ||
            strcmp(item->name, uuid_format(view->event.uuid, uuid)) == 0;
@@ -302,6 +303,17 @@ static int run_targets(struct wait *wait, const struct targets *targets)
     return code;
 }
 
+/* An event of no container in particular, as those of a node are. */
+static int run_any(struct wait *wait)
+{
+    struct item item = {.name = "", .node = wait->cli->node};
+
+    wait->items = &item;
+    wait->count = 1;
+    wait->asked = 1; /* there is nothing to ask about */
+    return run(wait);
+}
+
 int verb_wait(struct cli *cli)
 {
     const char *what = options_find(&cli->options, OPTION_FOR);
@@ -312,9 +324,12 @@ int verb_wait(struct cli *cli)
         return cli_usage(cli, "wait for what? --for running|stopped|generation=N|event=X");
     if (goal_read(what, &wait.goal, &wait.fault) < 0)
         return cli_fail(cli, &wait.fault, "", "");
-    if (cli->argument_count == 0 && !options_has(&cli->options, OPTION_ALL))
+    bool is_any = cli->argument_count == 0 && !options_has(&cli->options, OPTION_ALL);
+    if (is_any && wait.goal.kind != GOAL_EVENT)
         return cli_usage(cli, "which container? a name, a glob, @node, key=value, or --all");
     int code = cli_greet(cli);
+    if (code == 0 && is_any)
+        return run_any(&wait);
     if (code == 0)
         code = targets_find(cli, &targets);
     if (code == 0)

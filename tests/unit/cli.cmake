@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+drover_test(unit/cli/config drover_cli)
+drover_test(unit/cli/flow drover_cli)
+drover_test(unit/cli/goal drover_cli)
+drover_test(unit/cli/life drover_cli)
+drover_test(unit/cli/options drover_cli)
+drover_test(unit/cli/pack drover_cli)
+drover_test(unit/cli/render drover_cli)
+drover_test(unit/cli/rows drover_cli)
+drover_test(unit/cli/shown drover_cli)
+drover_test(unit/cli/since drover_cli)
