@@ -53,7 +53,8 @@ int driver_apart(struct driver *driver, unsigned gap_ms);
 /* End each guest by itself: `agent_ms` and `controller_ms`, medians from init's exit to the event
  * at a subscriber of either socket, with their p95. */
 int driver_exits(struct driver *driver, unsigned gap_ms, const char *controller);
-/* Kill the agent, start `argv`: `ms` until it lists all as running. Prints its pid, too. */
-int driver_restart(struct driver *driver, pid_t agent, char *const *argv);
+/* Kill the agent, start `argv` with its words in `log`: `ms` until it lists all as running. Prints
+ * its `pid`, too. */
+int driver_restart(struct driver *driver, pid_t agent, const char *log, char *const *argv);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -50,7 +51,31 @@ static int kill_and_wait(pid_t pid)
     return -1;
 }
 
-int driver_restart(struct driver *driver, pid_t agent, char *const *argv)
+/* A daemon of its own session whose words go to a file: whoever reads ours must not wait for it. */
+static int start_daemon(const char *log, char *const *argv, pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+
+    int rc = posix_spawn_file_actions_init(&actions);
+    if (rc != 0)
+        return -rc;
+    rc = posix_spawnattr_init(&attributes);
+    if (rc == 0)
+        rc = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+    if (rc == 0)
+        rc = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    for (int fd = 1; fd < 3 && rc == 0; fd++)
+        rc = posix_spawn_file_actions_addopen(&actions, fd, log, O_WRONLY | O_CREAT | O_APPEND,
+                                              0644);
+    if (rc == 0)
+        rc = posix_spawn(ret_pid, argv[0], &actions, &attributes, argv, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return -rc;
+}
+
+int driver_restart(struct driver *driver, pid_t agent, const char *log, char *const *argv)
 {
     struct fault fault = {0};
     pid_t pid;
@@ -60,9 +85,9 @@ int driver_restart(struct driver *driver, pid_t agent, char *const *argv)
         return -1;
     const uint64_t start_ns = clock_wall_ns();
     const uint64_t deadline_ns = clock_monotonic_ns() + PATIENCE_MS * NS_PER_MS;
-    int rc = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
-    if (rc != 0) {
-        (void)fprintf(stderr, "%s: %s\n", argv[0], strerror(rc));
+    int rc = start_daemon(log, argv, &pid);
+    if (rc < 0) {
+        (void)fprintf(stderr, "%s: %s\n", argv[0], strerror(-rc));
         return -1;
     }
     (void)printf("pid %d\n", pid);
