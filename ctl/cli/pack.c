@@ -228,11 +228,12 @@ static int read_tar(struct pack *pack, struct archive *raw, int fd, const char *
     /* Filters alone; what they yield is taken as it is. A program that is not installed is told of
      * when it is needed. */
     (void)archive_read_support_filter_all(raw);
-    if (archive_read_support_format_raw(raw) < ARCHIVE_OK ||
-        archive_read_open_fd(raw, fd, BLOCK_BYTES) < ARCHIVE_OK)
-        return refuse_archive(pack, raw, path);
-    int result = archive_read_next_header(raw, &entry);
-    if (result == ARCHIVE_EOF || archive_errno(raw) == ERROR_FORMAT)
+    int result = archive_read_support_format_raw(raw);
+    if (result >= ARCHIVE_WARN)
+        result = archive_read_open_fd(raw, fd, BLOCK_BYTES);
+    if (result >= ARCHIVE_WARN)
+        result = archive_read_next_header(raw, &entry);
+    if (result == ARCHIVE_EOF || (result < ARCHIVE_WARN && archive_errno(raw) == ERROR_FORMAT))
         return refuse_kind(pack, path); /* it is empty */
     if (result < ARCHIVE_WARN)
         return refuse_archive(pack, raw, path);

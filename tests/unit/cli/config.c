@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a limit or a bind other than the one that was typed. Options of `create` are turned into
- * a configuration, and each field is looked at. */
+/* At stake: a limit or a bind other than the one that was typed. Options of `create` are turned
+ * into a configuration, and each field is looked at. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a `wait` that never returns, or returns for what is over. Each goal is held against what
- * a container is and what events tell, old ones too. */
+/* At stake: a `wait` that never returns, or returns for what is over. Each goal is held against
+ * what a container is and what events tell, old ones too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a script that reads success from the exit code of a command that failed. Every phase and
- * status is turned into its code, alone and among many. */
+/* At stake: a script that reads success from the exit code of a command that failed. Every phase
+ * and status is turned into its code, alone and among many. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

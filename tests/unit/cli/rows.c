@@ -87,7 +87,8 @@ static void test_row__an_event__has_strings_for_what_is_too_big_for_numbers(void
     assert_row(row, "{\"node\":\"n1\",\"epoch\":\"18446744073709551615\",\"seq\":42,"
                     "\"time\":\"1970-01-01T00:00:00.000000001Z\","
                     "\"container\":\"02000000-0000-0000-0000-000000000000\",\"name\":\"web\","
-                    "\"generation\":3,\"type\":\"changed\",\"from\":\"running\",\"to\":\"cleaning\","
+                    "\"generation\":3,\"type\":\"changed\",\"from\":\"running\","
+                    "\"to\":\"cleaning\","
                     "\"cause\":\"signalled\",\"status\":{\"signalled\":9,\"core\":true},"
                     "\"request\":\"r1\"}");
     row = row_event(&view, true);

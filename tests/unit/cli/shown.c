@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a guest that steers its operator's terminal, and an operator who cannot leave a console.
- * Octets are fed in whole and one by one; both must come to the same. */
+/* At stake: a guest that steers its operator's terminal, and an operator who cannot leave a
+ * console. Octets are fed in whole and one by one; both must come to the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
