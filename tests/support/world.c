@@ -90,6 +90,16 @@ enum phase world_order(struct world *world, enum verb verb, const char *name)
     return world_command(world, &command)->phase;
 }
 
+void assert_answer(struct world *world, enum verb verb, enum phase phase, enum status status)
+{
+    struct ct_command command = {.verb = verb, .container = "web", .wait = WAIT_FOR_READY};
+    const struct ct_receipt *receipt = world_command(world, &command);
+
+    if (receipt->phase != phase || receipt->fault.status != status)
+        fail_msg("%s: phase %d, %s", verb_name(verb), receipt->phase,
+                 status_name(receipt->fault.status));
+}
+
 void world_see(struct world *world, uint32_t ct, enum ct_input kind)
 {
     struct observation seen = {

@@ -47,6 +47,8 @@ void world_forget(struct world *world);
 const struct ct_receipt *world_command(struct world *world, const struct ct_command *command);
 /* The same of a plain verb; returns the phase of the first answer. */
 enum phase world_order(struct world *world, enum verb verb, const char *name);
+/* … and asserts of it phase and status. The container's name is "web". */
+void assert_answer(struct world *world, enum verb verb, enum phase phase, enum status status);
 /* An observation of the present generation, and a whole one as it is. */
 void world_see(struct world *world, uint32_t ct, enum ct_input kind);
 void world_observe(struct world *world, const struct observation *seen);
