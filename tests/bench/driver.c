@@ -2,7 +2,7 @@
 /*
  * bench-driver SOCKET REPORTS PREFIX N VERB…
  *
- *   create TEMPLATE [privileged] | storm | apart GAP_MS | exits GAP_MS CONTROLLER_SOCKET |
+ *   create template NAME | create roots DIR | storm | apart GAP_MS | exits GAP_MS CONTROLLER_SOCKET |
  *   restart PID LOG AGENT [ARGUMENT…] | destroy
  */
 #include "driver.h"
@@ -91,27 +91,33 @@ int driver_index(const struct driver *driver, const char *name)
     return *end == '\0' && end != name + length && index < driver->count ? (int)index : -1;
 }
 
-int driver_create(struct driver *driver, const char *template_name, const char *reports_dir,
-                  bool is_privileged)
+int driver_create(struct driver *driver, const char *kind, const char *path,
+                  const char *reports_dir)
 {
     const struct bind bench = {.source = reports_dir, .target = "/bench"};
-    const struct config config = {.template_name = template_name,
-                                  .root = "",
-                                  .memory_max_bytes = MEMORY_MAX_BYTES,
-                                  .swap_max_bytes = LIMIT_NONE,
-                                  .pids_max = PIDS_MAX,
-                                  .cpu_weight = 100,
-                                  .binds = &bench,
-                                  .bind_count = 1,
-                                  .init = "",
-                                  .ready = READY_EXEC,
-                                  .restart = RESTART_NEVER,
-                                  .on_node_lost = NODE_LOST_REPORT,
-                                  .is_privileged = is_privileged};
+    const bool is_privileged = strcmp(kind, "roots") == 0;
+    struct config config = {.template_name = is_privileged ? "" : path,
+                            .root = "",
+                            .memory_max_bytes = MEMORY_MAX_BYTES,
+                            .swap_max_bytes = LIMIT_NONE,
+                            .pids_max = PIDS_MAX,
+                            .cpu_weight = 100,
+                            .binds = &bench,
+                            .bind_count = 1,
+                            .init = "",
+                            .ready = READY_EXEC,
+                            .restart = RESTART_NEVER,
+                            .on_node_lost = NODE_LOST_REPORT,
+                            .is_privileged = is_privileged};
 
-    for (unsigned i = 0; i < driver->count; i++)
+    for (unsigned i = 0; i < driver->count; i++) {
+        char root[512];
+        (void)snprintf(root, sizeof(root), "%s/%u", path, i);
+        if (is_privileged)
+            config.root = root;
         if (driver_ask(driver, i, (struct command){.verb = VERB_CREATE, .config = &config}) < 0)
             return -1;
+    }
     return driver_collect(driver, driver->count);
 }
 
@@ -127,8 +133,8 @@ static int run(struct driver *driver, const char *reports_dir, int argc, char **
 {
     const char *verb = argv[0];
 
-    if (strcmp(verb, "create") == 0 && (argc == 2 || argc == 3))
-        return driver_create(driver, argv[1], reports_dir, argc == 3);
+    if (strcmp(verb, "create") == 0 && argc == 3)
+        return driver_create(driver, argv[1], argv[2], reports_dir);
     if (strcmp(verb, "storm") == 0 && argc == 1)
         return driver_storm(driver);
     if (strcmp(verb, "apart") == 0 && argc == 2)

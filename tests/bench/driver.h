@@ -42,8 +42,10 @@ int driver_collect(struct driver *driver, unsigned count);
 /* The number behind the prefix; -1: not one of ours. */
 int driver_index(const struct driver *driver, const char *name);
 
-int driver_create(struct driver *driver, const char *template_name, const char *reports_dir,
-                  bool is_privileged);
+/* kind "template": the defaults, from the template named `path`. "roots": privileged, and PATH/0 …
+ * are their roots, as those of the plain floor and of the peers are directories. */
+int driver_create(struct driver *driver, const char *kind, const char *path,
+                  const char *reports_dir);
 int driver_destroy(struct driver *driver);
 
 /* All starts at once: `per_s` until the last guest runs and was receipted. Guests stay. */

@@ -30,7 +30,7 @@ bench_prepare() {
     agent_sock=$work/run/agent.sock
     controller_sock=$work/run/controller.sock
     chmod 755 "$work"
-    mkdir -m 755 "$work/run" "$work/reports" "$work/floor"
+    mkdir -m 755 "$work/run" "$work/reports" "$work/floor" "$work/roots"
     mkfifo "$work/never"
     guest_trivial "$work/root"
     peers_prepare
@@ -40,7 +40,7 @@ node_up() {
     agent_argv=("$build/drover-agent" --state-dir "$work/state" --run-dir "$work/run"
         --node "$node" ${controller_url:+--controller "$controller_url"})
     agent_pid=$("$tools/test.support.daemon_start" "$work/agent.log" "${agent_argv[@]}")
-    [[ -d $work/state/templates/trivial || -n ${has_template:-} ]] ||
+    [[ -n ${has_template:-} ]] ||
         "$build/drover" --agent "$agent_sock" template import trivial "$work/root" >/dev/null
     has_template=yes
 }
@@ -98,12 +98,19 @@ floor() {
 
 driver() { "$tools/bench-driver" "$agent_sock" "$work/reports" guest "$@"; }
 
+# What is compared has the same kind of root: a directory each (of hard links) beside the plain
+# floor, LXC and crun; a template with an overlay beside the floor with user namespaces.
 guests_create() {
+    local i
     if [[ $1 == privileged ]]; then
-        driver "$2" create trivial privileged
+        for ((i = 0; i < $2; i++)); do
+            [[ -d $work/roots/$i ]] || cp -al "$work/root" "$work/roots/$i"
+        done
+        driver "$2" create roots "$work/roots"
     else
-        driver "$2" create trivial
+        driver "$2" create template trivial
     fi
+    sync # what was made is not to be written out while it is measured
 }
 
 label() {
