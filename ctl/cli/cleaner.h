@@ -17,7 +17,7 @@
 #define CLEANER_HELD_MAX 64 /* octets of a control sequence; a longer one is shown */
 
 struct cleaner {
-    bool has_colour; /* colours pass */
+    bool has_colour;  /* colours pass */
     bool is_coloured; /* one did */
     uint8_t held[CLEANER_HELD_MAX];
     size_t held_bytes;

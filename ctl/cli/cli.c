@@ -22,12 +22,11 @@
 
 static void tell_json(const struct fault *fault, const char *container, const char *node)
 {
-    json_t *error =
-        json_pack("{s:{s:s, s:o, s:o, s:o, s:o, s:o}}", "error", "status",
-                  status_name(fault->status), "text", row_text(fault->text), "container",
-                  row_text(container), "node", row_text(node), "errno",
-                  fault->error == 0 ? json_null() : json_integer(fault->error), "hint",
-                  row_text(fault->hint));
+    json_t *error = json_pack("{s:{s:s, s:o, s:o, s:o, s:o, s:o}}", "error", "status",
+                              status_name(fault->status), "text", row_text(fault->text),
+                              "container", row_text(container), "node", row_text(node), "errno",
+                              fault->error == 0 ? json_null() : json_integer(fault->error), "hint",
+                              row_text(fault->hint));
     AUTO_FREE char *text = json_dumps(error, JSON_COMPACT);
 
     (void)fprintf(stderr, "%s\n", text == NULL ? "{\"error\":null}" : text);

@@ -229,8 +229,8 @@ int config_read(struct config_read *read, const struct options *options, struct 
         return -EINVAL;
 
     int env = pairs_read(&read->texts, options, OPTION_ENV, read->env, fault);
-    int labels = env < 0 ? env
-                         : pairs_read(&read->texts, options, OPTION_LABEL, read->labels, fault);
+    int labels =
+        env < 0 ? env : pairs_read(&read->texts, options, OPTION_LABEL, read->labels, fault);
     if (labels < 0)
         return labels;
     read->config.env_count = (size_t)env;

@@ -25,8 +25,8 @@ struct flow {
     uint64_t in_bytes;
     uint64_t done_bytes; /* of those, that were written on */
     uint64_t granted_bytes;
-    bool is_over; /* the other side said how it ended: */
-    struct fault fault; /* status UNSET: well */
+    bool is_over;          /* the other side said how it ended: */
+    struct fault fault;    /* status UNSET: well */
     char node[NAME_BYTES]; /* that the fault named */
     int32_t exit_code;
 };

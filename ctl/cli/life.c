@@ -161,7 +161,7 @@ static int interrupt(struct life *life)
 static int pump(struct life *life, struct fault *fault)
 {
     while (life->over < life->count) {
-        struct message message;
+        struct message message = {.kind = MESSAGE_UNSET};
         int result = post_more(life, fault);
 
         if (result == 0) {

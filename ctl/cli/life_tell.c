@@ -11,17 +11,17 @@
 #include "text.h"
 
 static const struct column columns[] = {
-    {"name", COLUMN_BOTH, 16},       {"id", COLUMN_BOTH, 36},    {"node", COLUMN_BOTH, 12},
-    {"receipt", COLUMN_BOTH, 10},    {"state", COLUMN_BOTH, 10}, {"generation", COLUMN_BOTH, -10},
-    {"pid", COLUMN_BOTH, -8},        {"request", COLUMN_BOTH, 36}, {NULL, COLUMN_BOTH, 0},
+    {"name", COLUMN_BOTH, 16},    {"id", COLUMN_BOTH, 36},      {"node", COLUMN_BOTH, 12},
+    {"receipt", COLUMN_BOTH, 10}, {"state", COLUMN_BOTH, 10},   {"generation", COLUMN_BOTH, -10},
+    {"pid", COLUMN_BOTH, -8},     {"request", COLUMN_BOTH, 36}, {NULL, COLUMN_BOTH, 0},
 };
 
 static const char *phase_word(enum phase phase)
 {
     static const char *const words[PHASE_COUNT] = {
-        [PHASE_ACCEPTED] = "accepted", [PHASE_DONE] = "done",
-        [PHASE_UNCHANGED] = "unchanged", [PHASE_FAILED] = "failed",
-        [PHASE_SUPERSEDED] = "superseded", [PHASE_NOT_SENT] = "not_sent",
+        [PHASE_ACCEPTED] = "accepted",      [PHASE_DONE] = "done",
+        [PHASE_UNCHANGED] = "unchanged",    [PHASE_FAILED] = "failed",
+        [PHASE_SUPERSEDED] = "superseded",  [PHASE_NOT_SENT] = "not_sent",
         [PHASE_RESULT_UNKNOWN] = "unknown", [PHASE_QUEUED] = "queued"};
 
     return words[phase] == NULL ? "unknown" : words[phase];

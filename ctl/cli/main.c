@@ -20,10 +20,10 @@ const struct cli_verb verbs[] = {
      verb_show},
     {"history", "NAME", "print the events of a container", 0, BIT(REQUEST_ID), verb_history},
     {"create", "NAME --template T | --root DIR", "make a container",
-     BIT(TEMPLATE) | BIT(ROOT) | BIT(MEMORY) | BIT(SWAP) | BIT(PIDS) | BIT(CPUS) |
-         BIT(CPU_WEIGHT) | BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(READY) |
-         BIT(RESTART) | BIT(ALLOW_REBOOT) | BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(LABEL) |
-         BIT(START) | BIT(WAIT) | BIT(DETACH),
+     BIT(TEMPLATE) | BIT(ROOT) | BIT(MEMORY) | BIT(SWAP) | BIT(PIDS) | BIT(CPUS) | BIT(CPU_WEIGHT) |
+         BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(READY) | BIT(RESTART) |
+         BIT(ALLOW_REBOOT) | BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(LABEL) | BIT(START) |
+         BIT(WAIT) | BIT(DETACH),
      0, verb_create},
     {"start", TARGETS, "boot containers; returns when they are ready",
      BIT(ALL) | BIT(WAIT) | BIT(DETACH), 0, verb_life},
@@ -46,8 +46,7 @@ const struct cli_verb verbs[] = {
     {"events", "[--follow] [--since SEQ|CURSOR|TIME]", "print what happened",
      BIT(FOLLOW) | BIT(SINCE), BIT(REQUEST_ID), verb_events},
     {"wait", "[" TARGETS "] --for running|stopped|generation=N|event=X",
-     "wait for a state or an event",
-     BIT(ALL) | BIT(FOR) | BIT(SINCE), BIT(REQUEST_ID), verb_wait},
+     "wait for a state or an event", BIT(ALL) | BIT(FOR) | BIT(SINCE), BIT(REQUEST_ID), verb_wait},
     {"boot", "NAME", "where the time of the last boot went", 0, BIT(REQUEST_ID), verb_boot},
     {"template", "import NAME PATH", "make a template from a directory or a tar", 0, OUTPUT,
      verb_template},
@@ -87,9 +86,8 @@ static int read_common(struct cli *cli, struct fault *fault)
     if (format < 0)
         return format;
     cli->format = (enum format)format;
-    cli->node = options_has(&cli->options, OPTION_NODE)
-                    ? options_find(&cli->options, OPTION_NODE)
-                    : "";
+    cli->node =
+        options_has(&cli->options, OPTION_NODE) ? options_find(&cli->options, OPTION_NODE) : "";
     if (options_get_duration(&cli->options, OPTION_TIMEOUT, &cli->timeout_ns, fault) < 0)
         return -EINVAL;
     if (options_has(&cli->options, OPTION_TIMEOUT)) {

@@ -124,8 +124,8 @@ int options_parse(struct options *options, int argc, char **argv, struct fault *
             is_over = true;
             options->command_at = options->argument_count;
         } else {
-            result = word[1] == '-' ? take_long(&reader, word + 2)
-                                    : take_letters(&reader, word + 1);
+            result =
+                word[1] == '-' ? take_long(&reader, word + 2) : take_letters(&reader, word + 1);
         }
         if (result < 0 && wrong == 0) {
             wrong = result;

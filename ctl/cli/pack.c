@@ -52,8 +52,7 @@ struct packing {
 
 /* Never fails: libarchive 3.6.2 leaks what a writer that failed had. Whoever writes looks at
  * sink_result instead. */
-static la_ssize_t on_packed(struct archive *tar, void *context, const void *data,
-                            size_t size_bytes)
+static la_ssize_t on_packed(struct archive *tar, void *context, const void *data, size_t size_bytes)
 {
     (void)tar;
     (void)sink(context, data, size_bytes);
@@ -243,8 +242,8 @@ static int read_tar(struct pack *pack, struct archive *raw, int fd, const char *
 int pack_tar(struct pack *pack, const char *path)
 {
     bool is_input = strcmp(path, "-") == 0;
-    AUTO_FD fd = is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-                          : open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_FD fd =
+        is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return refuse(pack, errno, path, "it cannot be opened");

@@ -65,8 +65,8 @@ static int take_input(struct relay *relay, struct fault *fault)
         return 0;
     if (n <= 0)
         return send_input_end(relay, fault);
-    size_t count = escape_filter(&relay->escape, (struct octets){typed, (size_t)n}, sent,
-                                 &relay->is_left);
+    size_t count =
+        escape_filter(&relay->escape, (struct octets){typed, (size_t)n}, sent, &relay->is_left);
     if (count == 0)
         return 0;
     return flow_send(&relay->flow, LANE_STDIN, (struct octets){sent, count}, false, fault);
@@ -304,10 +304,9 @@ static int finish(struct relay *relay, int result, struct fault *fault)
 
 static void catch_signals(struct relay *relay)
 {
-    static const int signals[] = {SIGINT,  SIGTERM, SIGHUP, SIGQUIT,
-                                  SIGCONT, SIGWINCH, 0};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH, 0};
 
-    (void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
+    (void)signal(SIGPIPE, SIG_IGN);               /* cannot fail for this signal */
     (void)wire_catch(&relay->cli->wire, signals); /* without it they just end us */
 }
 

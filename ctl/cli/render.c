@@ -23,15 +23,14 @@ static const struct column *find_column(const struct column *columns, const char
 
 static int check_column(const struct column *columns, const char *key, struct fault *fault)
 {
-    char known[FAULT_HINT_BYTES] = "there are: ";
+    char known[FAULT_HINT_BYTES] = "there are:";
+    size_t length = strlen(known);
 
     if (find_column(columns, key) != NULL)
         return 0;
     for (const struct column *column = columns; column->key != NULL; column++)
-        if (strlen(known) + strlen(column->key) + 2 < sizeof(known)) {
-            strcat(known, column->key);
-            strcat(known, " ");
-        }
+        if (length + strlen(column->key) + 2 <= sizeof(known))
+            length += (size_t)snprintf(known + length, sizeof(known) - length, " %s", column->key);
     fault_set(fault, STATUS_INVALID, 0, "%s: no such column", key);
     fault_hint(fault, known);
     return -EINVAL;

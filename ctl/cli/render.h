@@ -21,9 +21,9 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_JSONL, FORMAT_YAML, FORMAT_CSV }
 extern const char *const format_words[];
 
 enum column_use {
-    COLUMN_BOTH,  /* in tables and for programs */
-    COLUMN_DATA,  /* for programs */
-    COLUMN_TABLE  /* for people alone */
+    COLUMN_BOTH, /* in tables and for programs */
+    COLUMN_DATA, /* for programs */
+    COLUMN_TABLE /* for people alone */
 };
 
 struct column {
@@ -44,10 +44,10 @@ struct render {
     bool has_header;
     bool has_colour;
     const struct column *columns;
-    char *chosen;      /* -o, cut into words; NULL: the columns' own use decides */
-    const char *sort;  /* NULL: as they come */
+    char *chosen;     /* -o, cut into words; NULL: the columns' own use decides */
+    const char *sort; /* NULL: as they come */
     json_t *rows;
-    size_t count;      /* added */
+    size_t count; /* added */
     FILE *out;
 };
 

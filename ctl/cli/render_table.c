@@ -27,8 +27,8 @@ static const char *colour_of(const struct column *column, const json_t *value)
     static const struct {
         const char *state;
         const char *colour;
-    } rows[] = {{"running", "green"}, {"up", "green"},      {"stuck", "red"},
-                {"backoff", "red"},   {"down", "red"},      {"frozen", "cyan"},
+    } rows[] = {{"running", "green"}, {"up", "green"},       {"stuck", "red"},
+                {"backoff", "red"},   {"down", "red"},       {"frozen", "cyan"},
                 {"stopped", NULL},    {"booting", "yellow"}, {"stopping", "yellow"}};
     const char *state = json_string_value(value);
 

@@ -21,8 +21,7 @@ json_t *row_uuid(const uint8_t uuid[UUID_BYTES])
     static const uint8_t none[UUID_BYTES];
     char text[UUID_TEXT_BYTES];
 
-    return memcmp(uuid, none, UUID_BYTES) == 0 ? json_null()
-                                               : json_string(uuid_format(uuid, text));
+    return memcmp(uuid, none, UUID_BYTES) == 0 ? json_null() : json_string(uuid_format(uuid, text));
 }
 
 static json_t *time_of(uint64_t wall_ns)
@@ -66,12 +65,11 @@ json_t *row_container(const struct container_view *view)
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:[], s:o}", "name",
         row_text(view->name), "id", row_uuid(view->uuid), "node", row_text(view->node), "state",
-        name_of(view->state, ct_state_name(view->state)), "generation",
-        number_of(view->generation), "pid", view->pid == 0 ? json_null() : json_integer(view->pid),
-        "ready", view->is_ready, "cause", name_of(view->cause, cause_name(view->cause)), "status",
-        status_of(view->has_status, view->wait_status), "started",
-        time_of(view->started_wall_ns), "ip", "labels",
-        pairs_of(view->labels, view->label_count));
+        name_of(view->state, ct_state_name(view->state)), "generation", number_of(view->generation),
+        "pid", view->pid == 0 ? json_null() : json_integer(view->pid), "ready", view->is_ready,
+        "cause", name_of(view->cause, cause_name(view->cause)), "status",
+        status_of(view->has_status, view->wait_status), "started", time_of(view->started_wall_ns),
+        "ip", "labels", pairs_of(view->labels, view->label_count));
 }
 
 /* ---- configuration ---- */
@@ -88,10 +86,10 @@ static json_t *binds_of(const struct config *config)
     for (size_t i = 0; i < config->bind_count; i++) {
         const struct bind *bind = &config->binds[i];
 
-        (void)json_array_append_new(
-            list, json_pack("{s:o, s:o, s:b, s:b}", "source", row_text(bind->source), "target",
-                            row_text(bind->target), "read_only", bind->is_read_only, "plain",
-                            bind->is_plain));
+        (void)json_array_append_new(list, json_pack("{s:o, s:o, s:b, s:b}", "source",
+                                                    row_text(bind->source), "target",
+                                                    row_text(bind->target), "read_only",
+                                                    bind->is_read_only, "plain", bind->is_plain));
     }
     return list;
 }
@@ -126,19 +124,18 @@ static json_t *config_of(const struct config *config)
     static const char *const restart[RESTART_COUNT] = {[RESTART_NEVER] = "never",
                                                        [RESTART_ON_FAILURE] = "on-failure",
                                                        [RESTART_ALWAYS] = "always"};
-    static const char *const node_lost[NODE_LOST_COUNT] = {[NODE_LOST_REPORT] = "report",
-                                                           [NODE_LOST_RESTART] = "restart"};
+    static const char *const node_lost[NODE_LOST_COUNT] = {
+        [NODE_LOST_REPORT] = "report", [NODE_LOST_RESTART] = "restart"};
 
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o}", "template",
-        row_text(config->template_name), "root", row_text(config->root), "limits",
-        limits_of(config), "binds", binds_of(config), "tmpfs", tmpfs_of(config), "env",
-        pairs_of(config->env, config->env_count), "init", row_text(config->init), "ready",
-        row_text(ready[config->ready]), "restart", row_text(restart[config->restart]),
-        "allow_reboot", !config->is_reboot_denied, "on_node_lost",
-        row_text(node_lost[config->on_node_lost]), "privileged", config->is_privileged,
-        "stop_grace_ns", config->stop_grace_ns == 0 ? json_null()
-                                                    : number_of(config->stop_grace_ns));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o}",
+                     "template", row_text(config->template_name), "root", row_text(config->root),
+                     "limits", limits_of(config), "binds", binds_of(config), "tmpfs",
+                     tmpfs_of(config), "env", pairs_of(config->env, config->env_count), "init",
+                     row_text(config->init), "ready", row_text(ready[config->ready]), "restart",
+                     row_text(restart[config->restart]), "allow_reboot", !config->is_reboot_denied,
+                     "on_node_lost", row_text(node_lost[config->on_node_lost]), "privileged",
+                     config->is_privileged, "stop_grace_ns",
+                     config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
 }
 
 json_t *row_shown(const struct container_view *view, const struct config *config)
@@ -169,17 +166,17 @@ json_t *row_event(const struct event_view *view, bool has_cursor)
     char epoch[24];
 
     (void)snprintf(epoch, sizeof(epoch), "%" PRIu64, event->epoch);
-    json_t *row = json_pack(
-        "{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
-        row_text(view->node), "epoch", epoch, "seq", number_of(event->seq), "time",
-        time_of(event->time_wall_ns), "container", row_uuid(event->uuid), "name",
-        row_text(event->name), "generation", number_of(event->generation), "type",
-        name_of(event->type, event_type_name(event->type)), "from",
-        name_of(event->from, ct_state_name(event->from)), "to",
-        name_of(event->to, ct_state_name(event->to)), "cause",
-        name_of(event->cause, cause_name(event->cause)), "status",
-        status_of(event->has_status, event->wait_status), "request", row_text(event->request),
-        "detail", detail_of(event));
+    json_t *row =
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
+                  row_text(view->node), "epoch", epoch, "seq", number_of(event->seq), "time",
+                  time_of(event->time_wall_ns), "container", row_uuid(event->uuid), "name",
+                  row_text(event->name), "generation", number_of(event->generation), "type",
+                  name_of(event->type, event_type_name(event->type)), "from",
+                  name_of(event->from, ct_state_name(event->from)), "to",
+                  name_of(event->to, ct_state_name(event->to)), "cause",
+                  name_of(event->cause, cause_name(event->cause)), "status",
+                  status_of(event->has_status, event->wait_status), "request",
+                  row_text(event->request), "detail", detail_of(event));
     if (has_cursor)
         (void)json_object_set_new(row, "cursor", row_text(view->cursor));
     return row;
@@ -188,10 +185,10 @@ json_t *row_event(const struct event_view *view, bool has_cursor)
 json_t *row_node(const struct node_view *view)
 {
     return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "node", row_text(view->name),
-                     "state", row_text(view->state), "cordoned", view->is_cordoned,
-                     "agent_version", row_text(view->agent_version), "containers",
-                     number_of(view->containers), "running", number_of(view->running), "session",
-                     row_text(view->session), "seen", time_of(view->seen_wall_ns), "labels",
+                     "state", row_text(view->state), "cordoned", view->is_cordoned, "agent_version",
+                     row_text(view->agent_version), "containers", number_of(view->containers),
+                     "running", number_of(view->running), "session", row_text(view->session),
+                     "seen", time_of(view->seen_wall_ns), "labels",
                      pairs_of(view->labels, view->label_count));
 }
 

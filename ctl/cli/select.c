@@ -27,7 +27,7 @@ int target_read(const struct cli *cli, const char *text, struct target_name *ret
         return cli_usage(cli, "--node and NAME@NODE name different nodes");
     memcpy(ret_target->name, text, length);
     ret_target->name[length] = '\0';
-    (void)strcpy(ret_target->node, node); /* its length was looked at above */
+    memcpy(ret_target->node, node, strlen(node) + 1);
     return 0;
 }
 
@@ -54,8 +54,7 @@ static void add(struct targets *targets, const char *name, const char *node)
             (node[0] == '\0' || targets->list[i].node[0] == '\0' ||
              strcmp(targets->list[i].node, node) == 0))
             return;
-    struct target *list =
-        realloc(targets->list, (targets->count + 1) * sizeof(*targets->list));
+    struct target *list = realloc(targets->list, (targets->count + 1) * sizeof(*targets->list));
     ENSURE(list != NULL);
     targets->list = list;
     list[targets->count] = (struct target){strdup(name), strdup(node)};

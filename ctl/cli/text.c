@@ -78,7 +78,8 @@ static char *text_of_list(const json_t *value)
     }
     const char *key;
     json_t *member;
-    json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
+    json_object_foreach((json_t *)(uintptr_t)value, key, member)
+    {
         AUTO_FREE char *safe = text_sanitise(key, strlen(key), false);
         AUTO_FREE char *item = text_of_value(member);
         (void)fprintf(out, "%s%s=%s", separator, safe == NULL ? "" : safe,

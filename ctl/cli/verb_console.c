@@ -48,10 +48,10 @@ int verb_logs(struct cli *cli)
 {
     struct target_name target;
     bool is_terminal = isatty(STDOUT_FILENO) == 1;
-    struct relay relay = {.is_cleaned = is_terminal,
-                          .cleaner = {.has_colour = render_may_colour()},
-                          .open = {.kind = STREAM_LOGS,
-                                   .is_follow = options_has(&cli->options, OPTION_FOLLOW)}};
+    struct relay relay = {
+        .is_cleaned = is_terminal,
+        .cleaner = {.has_colour = render_may_colour()},
+        .open = {.kind = STREAM_LOGS, .is_follow = options_has(&cli->options, OPTION_FOLLOW)}};
     int code = target_read_only(cli, &target);
 
     return code != 0 ? code : run(cli, &relay, &target);

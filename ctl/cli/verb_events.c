@@ -16,13 +16,16 @@
         {"time", COLUMN_BOTH, 24}, {"container", COLUMN_DATA, 36}, {"name", COLUMN_BOTH, 16},      \
         {"generation", COLUMN_BOTH, -10}, {"type", COLUMN_BOTH, 10}, {"from", COLUMN_BOTH, 9},     \
         {"to", COLUMN_BOTH, 9}, {"cause", COLUMN_BOTH, 15}, {"status", COLUMN_BOTH, 19},           \
-        {"request", COLUMN_DATA, 36}
+    {                                                                                              \
+        "request", COLUMN_DATA, 36                                                                 \
+    }
 
 const struct column event_columns_agent[] = {
     EVENT_COLUMNS, {"detail", COLUMN_TABLE, 0}, {NULL, COLUMN_BOTH, 0}};
-const struct column event_columns_controller[] = {
-    EVENT_COLUMNS, {"cursor", COLUMN_DATA, 20}, {"detail", COLUMN_TABLE, 0},
-    {NULL, COLUMN_BOTH, 0}};
+const struct column event_columns_controller[] = {EVENT_COLUMNS,
+                                                  {"cursor", COLUMN_DATA, 20},
+                                                  {"detail", COLUMN_TABLE, 0},
+                                                  {NULL, COLUMN_BOTH, 0}};
 
 const struct column *event_columns(const struct cli *cli)
 {
@@ -40,8 +43,7 @@ static int on_events(void *context, const struct answer *answer)
     struct fault fault = {0};
 
     for (size_t i = 0; i < answer->event_count; i++)
-        render_add(&printing->render,
-                   row_event(&answer->events[i], printing->cli->is_controller));
+        render_add(&printing->render, row_event(&answer->events[i], printing->cli->is_controller));
     int result = render_flush(&printing->render);
     if (result == 0)
         return 0;

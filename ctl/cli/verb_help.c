@@ -60,9 +60,8 @@ static int help_statuses(struct cli *cli)
     if (code != 0)
         return code;
     for (unsigned status = STATUS_UNSET + 1; status < STATUS_COUNT; status++)
-        render_add(&render,
-                   json_pack("{s:s, s:i}", "status", status_name((enum status)status), "exit_code",
-                             status_exit_code((enum status)status)));
+        render_add(&render, json_pack("{s:s, s:i}", "status", status_name((enum status)status),
+                                      "exit_code", status_exit_code((enum status)status)));
     return cli_render_end(cli, &render, 0);
 }
 
@@ -111,8 +110,8 @@ static int on_version(void *context, const struct answer *answer)
 /* A server that nobody named may well not be there: then only our own version is told. */
 static int ask_version(struct cli *cli, struct heard *heard)
 {
-    bool is_named = options_has(&cli->options, OPTION_AGENT) ||
-                    options_has(&cli->options, OPTION_CONTROLLER);
+    bool is_named =
+        options_has(&cli->options, OPTION_AGENT) || options_has(&cli->options, OPTION_CONTROLLER);
     struct query query = {.kind = QUERY_VERSION};
     struct fault fault = {0};
 

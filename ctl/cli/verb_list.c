@@ -36,10 +36,10 @@ static int on_containers(void *context, const struct answer *answer)
 int verb_list(struct cli *cli)
 {
     static const struct column columns[] = {
-        {"name", COLUMN_BOTH, 0},       {"id", COLUMN_DATA, 0},      {"node", COLUMN_BOTH, 0},
-        {"state", COLUMN_BOTH, 0},      {"generation", COLUMN_BOTH, -1}, {"pid", COLUMN_BOTH, -1},
-        {"ready", COLUMN_BOTH, 0},      {"cause", COLUMN_BOTH, 0},   {"status", COLUMN_DATA, 0},
-        {"started", COLUMN_BOTH, 0},    {"ip", COLUMN_DATA, 0},      {"labels", COLUMN_BOTH, 0},
+        {"name", COLUMN_BOTH, 0},    {"id", COLUMN_DATA, 0},          {"node", COLUMN_BOTH, 0},
+        {"state", COLUMN_BOTH, 0},   {"generation", COLUMN_BOTH, -1}, {"pid", COLUMN_BOTH, -1},
+        {"ready", COLUMN_BOTH, 0},   {"cause", COLUMN_BOTH, 0},       {"status", COLUMN_DATA, 0},
+        {"started", COLUMN_BOTH, 0}, {"ip", COLUMN_DATA, 0},          {"labels", COLUMN_BOTH, 0},
         {NULL, COLUMN_BOTH, 0},
     };
     bool is_all = options_has(&cli->options, OPTION_ALL);
@@ -104,8 +104,8 @@ static int on_steps(void *context, const struct answer *answer)
 int verb_boot(struct cli *cli)
 {
     static const struct column columns[] = {
-        {"step", COLUMN_BOTH, 0},        {"offset_ns", COLUMN_DATA, -1},
-        {"duration_ns", COLUMN_DATA, -1}, {"offset_ms", COLUMN_TABLE, -1},
+        {"step", COLUMN_BOTH, 0},          {"offset_ns", COLUMN_DATA, -1},
+        {"duration_ns", COLUMN_DATA, -1},  {"offset_ms", COLUMN_TABLE, -1},
         {"duration_ms", COLUMN_TABLE, -1}, {NULL, COLUMN_BOTH, 0},
     };
     struct target_name target;

@@ -11,11 +11,11 @@
 #define FIELD_WIDTH 16
 
 static const struct column columns[] = {
-    {"name", COLUMN_BOTH, 0},       {"id", COLUMN_BOTH, 0},      {"node", COLUMN_BOTH, 0},
-    {"state", COLUMN_BOTH, 0},      {"generation", COLUMN_BOTH, 0}, {"pid", COLUMN_BOTH, 0},
-    {"ready", COLUMN_BOTH, 0},      {"cause", COLUMN_BOTH, 0},   {"status", COLUMN_BOTH, 0},
-    {"started", COLUMN_BOTH, 0},    {"ip", COLUMN_BOTH, 0},      {"labels", COLUMN_BOTH, 0},
-    {"revision", COLUMN_BOTH, 0},   {"config", COLUMN_BOTH, 0},  {NULL, COLUMN_BOTH, 0},
+    {"name", COLUMN_BOTH, 0},     {"id", COLUMN_BOTH, 0},         {"node", COLUMN_BOTH, 0},
+    {"state", COLUMN_BOTH, 0},    {"generation", COLUMN_BOTH, 0}, {"pid", COLUMN_BOTH, 0},
+    {"ready", COLUMN_BOTH, 0},    {"cause", COLUMN_BOTH, 0},      {"status", COLUMN_BOTH, 0},
+    {"started", COLUMN_BOTH, 0},  {"ip", COLUMN_BOTH, 0},         {"labels", COLUMN_BOTH, 0},
+    {"revision", COLUMN_BOTH, 0}, {"config", COLUMN_BOTH, 0},     {NULL, COLUMN_BOTH, 0},
 };
 
 /* One line a field of an object. */
@@ -24,7 +24,8 @@ static void tell_part(const char *before, const json_t *object)
     const char *key;
     json_t *value;
 
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         AUTO_FREE char *text = text_of_value(value);
 
         if (strcmp(key, "limits") == 0)
@@ -75,7 +76,8 @@ static int tell_all(struct cli *cli, struct render *render, int code)
     if (cli->format != FORMAT_TABLE)
         return cli_render_end(cli, render, code);
     render_sort(render);
-    json_array_foreach (render->rows, index, row) {
+    json_array_foreach(render->rows, index, row)
+    {
         if (index > 0)
             (void)putchar('\n');
         tell(render, row);
@@ -99,9 +101,8 @@ int verb_show(struct cli *cli)
     if (code == 0)
         code = targets_find(cli, &targets);
     for (size_t i = 0; i < targets.count && all != status_exit_code(STATUS_UNREACHABLE); i++) {
-        struct query query = {.kind = QUERY_SHOW,
-                              .container = targets.list[i].name,
-                              .node = targets.list[i].node};
+        struct query query = {
+            .kind = QUERY_SHOW, .container = targets.list[i].name, .node = targets.list[i].node};
         all = cli_code_join(all, cli_ask(cli, &query, on_shown, &render));
     }
     targets_close(&targets);

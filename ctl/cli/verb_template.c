@@ -105,7 +105,7 @@ static int on_packed(void *context, const uint8_t *data, size_t size_bytes)
 static int send_all(struct import *import, const char *path)
 {
     struct pack pack = {.sink = on_packed, .context = import, .fault = &import->fault};
-    struct stat status;
+    struct stat status = {0};
 
     if (strcmp(path, "-") != 0 && stat(path, &status) < 0) {
         int error = errno;

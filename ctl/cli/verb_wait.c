@@ -3,6 +3,7 @@
  * wait: first it listens, then it asks what is; so nothing that happens in between is missed.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,8 @@
 #define ASKED_MAX 64 /* questions without an answer: theirs must not fill the server's queue */
 
 struct item {
-    const char *name; /* or an id */
-    const char *node; /* "": the only one that has it */
+    const char *name;               /* or an id */
+    const char *node;               /* "": the only one that has it */
     char request[REQUEST_ID_BYTES]; /* of the question that is open; "": none */
     bool is_seen;
     bool is_met; /* by an event: asked once more, for what is printed */
@@ -52,8 +53,9 @@ static void end(struct wait *wait, struct item *item, int code)
 
 static void end_in_fault(struct wait *wait, struct item *item, const struct fault *fault)
 {
-    end(wait, item, cli_fail(wait->cli, fault, item->name,
-                             item->heard_node[0] != '\0' ? item->heard_node : item->node));
+    end(wait, item,
+        cli_fail(wait->cli, fault, item->name,
+                 item->heard_node[0] != '\0' ? item->heard_node : item->node));
 }
 
 /* ---- asking ---- */
@@ -62,11 +64,11 @@ static int ask(struct wait *wait, struct item *item)
 {
     struct message message = {.kind = MESSAGE_QUERY};
 
-    message.query = (struct query){.request_id = cli_request_new(item->request),
-                                   .kind = QUERY_SHOW,
-                                   .container = item->name,
-                                   .node = item->heard_node[0] != '\0' ? item->heard_node
-                                                                       : item->node};
+    message.query =
+        (struct query){.request_id = cli_request_new(item->request),
+                       .kind = QUERY_SHOW,
+                       .container = item->name,
+                       .node = item->heard_node[0] != '\0' ? item->heard_node : item->node};
     wait->asking++;
     return wire_post(&wait->cli->wire, &message, &wait->fault);
 }
@@ -122,8 +124,7 @@ static void take_view(struct wait *wait, struct item *item, const struct contain
     memcpy(item->uuid, view->uuid, UUID_BYTES);
     item->state = view->state;
     item->generation = view->generation;
-    if (strlen(view->node) < NAME_BYTES)
-        (void)strcpy(item->heard_node, view->node);
+    (void)snprintf(item->heard_node, sizeof(item->heard_node), "%s", view->node);
     if (goal_is_met(&wait->goal, item->state, item->generation))
         tell_level(wait, item);
 }
@@ -231,8 +232,7 @@ static int pump(struct wait *wait)
     while (result == 0 && wait->over < wait->count) {
         result = ask_more(wait);
         if (result == 0)
-            result = wire_receive(&wait->cli->wire, &message, wait->cli->deadline_ns,
-                                  &wait->fault);
+            result = wire_receive(&wait->cli->wire, &message, wait->cli->deadline_ns, &wait->fault);
         if (result == 0 && message.kind == MESSAGE_ANSWER)
             result = take_answer(wait, &message.answer);
     }

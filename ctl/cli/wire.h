@@ -17,8 +17,8 @@
 #include "codec.h"
 
 #define WIRE_FOREVER UINT64_MAX
-#define WIRE_PATH_MAX 100   /* octets of a socket's path; longer ones are refused in words */
-#define WIRE_WATCHED_MAX 4  /* descriptors of the caller that wire_wait() watches beside its own */
+#define WIRE_PATH_MAX 100  /* octets of a socket's path; longer ones are refused in words */
+#define WIRE_WATCHED_MAX 4 /* descriptors of the caller that wire_wait() watches beside its own */
 
 struct wire {
     int fd;      /* -1: not connected */

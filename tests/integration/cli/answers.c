@@ -28,8 +28,8 @@ static struct outcome outcome;
 
 static void answer(struct talk *talk, const char *request, const char *name, bool is_last)
 {
-    const struct container_view view = {.name = name, .uuid = {1}, .node = "n1",
-                                        .state = CT_RUNNING, .generation = 1, .pid = 42};
+    const struct container_view view = {
+        .name = name, .uuid = {1}, .node = "n1", .state = CT_RUNNING, .generation = 1, .pid = 42};
     struct message message = {.kind = MESSAGE_ANSWER};
 
     message.answer = (struct answer){.request_id = request,
@@ -175,8 +175,12 @@ static void say_events(struct talk *talk, const char *request, bool is_last)
     struct message message = {.kind = MESSAGE_ANSWER};
 
     for (uint64_t i = 0; i < 2; i++)
-        views[i].event = (struct event){.epoch = 1, .seq = i + 1, .time_wall_ns = 1, .uuid = {1},
-                                        .name = "web", .type = EVENT_CREATED};
+        views[i].event = (struct event){.epoch = 1,
+                                        .seq = i + 1,
+                                        .time_wall_ns = 1,
+                                        .uuid = {1},
+                                        .name = "web",
+                                        .type = EVENT_CREATED};
     message.answer = (struct answer){
         .request_id = request, .is_last = is_last, .events = views, .event_count = 2};
     talk_say(talk, &message);
@@ -187,10 +191,9 @@ static const char *greet(struct talk *talk, char request[REQUEST_ID_BYTES])
 {
     struct message message = {.kind = MESSAGE_ANSWER};
 
-    message.answer =
-        (struct answer){.request_id = talk_hear(talk, MESSAGE_QUERY)->query.request_id,
-                        .is_last = true,
-                        .version = "drover-agent 1"};
+    message.answer = (struct answer){.request_id = talk_hear(talk, MESSAGE_QUERY)->query.request_id,
+                                     .is_last = true,
+                                     .version = "drover-agent 1"};
     talk_say(talk, &message);
     (void)snprintf(request, REQUEST_ID_BYTES, "%s",
                    talk_hear(talk, MESSAGE_QUERY)->query.request_id);
@@ -253,8 +256,8 @@ static void boot_while_watched(struct talk *talk)
 {
     struct message message = {.kind = MESSAGE_ANSWER};
     struct event_view view = {.node = "n1", .cursor = ""};
-    struct container_view booting = {.name = "web", .uuid = {1}, .node = "n1",
-                                     .state = CT_BOOTING, .generation = 4};
+    struct container_view booting = {
+        .name = "web", .uuid = {1}, .node = "n1", .state = CT_BOOTING, .generation = 4};
     char events[REQUEST_ID_BYTES];
 
     (void)greet(talk, events);
@@ -263,8 +266,14 @@ static void boot_while_watched(struct talk *talk)
                                      .containers = &booting,
                                      .container_count = 1};
     talk_say(talk, &message);
-    view.event = (struct event){.epoch = 1, .seq = 9, .uuid = {1}, .name = "web", .generation = 4,
-                                .type = EVENT_CHANGED, .from = CT_BOOTING, .to = CT_RUNNING};
+    view.event = (struct event){.epoch = 1,
+                                .seq = 9,
+                                .uuid = {1},
+                                .name = "web",
+                                .generation = 4,
+                                .type = EVENT_CHANGED,
+                                .from = CT_BOOTING,
+                                .to = CT_RUNNING};
     message.answer = (struct answer){.request_id = events, .events = &view, .event_count = 1};
     talk_say(talk, &message);
     answer(talk, talk_hear(talk, MESSAGE_QUERY)->query.request_id, "web", true);
@@ -279,8 +288,8 @@ static void destroy_while_watched(struct talk *talk)
 
     (void)greet(talk, events);
     answer(talk, talk_hear(talk, MESSAGE_QUERY)->query.request_id, "web", true);
-    view.event = (struct event){.epoch = 1, .seq = 9, .uuid = {1}, .name = "web",
-                                .type = EVENT_DESTROYED};
+    view.event =
+        (struct event){.epoch = 1, .seq = 9, .uuid = {1}, .name = "web", .type = EVENT_DESTROYED};
     message.answer = (struct answer){.request_id = events, .events = &view, .event_count = 1};
     talk_say(talk, &message);
     (void)talk_is_over(talk);

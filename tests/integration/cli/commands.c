@@ -33,9 +33,12 @@ static void tell(struct talk *talk, const char *request, enum phase phase, enum 
             (struct fault_view){.status = status, .text = "words", .node = "n1"};
     if (status == STATUS_UNSET) {
         message.receipt.has_container = true;
-        message.receipt.container = (struct container_view){
-            .name = "web", .uuid = {1}, .node = "n1", .state = CT_RUNNING, .generation = 2,
-            .pid = 77};
+        message.receipt.container = (struct container_view){.name = "web",
+                                                            .uuid = {1},
+                                                            .node = "n1",
+                                                            .state = CT_RUNNING,
+                                                            .generation = 2,
+                                                            .pid = 77};
     }
     talk_say(talk, &message);
 }
@@ -201,8 +204,8 @@ static void list_none(struct talk *talk)
 {
     struct message message = {.kind = MESSAGE_ANSWER};
 
-    message.answer = (struct answer){
-        .request_id = talk_hear(talk, MESSAGE_QUERY)->query.request_id, .is_last = true};
+    message.answer = (struct answer){.request_id = talk_hear(talk, MESSAGE_QUERY)->query.request_id,
+                                     .is_last = true};
     talk_say(talk, &message);
     (void)talk_is_over(talk);
 }

@@ -177,7 +177,7 @@ static int wait_for(pid_t pid)
 
 static void become_program(const struct fake *fake, const char *const *arguments)
 {
-    char *argv[32] = {(char *)(uintptr_t)CLI_PROGRAM, (char *)(uintptr_t)"--agent",
+    char *argv[32] = {(char *)(uintptr_t)CLI_PROGRAM, (char *)(uintptr_t) "--agent",
                       (char *)(uintptr_t)fake->path};
 
     for (int i = 0; i < 28 && arguments[i] != NULL; i++)
@@ -240,7 +240,7 @@ static void read_terminal(int master, const char *words, struct outcome *outcome
 }
 
 void fake_run_tty(const struct fake *fake, fake_server_fn server, const char *const *arguments,
-                  const char *typed, struct outcome *ret_outcome, bool *ret_is_restored)
+                  const char *typed, struct outcome *ret_outcome)
 {
     struct winsize size = {.ws_row = 33, .ws_col = 77};
     struct termios before;
@@ -266,9 +266,9 @@ void fake_run_tty(const struct fake *fake, fake_server_fn server, const char *co
     ret_outcome->server = wait_for(serving);
     ret_outcome->code = wait_for(pid);
     assert_int_equal(tcgetattr(slave, &after), 0);
-    *ret_is_restored = before.c_iflag == after.c_iflag && before.c_oflag == after.c_oflag &&
-                       before.c_cflag == after.c_cflag && before.c_lflag == after.c_lflag &&
-                       memcmp(before.c_cc, after.c_cc, sizeof(before.c_cc)) == 0;
+    ret_outcome->is_restored = before.c_iflag == after.c_iflag && before.c_oflag == after.c_oflag &&
+                               before.c_cflag == after.c_cflag && before.c_lflag == after.c_lflag &&
+                               memcmp(before.c_cc, after.c_cc, sizeof(before.c_cc)) == 0;
     (void)close(slave);
     read_terminal(master, NULL, ret_outcome);
     (void)close(master);

@@ -23,7 +23,7 @@
 
 struct fake {
     char dir[64];
-    char path[96]; /* of the socket */
+    char path[96];     /* of the socket */
     const char *input; /* standard input of fake_run(); /dev/null at first */
 };
 
@@ -41,7 +41,8 @@ struct outcome {
     char out[65536];
     size_t out_bytes;
     char err[16384];
-    int server; /* exit code of the server */
+    int server;       /* exit code of the server */
+    bool is_restored; /* of fake_run_tty(): the terminal is as it was before */
 };
 
 int fake_open(void **state);
@@ -51,9 +52,9 @@ int fake_close(void **state);
 void fake_run(const struct fake *fake, fake_server_fn server, const char *const *arguments,
               struct outcome *ret_outcome);
 /* The same on a terminal of its own, on which `typed` is typed after the server's FAKE_WELCOME was
- * shown. out is all that was; ret_is_restored: the terminal is as it was before. */
+ * * shown. out is all that was. */
 void fake_run_tty(const struct fake *fake, fake_server_fn server, const char *const *arguments,
-                  const char *typed, struct outcome *ret_outcome, bool *ret_is_restored);
+                  const char *typed, struct outcome *ret_outcome);
 
 /* ---- for servers ---- */
 

@@ -363,13 +363,12 @@ static void test_terminal__however_it_ends__is_as_it_was(void **state)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *arguments[7] = {0};
-        bool is_restored = false;
 
         memcpy(arguments, rows[i].arguments, sizeof(rows[i].arguments));
-        fake_run_tty(*state, rows[i].server, arguments, rows[i].typed, &outcome, &is_restored);
-        if (outcome.code != rows[i].code || outcome.server != 0 || !is_restored)
+        fake_run_tty(*state, rows[i].server, arguments, rows[i].typed, &outcome);
+        if (outcome.code != rows[i].code || outcome.server != 0 || !outcome.is_restored)
             fail_msg("row %zu: code %d, server %d, restored %d, shown: %s", i, outcome.code,
-                     outcome.server, is_restored, outcome.out);
+                     outcome.server, outcome.is_restored, outcome.out);
     }
 }
 

@@ -50,9 +50,9 @@ static const struct message *next_posted(struct stage *stage)
         return NULL;
     arena_reset(&stage->arena);
     assert_true(size_bytes > 0);
-    assert_int_equal(codec_decode(stage->wire.out.data + 4, (size_t)size_bytes, &stage->arena,
-                                  &stage->posted),
-                     0);
+    assert_int_equal(
+        codec_decode(stage->wire.out.data + 4, (size_t)size_bytes, &stage->arena, &stage->posted),
+        0);
     buffer_consume(&stage->wire.out, 4 + (size_t)size_bytes);
     return &stage->posted;
 }

@@ -21,14 +21,20 @@ static struct goal goal_of(const char *text)
 
 static struct event changed(enum ct_state from, enum ct_state to, uint64_t generation)
 {
-    return (struct event){
-        .type = EVENT_CHANGED, .from = from, .to = to, .generation = generation};
+    return (struct event){.type = EVENT_CHANGED, .from = from, .to = to, .generation = generation};
 }
 
 static void test_goal__words__are_read_or_refused(void **state)
 {
-    static const char *const wrong[] = {"", "run", "generation", "generation=", "generation=0",
-                                        "generation=x", "event=", "event=nonsense", "event=unset",
+    static const char *const wrong[] = {"",
+                                        "run",
+                                        "generation",
+                                        "generation=",
+                                        "generation=0",
+                                        "generation=x",
+                                        "event=",
+                                        "event=nonsense",
+                                        "event=unset",
                                         "stopped=1"};
     struct goal goal;
     struct fault fault = {0};

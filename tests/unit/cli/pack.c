@@ -179,8 +179,8 @@ int main(void)
         cmocka_unit_test_teardown(test_pack__a_directory__comes_out_as_it_was, back_home),
         cmocka_unit_test_teardown(test_pack__tars_however_compressed__pass_unchanged, back_home),
         cmocka_unit_test_teardown(test_pack__what_is_no_tar__is_refused_in_words, back_home),
-        cmocka_unit_test_teardown(
-            test_pack__a_sink_that_has_enough__ends_it_with_its_own_answer, back_home),
+        cmocka_unit_test_teardown(test_pack__a_sink_that_has_enough__ends_it_with_its_own_answer,
+                                  back_home),
     };
     return cmocka_run_group_tests(tests, open_home, close_home);
 }

@@ -13,12 +13,9 @@
 
 #include "render.h"
 
-static const struct column columns[] = {{"name", COLUMN_BOTH, 6},
-                                        {"id", COLUMN_DATA, 4},
-                                        {"count", COLUMN_BOTH, -5},
-                                        {"words", COLUMN_TABLE, 0},
-                                        {"labels", COLUMN_BOTH, 0},
-                                        {NULL, COLUMN_BOTH, 0}};
+static const struct column columns[] = {{"name", COLUMN_BOTH, 6},   {"id", COLUMN_DATA, 4},
+                                        {"count", COLUMN_BOTH, -5}, {"words", COLUMN_TABLE, 0},
+                                        {"labels", COLUMN_BOTH, 0}, {NULL, COLUMN_BOTH, 0}};
 
 static struct fault fault;
 
@@ -33,7 +30,7 @@ static char *print(enum format format, bool is_streaming, int rows, const char *
 {
     struct options options = {0};
     struct render render;
-    char *argv[8] = {(char *)(uintptr_t)"drover"};
+    char *argv[8] = {(char *)(uintptr_t) "drover"};
     char *text = NULL;
     size_t size = 0;
     int argc = 1;
@@ -150,7 +147,7 @@ static void test_render__unknown_columns__are_refused_with_those_there_are(void 
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct options options = {0};
-        char *argv[] = {(char *)(uintptr_t)"drover", (char *)(uintptr_t)wrong[i][0],
+        char *argv[] = {(char *)(uintptr_t) "drover", (char *)(uintptr_t)wrong[i][0],
                         (char *)(uintptr_t)wrong[i][1]};
 
         assert_int_equal(options_parse(&options, 3, argv, &fault), 0);
@@ -165,7 +162,7 @@ static void test_render__a_full_disk__is_an_error(void **state)
 {
     struct options options = {0};
     struct render render;
-    char *argv[] = {(char *)(uintptr_t)"drover"};
+    char *argv[] = {(char *)(uintptr_t) "drover"};
 
     (void)state;
     assert_int_equal(options_parse(&options, 1, argv, &fault), 0);

@@ -31,8 +31,8 @@ static const struct pair labels[] = {{"tier", "web"}};
 
 static void test_row__a_container_that_never_ran__has_nulls(void **state)
 {
-    const struct container_view view = {.name = "web", .uuid = {0xab, [15] = 1}, .node = "n1",
-                                        .state = CT_STOPPED};
+    const struct container_view view = {
+        .name = "web", .uuid = {0xab, [15] = 1}, .node = "n1", .state = CT_STOPPED};
 
     (void)state;
     assert_row(row_container(&view),
@@ -43,10 +43,17 @@ static void test_row__a_container_that_never_ran__has_nulls(void **state)
 
 static void test_row__a_container_that_ended__has_cause_and_status(void **state)
 {
-    struct container_view view = {.name = "web", .uuid = {1}, .node = "n1", .state = CT_STOPPED,
-                                  .generation = 3, .cause = CAUSE_EXITED, .has_status = true,
-                                  .wait_status = 7 << 8, .started_wall_ns = 1000000006,
-                                  .labels = labels, .label_count = 1};
+    struct container_view view = {.name = "web",
+                                  .uuid = {1},
+                                  .node = "n1",
+                                  .state = CT_STOPPED,
+                                  .generation = 3,
+                                  .cause = CAUSE_EXITED,
+                                  .has_status = true,
+                                  .wait_status = 7 << 8,
+                                  .started_wall_ns = 1000000006,
+                                  .labels = labels,
+                                  .label_count = 1};
 
     (void)state;
     assert_row(row_container(&view),
@@ -101,8 +108,8 @@ static void test_row__an_event_of_a_node__has_nulls(void **state)
     struct event_view view = {.node = "n1", .cursor = ""};
     view.event = (struct event){.epoch = 1, .seq = 1, .time_wall_ns = 1, .type = EVENT_NODE_UP};
     json_t *row = row_event(&view, true);
-    static const char *const nulls[] = {"container", "name", "from", "to",
-                                        "cause", "status", "request", "cursor"};
+    static const char *const nulls[] = {"container", "name",   "from",    "to",
+                                        "cause",     "status", "request", "cursor"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(nulls) / sizeof(nulls[0]); i++)
@@ -114,13 +121,21 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
 {
     const struct bind binds[] = {{"/a", "/b", true, false}};
     const struct tmpfs tmpfs[] = {{"/t", 0}};
-    const struct container_view view = {.name = "web", .node = "n1", .state = CT_RUNNING,
-                                        .revision = 5};
-    const struct config config = {.template_name = "deb", .root = "", .init = "",
-                                  .memory_max_bytes = 64 << 20, .swap_max_bytes = 0,
-                                  .pids_max = LIMIT_NONE, .cpu_milli = 1500, .cpu_weight = 100,
-                                  .binds = binds, .bind_count = 1, .tmpfs = tmpfs,
-                                  .tmpfs_count = 1, .ready = READY_AUTO,
+    const struct container_view view = {
+        .name = "web", .node = "n1", .state = CT_RUNNING, .revision = 5};
+    const struct config config = {.template_name = "deb",
+                                  .root = "",
+                                  .init = "",
+                                  .memory_max_bytes = 64 << 20,
+                                  .swap_max_bytes = 0,
+                                  .pids_max = LIMIT_NONE,
+                                  .cpu_milli = 1500,
+                                  .cpu_weight = 100,
+                                  .binds = binds,
+                                  .bind_count = 1,
+                                  .tmpfs = tmpfs,
+                                  .tmpfs_count = 1,
+                                  .ready = READY_AUTO,
                                   .restart = RESTART_ON_FAILURE,
                                   .on_node_lost = NODE_LOST_REPORT};
     json_t *row = row_shown(&view, &config);
@@ -140,8 +155,8 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
 
 static void test_row__a_node__has_all_its_fields(void **state)
 {
-    const struct node_view view = {.name = "n1", .state = "pending", .agent_version = "",
-                                   .session = ""};
+    const struct node_view view = {
+        .name = "n1", .state = "pending", .agent_version = "", .session = ""};
 
     (void)state;
     assert_row(row_node(&view),

@@ -70,8 +70,14 @@ static void test_cleaner__all_else__is_shown_and_does_nothing(void **state)
     assert_cleaned(true, "end\033", "end\\x1b");
     assert_cleaned(true, "end\033[3", "end\\x1b[3");
     assert_cleaned(true, "\b\a\177", "\\x08\\x07\\x7f");
-    assert_cleaned(true, "\xc2\x9b" "2J", "\\xc2\\x9b2J"); /* C1: CSI in one character */
-    assert_cleaned(true, "\x9b" "2J", "\\x9b2J");
+    assert_cleaned(true,
+                   "\xc2\x9b"
+                   "2J",
+                   "\\xc2\\x9b2J"); /* C1: CSI in one character */
+    assert_cleaned(true,
+                   "\x9b"
+                   "2J",
+                   "\\x9b2J");
     assert_cleaned(true, "\xe2\x82z\xff", "\\xe2\\x82z\\xff");
     memset(longest + 2, '1', CLEANER_HELD_MAX);
     struct cleaner cleaner = {.has_colour = true};
