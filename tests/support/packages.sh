@@ -56,9 +56,10 @@ packages_install() {
         no_start=/usr/sbin/policy-rc.d
         printf '#!/bin/sh\nexit 101\n' >"$no_start" && chmod 755 "$no_start" || return
     fi
-    local rc=0
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}" </dev/null >&2 || rc=$?
+    local rc=0 said
+    said=$(DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        "${missing[@]}" </dev/null 2>&1) || rc=$?
     [[ -z $no_start ]] || rm -f "$no_start"
+    ((rc == 0)) || printf '%s\n' "$said" | tail -n 30 >&2
     return "$rc"
 }
