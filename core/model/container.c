@@ -221,9 +221,8 @@ enum verdict ct_step(struct ct *ct, const struct observation *observation, const
         move(ct, rule->next, observation, now, out);
     if (!is_new)
         ct_actions[rule->action](&step);
-    /* A boot that hangs gives its place up to others; one that is only to end keeps it till then. */
-    ct->is_in_flight =
-        ct->is_in_flight && ct->is_open && !ct->has_init && ct->state != CT_STUCK;
+    /* A boot that hangs gives its place up; one that is only to end keeps it till then. */
+    ct->is_in_flight = ct->is_in_flight && ct->is_open && !ct->has_init && ct->state != CT_STUCK;
     return rule->verdict;
 }
 

@@ -30,18 +30,18 @@ enum verdict {
 
 enum ct_action {
     ACT_NONE,
-    ACT_CREATED,  /* announce it; start it if create said so */
-    ACT_FORGET,   /* the slot is free again */
-    ACT_LATE,     /* give up waiting for a disk; the command ends */
-    ACT_JOIN,     /* the command waits for what is under way */
+    ACT_CREATED, /* announce it; start it if create said so */
+    ACT_FORGET,  /* the slot is free again */
+    ACT_LATE,    /* give up waiting for a disk; the command ends */
+    ACT_JOIN,    /* the command waits for what is under way */
     ACT_START_AFTER,
     ACT_DESTROY_AFTER,
-    ACT_QUEUE,    /* a new generation asks for admission */
+    ACT_QUEUE, /* a new generation asks for admission */
     ACT_PREPARE,
-    ACT_UNQUEUE,  /* before or while it is prepared; PREPARE_FAILED or PREPARED follows */
+    ACT_UNQUEUE, /* before or while it is prepared; PREPARE_FAILED or PREPARED follows */
     ACT_LAUNCH,
     ACT_LAUNCH_LATE,
-    ACT_BOOTED,   /* init runs */
+    ACT_BOOTED,     /* init runs */
     ACT_NOTE_READY, /* readiness was heard of first; BOOTED brings it up again */
     ACT_READY,
     ACT_NOTE_BOOT,     /* init runs, though its end was ordered meanwhile */
@@ -60,7 +60,7 @@ enum ct_action {
     ACT_STUCK,   /* say what it waits for, arm the retry */
     ACT_RETRY,
     ACT_NOTE_FAULT, /* what it waits for now */
-    ACT_GIVE_UP,  /* the command ends; the retries go on */
+    ACT_GIVE_UP,    /* the command ends; the retries go on */
     ACT_REMOVE,
     ACT_REMOVED,
     ACT_REMOVE_FAILED,
@@ -68,8 +68,8 @@ enum ct_action {
     ACT_FREEZE,
     ACT_THAW,
     ACT_FREEZER_LATE, /* undo; the command ends */
-    ACT_FINISH, /* the command is done */
-    ACT_FAIL,   /* the command failed with the observation's fault */
+    ACT_FINISH,       /* the command is done */
+    ACT_FAIL,         /* the command failed with the observation's fault */
     ACT_OOM,
     ACT_COUNT
 };
@@ -103,14 +103,14 @@ struct ct {
     uint64_t state_since_ns;
     uint64_t deadline_ns;
     uint64_t step_ns;
-    uint64_t generation;  /* 0: never started */
-    bool is_open;         /* the generation has begun and has no end yet */
-    bool is_in_flight;    /* counts for admission: admitted, and neither init nor an end yet */
+    uint64_t generation;      /* 0: never started */
+    bool is_open;             /* the generation has begun and has no end yet */
+    bool is_in_flight;        /* counts for admission: admitted, and neither init nor an end yet */
     enum effect_kind awaited; /* MAKE, PREPARE, CLEAN or REMOVE: out, and not yet answered */
-    bool has_init;        /* init was executed and has not ended */
+    bool has_init;            /* init was executed and has not ended */
     bool is_ready;
     bool is_ready_on_exec;
-    bool is_automatic;    /* nobody asked for this generation: a guest's reboot or the policy did */
+    bool is_automatic; /* nobody asked for this generation: a guest's reboot or the policy did */
     pid_t pid;
     uint64_t booted_ns;
     uint64_t created_wall_ns;
@@ -120,16 +120,16 @@ struct ct {
     bool has_status;
     int wait_status;
 
-    enum order order;    /* evidence of why this generation ends */
+    enum order order; /* evidence of why this generation ends */
     bool is_kill_sent;
-    uint64_t oom_ns;     /* when kills for memory were last seen; 0: never */
+    uint64_t oom_ns; /* when kills for memory were last seen; 0: never */
     uint32_t stop_step;
-    uint64_t grace_ns;   /* of the stop or reboot in progress */
-    uint32_t retries;    /* of STUCK */
+    uint64_t grace_ns; /* of the stop or reboot in progress */
+    uint32_t retries;  /* of STUCK */
     enum ct_after after;
-    uint64_t wait_ns;    /* of AFTER_WAIT */
+    uint64_t wait_ns; /* of AFTER_WAIT */
     struct restart restart;
-    struct fault fault;  /* of the last failed effect of this generation */
+    struct fault fault; /* of the last failed effect of this generation */
 
     bool is_wanted;       /* an operator started it and neither he nor the guest ended it */
     bool is_restart_owed; /* the next generation is decided and not yet begun */

@@ -41,8 +41,8 @@ struct event *ct_tell(struct out *out, const struct ct *ct, enum event_type type
     ENSURE(out->event_count < OUT_MAX);
 
     struct event *event = &out->events[out->event_count++];
-    *event = (struct event){
-        .time_wall_ns = now->wall_ns, .generation = ct->generation, .type = type};
+    *event =
+        (struct event){.time_wall_ns = now->wall_ns, .generation = ct->generation, .type = type};
     memcpy(event->uuid, ct->uuid, UUID_BYTES);
     memcpy(event->name, ct->name, NAME_BYTES);
     if (ct->has_command)
@@ -300,9 +300,10 @@ static void act_escalate(struct step *step)
     ct_ask(ct, step->now, step->out);
 
     struct fault words = {0}; /* borrowed for its small formatter */
-    fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u",
-              (uint64_t)ct->stop_step + 1, (uint64_t)STOP_STEPS_MAX);
-    memcpy(ct_tell(step->out, ct, EVENT_ESCALATED, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
+    fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u", (uint64_t)ct->stop_step + 1,
+              (uint64_t)STOP_STEPS_MAX);
+    struct event *event = ct_tell(step->out, ct, EVENT_ESCALATED, step->now);
+    memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
 }
 
 static void act_grace_over(struct step *step)
@@ -336,8 +337,7 @@ static void act_end(struct step *step)
     struct ct *ct = step->ct;
 
     (void)ct_order(step->out, ct, EFFECT_CLEAN);
-    if (!ct->has_command ||
-        (ct->command.verb != VERB_FREEZE && ct->command.verb != VERB_THAW))
+    if (!ct->has_command || (ct->command.verb != VERB_FREEZE && ct->command.verb != VERB_THAW))
         return; /* a stop is not done before all is gone; a start may yet be fulfilled */
 
     struct fault fault;
@@ -484,7 +484,8 @@ static void act_oom(struct step *step)
 
     ct->oom_ns = step->now->ns;
     fault_set(&words, STATUS_UNSET, 0, "%u killed for memory", step->seen->count);
-    memcpy(ct_tell(step->out, ct, EVENT_OOM, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
+    struct event *event = ct_tell(step->out, ct, EVENT_OOM, step->now);
+    memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
 }
 
 void (*const ct_actions[ACT_COUNT])(struct step *step) = {
@@ -498,7 +499,7 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_QUEUE] = act_queue,
     [ACT_AGAIN] = act_again,
     [ACT_PREPARE] = act_prepare,
-    [ACT_UNQUEUE] = act_none, /* the node takes it out of its queue, or a completion is on its way */
+    [ACT_UNQUEUE] = act_none, /* the node takes it out of its queue, or an answer is to come */
     [ACT_LAUNCH] = act_launch,
     [ACT_LAUNCH_LATE] = act_launch_late,
     [ACT_NOTE_READY] = act_note_ready,

@@ -9,6 +9,8 @@
  */
 #include "container.h"
 
+/* One cell a line, the same columns in each block. */
+/* clang-format off */
 #define TO(state, act) {.verdict = VERDICT_MOVE, .next = (state), .action = (act)}
 #define DO(act) {.verdict = VERDICT_ACT, .action = (act)}
 #define IGNORE {.verdict = VERDICT_IGNORE}
@@ -427,3 +429,4 @@ const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT] = {
         [IN_DEADLINE] = DO(ACT_GIVE_UP), /* of a kill that was ordered here */
     },
 };
+/* clang-format on */

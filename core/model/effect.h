@@ -19,14 +19,14 @@
 
 #define EFFECT_LIST(X)                                                                             \
     X(UNSET, unset)                                                                                \
-    X(MAKE, make)       /* the container's directory → MADE, MAKE_FAILED */                        \
-    X(PREPARE, prepare) /* cgroup with limits, plan → PREPARED, PREPARE_FAILED */                  \
-    X(LAUNCH, launch)   /* at the keeper → BOOTED, LAUNCH_FAILED, later READY, ENDED */            \
+    X(MAKE, make)       /* the container's directory → MADE, MAKE_FAILED */                      \
+    X(PREPARE, prepare) /* cgroup with limits, plan → PREPARED, PREPARE_FAILED */                \
+    X(LAUNCH, launch)   /* at the keeper → BOOTED, LAUNCH_FAILED, later READY, ENDED */          \
     X(ASK, ask)         /* the guest to stop or reboot, in the way `step` says */                  \
     X(KILL, kill)       /* cgroup.kill; its end comes by itself */                                 \
-    X(CLEAN, clean)     /* kill what is left, remove cgroups → CLEANED_STOP, CLEAN_FAILED */       \
-    X(REMOVE, remove)   /* the container's directory → REMOVED, REMOVE_FAILED */                   \
-    X(FREEZE, freeze)   /* → FROZEN, FREEZE_FAILED */                                              \
+    X(CLEAN, clean)     /* kill what is left, remove cgroups → CLEANED_STOP, CLEAN_FAILED */     \
+    X(REMOVE, remove)   /* the container's directory → REMOVED, REMOVE_FAILED */                 \
+    X(FREEZE, freeze)   /* → FROZEN, FREEZE_FAILED */                                            \
     X(THAW, thaw)       /* → THAWED; before an ASK or KILL nobody waits for it */
 
 enum effect_kind {
@@ -41,9 +41,9 @@ struct effect {
     enum effect_kind kind;
     uint32_t ct;
     uint64_t generation;
-    uint32_t step;        /* ASK: 0 the family's own way, then halt, then init 0 */
-    bool is_reboot;       /* ASK */
-    bool waits_commit;    /* changes the world on behalf of an intent: only after its commit */
+    uint32_t step;     /* ASK: 0 the family's own way, then halt, then init 0 */
+    bool is_reboot;    /* ASK */
+    bool waits_commit; /* changes the world on behalf of an intent: only after its commit */
 };
 
 struct out {

@@ -43,8 +43,7 @@ const struct ct *node_find(const struct node *node, const char *name_or_uuid)
     for (uint32_t i = 0; i < node->slots_end; i++) {
         const struct ct *ct = &node->slots[i];
 
-        if (ct->is_used &&
-            (strcmp(ct->name, name_or_uuid) == 0 || uuid_is(name_or_uuid, ct->uuid)))
+        if (ct->is_used && (strcmp(ct->name, name_or_uuid) == 0 || uuid_is(name_or_uuid, ct->uuid)))
             return ct;
     }
     return NULL;
@@ -218,8 +217,7 @@ static void observe(struct node *node, const struct observation *seen, const str
     node_feed(node, ct, seen, now, out);
 }
 
-void node_step(struct node *node, const struct input *input, const struct now *now,
-               struct out *out)
+void node_step(struct node *node, const struct input *input, const struct now *now, struct out *out)
 {
     ENSURE(node_has_room(out));
 

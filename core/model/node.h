@@ -2,7 +2,7 @@
 /*
  * node.h — all containers of this node, who may boot now, and what a command may displace.
  *
- * Shape    struct node holds CT_MAX slots (a few MiB of address space; only used slots are touched).
+ * Shape    struct node holds CT_MAX slots (a few MiB of addresses; only used slots are touched).
  *          node_step() takes one input and appends to struct out.
  * Units    as container.h.
  * Errors   a refused command is a receipt with a fault.
@@ -71,9 +71,9 @@ struct ct_found {
     bool is_frozen;
     bool is_ready;
     bool is_ready_on_exec;
-    bool is_staged;    /* the keeper has, or had, an exec result of this generation */
-    bool has_ended;    /* `ended` is its end, to be fed after adoption */
-    bool is_oom_seen;  /* its cgroup counts kills for memory that no agent has told of */
+    bool is_staged;   /* the keeper has, or had, an exec result of this generation */
+    bool has_ended;   /* `ended` is its end, to be fed after adoption */
+    bool is_oom_seen; /* its cgroup counts kills for memory that no agent has told of */
     pid_t pid;
     uint64_t booted_ns;
     struct observation ended;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking up containers where an earlier agent left them. What is alive goes on; what ended meanwhile
- * is fed to the rule table as if it were seen now, with its own time; what never reached exec is
- * over. An intent is finished or failed, never begun a second time.
+ * Taking up containers where an earlier agent left them. What is alive goes on; what ended
+ * meanwhile is fed to the rule table as if it were seen now, with its own time; what never reached
+ * exec is over. An intent is finished or failed, never begun a second time.
  */
 #include "node_parts.h"
 
@@ -76,7 +76,7 @@ static void interrupted(struct fault *fault, const struct ct *ct, const char *wh
 static void fail_start(struct node *node, struct ct *ct, const struct now *now, struct out *out)
 {
     struct observation seen = {.kind = ct->state == CT_LAUNCHING ? IN_LAUNCH_FAILED
-                                                                  : IN_PREPARE_FAILED};
+                                                                 : IN_PREPARE_FAILED};
 
     interrupted(&seen.fault, ct, "its start");
     node_feed(node, ct, &seen, now, out);

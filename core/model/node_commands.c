@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What becomes of a command: refused with its reason, fulfilled already, or taken: then it displaces
- * what may be displaced, and the rule table obeys.
+ * What becomes of a command: refused with its reason, fulfilled already, or taken; then it
+ * displaces what may be displaced, and the rule table obeys.
  */
 #include "node_parts.h"
 
@@ -16,10 +16,8 @@ static struct ct_receipt *answer(struct out *out, const struct ct_command *comma
     ENSURE(out->receipt_count < OUT_MAX);
 
     struct ct_receipt *receipt = &out->receipts[out->receipt_count++];
-    *receipt = (struct ct_receipt){.origin = command->origin,
-                                   .hash = command->hash,
-                                   .verb = command->verb,
-                                   .phase = phase};
+    *receipt = (struct ct_receipt){
+        .origin = command->origin, .hash = command->hash, .verb = command->verb, .phase = phase};
     memcpy(receipt->request, command->request, REQUEST_ID_BYTES);
     if (ct != NULL) {
         receipt->has_ct = true;
@@ -109,7 +107,7 @@ static void take_stop(struct ct *ct, const struct ct_command *command, bool is_r
         ct->grace_ns = GRACE_DEFAULT_NS;
 }
 
-/* What the command orders beyond its rule's action: evidence for the cause, and what comes after. */
+/* What the command orders beyond its rule's action: evidence for the cause, and what follows. */
 static void take_command(struct ct *ct, const struct ct_command *command, enum ct_input input)
 {
     ct->has_command = true;

@@ -27,30 +27,30 @@
     X(FREEZE, freeze)                                                                              \
     X(THAW, thaw)                                                                                  \
     X(DESTROY, destroy)                                                                            \
-    X(MADE, made)                       /* its directory is there */                               \
-    X(MADE_LATE, made_late)             /* … and its create has ended without it */                \
+    X(MADE, made)           /* its directory is there */                                           \
+    X(MADE_LATE, made_late) /* … and its create has ended without it */                          \
     X(MAKE_FAILED, make_failed)                                                                    \
-    X(ADMITTED, admitted)               /* its turn to boot */                                     \
-    X(PREPARED, prepared)               /* cgroup and plan are there */                            \
+    X(ADMITTED, admitted) /* its turn to boot */                                                   \
+    X(PREPARED, prepared) /* cgroup and plan are there */                                          \
     X(PREPARE_FAILED, prepare_failed)                                                              \
-    X(LAUNCHED, launched)               /* an earlier agent sent its launch, and died over it */   \
-    X(BOOTED, booted)                   /* init was executed */                                    \
-    X(LAUNCH_FAILED, launch_failed)     /* it ended before */                                      \
+    X(LAUNCHED, launched)           /* an earlier agent sent its launch, and died over it */       \
+    X(BOOTED, booted)               /* init was executed */                                        \
+    X(LAUNCH_FAILED, launch_failed) /* it ended before */                                          \
     X(READY, ready)                                                                                \
-    X(ENDED, ended)                     /* init ended and was reaped */                            \
+    X(ENDED, ended) /* init ended and was reaped */                                                \
     X(FROZEN, frozen)                                                                              \
     X(FREEZE_FAILED, freeze_failed)                                                                \
     X(THAWED, thawed)                                                                              \
     X(OOM, oom)                         /* the cgroup's oom_kill rose */                           \
     X(CLEANED_STOP, cleaned_stop)       /* nothing is left of the generation; and it rests */      \
-    X(CLEANED_AGAIN, cleaned_again)     /* … and it boots again */                                 \
-    X(CLEANED_WAIT, cleaned_wait)       /* … after a wait */                                       \
-    X(CLEANED_DESTROY, cleaned_destroy) /* … and is destroyed */                                   \
+    X(CLEANED_AGAIN, cleaned_again)     /* … and it boots again */                               \
+    X(CLEANED_WAIT, cleaned_wait)       /* … after a wait */                                     \
+    X(CLEANED_DESTROY, cleaned_destroy) /* … and is destroyed */                                 \
     X(CLEAN_FAILED, clean_failed)                                                                  \
-    X(REMOVED, removed)                 /* its directory is gone */                                \
+    X(REMOVED, removed) /* its directory is gone */                                                \
     X(REMOVE_FAILED, remove_failed)                                                                \
-    X(STEP, step)                       /* the shorter of its two timers */                        \
-    X(DEADLINE, deadline)               /* of the state */
+    X(STEP, step)         /* the shorter of its two timers */                                      \
+    X(DEADLINE, deadline) /* of the state */
 
 enum ct_input {
 #define CT_INPUT_ENUM(upper, lower) IN_##upper,
@@ -60,7 +60,7 @@ enum ct_input {
 };
 const char *ct_input_name(enum ct_input input);
 
-/* IN_CLEANED_STOP stands for all four in an observation, IN_MADE for both: the model knows which. */
+/* IN_CLEANED_STOP stands for all four in an observation, IN_MADE for both: the model knows. */
 struct observation {
     enum ct_input kind;
     uint32_t ct;

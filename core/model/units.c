@@ -51,8 +51,7 @@ bool duration_parse(const char *text, uint64_t *ret_ns)
     static const struct {
         const char *suffix;
         uint64_t ns;
-    } units[] = {
-        {"ms", 1000000u}, {"s", 1000000000u}, {"m", 60000000000u}, {"h", 3600000000000u}};
+    } units[] = {{"ms", 1000000u}, {"s", 1000000000u}, {"m", 60000000000u}, {"h", 3600000000000u}};
 
     uint64_t number = 0;
     if (!number_parse(&text, &number))
