@@ -291,7 +291,8 @@ static void see(struct walk *walk, const struct observation *seen)
 {
     struct input input = {.kind = INPUT_OBSERVATION, .observation = *seen};
 
-    memcpy(walk->last_uuid[walk->last_count % 16], node_get(walk->node, seen->ct)->uuid, UUID_BYTES);
+    memcpy(walk->last_uuid[walk->last_count % 16], node_get(walk->node, seen->ct)->uuid,
+           UUID_BYTES);
     walk->last[walk->last_count++ % 16] = *seen;
     feed(walk, &input);
 }
@@ -300,9 +301,9 @@ static void see(struct walk *walk, const struct observation *seen)
 
 static void give_command(struct walk *walk)
 {
-    static const enum verb verbs[] = {VERB_CREATE, VERB_CREATE, VERB_START,   VERB_START,
-                                      VERB_START,  VERB_STOP,   VERB_STOP,    VERB_KILL,
-                                      VERB_REBOOT, VERB_FREEZE, VERB_THAW,    VERB_DESTROY};
+    static const enum verb verbs[] = {VERB_CREATE, VERB_CREATE, VERB_START, VERB_START,
+                                      VERB_START,  VERB_STOP,   VERB_STOP,  VERB_KILL,
+                                      VERB_REBOOT, VERB_FREEZE, VERB_THAW,  VERB_DESTROY};
     struct input input = {.kind = INPUT_COMMAND};
     struct ct_command *command = &input.command;
     struct asked *asked = &walk->asked[walk->asked_count % WALK_COMMANDS];

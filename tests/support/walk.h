@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * walk.h — a node in a made-up world: executor, keeper, guests, store and the agent's own death, all
- * from one seed, watched by checkers that know nothing of the model's inside.
+ * walk.h — a node in a made-up world, all from one seed: executor, keeper, guests, store and the
+ * agent's own death, watched by checkers that know nothing of the model's inside.
  *
  * Shape    walk_step() does one random thing; walk_settle() lets the world behave until all rests.
  * Units    virtual nanoseconds.
@@ -14,9 +14,9 @@
 
 #include "node.h"
 
-#define WALK_NAMES 24   /* containers that may be there at once */
-#define WALK_GUESTS 512 /* boots whose end is not acknowledged */
-#define WALK_JOBS 64    /* effects on a worker */
+#define WALK_NAMES 24  /* containers that may be there at once */
+#define WALK_GUESTS 64 /* boots whose end is not acknowledged */
+#define WALK_JOBS 64   /* effects on a worker */
 #define WALK_COMMANDS (1 << 16)
 
 enum guest_phase { GUEST_NONE, GUEST_STAGED, GUEST_LIVE, GUEST_ENDED, GUEST_FAILED };
@@ -49,7 +49,7 @@ struct story {
     uint8_t uuid[UUID_BYTES];
     enum ct_state state;
     uint64_t generation;
-    bool is_ended; /* the present generation told its cause */
+    bool is_ended;     /* the present generation told its cause */
     uint64_t prepared; /* generation whose limits are in force */
 };
 
@@ -63,9 +63,9 @@ struct walk {
     uint64_t seed;
     struct prng prng;
     uint64_t step;
-    bool is_wild;  /* also what no sane keeper would say */
+    bool is_wild;   /* also what no sane keeper would say */
     bool is_mortal; /* the agent may die */
-    bool is_calm;  /* from now on everything works */
+    bool is_calm;   /* from now on everything works */
     struct now now;
     struct node *node;
     struct out out;

@@ -99,7 +99,7 @@ static void check_created(struct walk *walk, const struct event *event)
     memcpy(story->uuid, event->uuid, UUID_BYTES);
 }
 
-/* I4: a chain; and each generation tells its cause once, where its last state with an init is left. */
+/* I4: a chain; each generation tells its cause once, where its last state with init is left. */
 static void check_changed(struct walk *walk, const struct event *event)
 {
     struct story *story = find_story(walk, event->uuid);

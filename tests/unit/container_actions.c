@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a move that is right in the table and orders or tells the wrong thing. Each action is taken
- * through ct_step() on one container, and all that came out of it is compared. */
+/* At stake: a move that is right in the table and orders or tells the wrong thing. Each action
+ * is taken through ct_step() on one container, and all that came out of it is compared. */
 #include "world.h"
 
 #include <signal.h>
@@ -27,22 +27,23 @@ static struct scene *scene_open(enum ct_state state, enum verb verb)
     struct ct *ct = &scene->ct;
 
     assert_non_null(scene);
-    *ct = (struct ct){.is_used = true,
-                      .is_announced = state != CT_UNSET,
-                      .index = 7,
-                      .name = "web",
-                      .state = state,
-                      .state_since_ns = now.ns - SECOND_NS,
-                      .deadline_ns = now.ns + SECOND_NS,
-                      .generation = state == CT_UNSET ? 0 : 3,
-                      .is_open = is_open_in(state),
-                      .has_init = ct_state_has_init(state),
-                      .is_wanted = is_open_in(state),
-                      .is_automatic = verb == VERB_UNSET,
-                      .grace_ns = 10 * SECOND_NS,
-                      .cause = is_open_in(state) ? CAUSE_UNSET : CAUSE_EXITED,
-                      .has_command = verb != VERB_UNSET,
-                      .command = {.verb = verb, .wait = WAIT_FOR_READY, .request = "r", .origin = 9}};
+    *ct =
+        (struct ct){.is_used = true,
+                    .is_announced = state != CT_UNSET,
+                    .index = 7,
+                    .name = "web",
+                    .state = state,
+                    .state_since_ns = now.ns - SECOND_NS,
+                    .deadline_ns = now.ns + SECOND_NS,
+                    .generation = state == CT_UNSET ? 0 : 3,
+                    .is_open = is_open_in(state),
+                    .has_init = ct_state_has_init(state),
+                    .is_wanted = is_open_in(state),
+                    .is_automatic = verb == VERB_UNSET,
+                    .grace_ns = 10 * SECOND_NS,
+                    .cause = is_open_in(state) ? CAUSE_UNSET : CAUSE_EXITED,
+                    .has_command = verb != VERB_UNSET,
+                    .command = {.verb = verb, .wait = WAIT_FOR_READY, .request = "r", .origin = 9}};
     return scene;
 }
 
@@ -231,8 +232,8 @@ static void test_container_actions__effects_of_an_intent__wait_for_its_commit(vo
         struct scene *scene = scene_open(rows[i].state, rows[i].verb);
 
         /* A retry, and the undoing of a freeze that came late, repeat what was durable before. */
-        bool is_repeated = rows[i].input == IN_STEP && rows[i].state != CT_STOPPING &&
-                           rows[i].state != CT_UNSET;
+        bool is_repeated =
+            rows[i].input == IN_STEP && rows[i].state != CT_STOPPING && rows[i].state != CT_UNSET;
         scene_step(scene, rows[i].input);
         for (size_t n = 0; n < scene->out.effect_count; n++)
             if (!is_repeated && rows[i].state != CT_STUCK)

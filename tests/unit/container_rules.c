@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a pair of state and input that nobody thought of. What the life of a container asks for
- * is written down here a second time, state by state; all else must be refused or of no effect. */
+/* At stake: a pair of state and input that nobody thought of. What the life of a container asks
+ * for is written down here a second time, state by state; all else must be refused or of no
+ * effect. */
 #include "world.h"
 
 struct row {
@@ -9,9 +10,18 @@ struct row {
     struct ct_rule rule;
 };
 
-#define GOES(state, act) {VERDICT_MOVE, state, act}
-#define DOES(act) {VERDICT_ACT, CT_UNSET, act}
-#define FULFILLED {VERDICT_UNCHANGED, CT_UNSET, ACT_NONE}
+#define GOES(state, act)                                                                           \
+    {                                                                                              \
+        VERDICT_MOVE, state, act                                                                   \
+    }
+#define DOES(act)                                                                                  \
+    {                                                                                              \
+        VERDICT_ACT, CT_UNSET, act                                                                 \
+    }
+#define FULFILLED                                                                                  \
+    {                                                                                              \
+        VERDICT_UNCHANGED, CT_UNSET, ACT_NONE                                                      \
+    }
 
 static const struct row rows[] = {
     /* Nobody sees it before its directory is there, nor while a failed create is undone. */
@@ -89,7 +99,7 @@ static const struct row rows[] = {
     {CT_FROZEN, IN_OOM, DOES(ACT_OOM)},
     {CT_FROZEN, IN_STEP, DOES(ACT_FREEZER_LATE)},
 
-    /* On the way down: only harder ways follow, and every completion that is out leads to the end. */
+    /* On the way down: only harder ways follow, and every completion leads to the end. */
     {CT_STOPPING, IN_STOP, DOES(ACT_ASK_ANEW)},
     {CT_STOPPING, IN_KILL, GOES(CT_KILLING, ACT_KILL)},
     {CT_STOPPING, IN_PREPARED, GOES(CT_CLEANING, ACT_END)},
@@ -186,10 +196,9 @@ static void check_cell(enum ct_state state, enum ct_input input)
         wanted = row->rule;
     if (rule->verdict != wanted.verdict || rule->next != wanted.next ||
         rule->action != wanted.action)
-        fail_msg("%s + %s: verdict %d, next %s, action %d; wanted %d, %s, %d",
-                 ct_state_name(state), ct_input_name(input), rule->verdict,
-                 ct_state_name(rule->next), rule->action, wanted.verdict,
-                 ct_state_name(wanted.next), wanted.action);
+        fail_msg("%s + %s: verdict %d, next %s, action %d; wanted %d, %s, %d", ct_state_name(state),
+                 ct_input_name(input), rule->verdict, ct_state_name(rule->next), rule->action,
+                 wanted.verdict, ct_state_name(wanted.next), wanted.action);
 }
 
 static void test_container_rules__each_cell__is_what_the_life_asks_for(void **state)
@@ -223,7 +232,7 @@ static void test_container_rules__each_cell__is_sound_in_itself(void **state)
         }
 }
 
-/* I4, I6: from each state but rest and run some clock leads on, whatever the world leaves unsaid. */
+/* I6: from each state but rest and run some clock leads on, whatever is left unsaid. */
 static void test_container_rules__states_that_wait__leave_by_their_deadline(void **state)
 {
     (void)state;

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-add_library(test_world STATIC ${PROJECT_SOURCE_DIR}/tests/support/world.c)
+foreach(part deadlines fault names)
+    drover_test(unit/${part} drover_model)
+endforeach()
+
+add_library(test_world STATIC
+    ${PROJECT_SOURCE_DIR}/tests/support/found.c ${PROJECT_SOURCE_DIR}/tests/support/world.c)
 target_include_directories(test_world PUBLIC ${PROJECT_SOURCE_DIR}/tests/support)
 target_link_libraries(test_world PUBLIC drover_model PkgConfig::CMOCKA PRIVATE drover_flags)
 foreach(part container_actions container_rules
-        node node_admission node_destroy node_kill node_life node_restart node_stop)
+        node node_admission node_adopt node_adopt_down node_destroy node_kill node_life
+        node_restart node_stop)
     drover_test(unit/${part} test_world)
 endforeach()
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: who may do what to which container, and that each is answered once. Commands are given to a
- * node of the test's own making; all answers are looked at. */
+/* At stake: who may do what to which container, and that each is answered once. Commands are
+ * given to a node of the test's own making; all answers are looked at. */
 #include "world.h"
 
 #include <stdio.h>
@@ -180,8 +180,7 @@ static void test_node__unknown_container__is_not_found_by_any_verb(void **state)
     (void)state;
     for (unsigned verb = VERB_START; verb < VERB_COUNT; verb++) {
         assert_int_equal(world_order(world, (enum verb)verb, "nobody"), PHASE_FAILED);
-        assert_int_equal(world_final(world, world_request(world))->fault.status,
-                         STATUS_NOT_FOUND);
+        assert_int_equal(world_final(world, world_request(world))->fault.status, STATUS_NOT_FOUND);
     }
     world_close(world);
 }
@@ -258,7 +257,7 @@ static void test_node__second_mutation__is_busy_and_names_the_first(void **state
     const char *first = "r3";
     assert_string_equal(world_request(world), first);
 
-    static const enum verb verbs[] = {VERB_START, VERB_STOP, VERB_REBOOT,
+    static const enum verb verbs[] = {VERB_START,  VERB_STOP, VERB_REBOOT,
                                       VERB_FREEZE, VERB_THAW, VERB_DESTROY};
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         assert_answer(world, verbs[i], PHASE_FAILED, STATUS_BUSY);
@@ -295,9 +294,9 @@ static void test_node__kill_over_anything_and_stop_over_boots__supersede(void **
         bool gives_way_to_kill;
         bool gives_way_to_forced_destroy;
     } rows[] = {
-        {VERB_START, true, true, true},    {VERB_REBOOT, true, true, true},
-        {VERB_STOP, false, true, true},    {VERB_FREEZE, false, true, true},
-        {VERB_KILL, false, true, false},   {VERB_DESTROY, false, true, false},
+        {VERB_START, true, true, true},  {VERB_REBOOT, true, true, true},
+        {VERB_STOP, false, true, true},  {VERB_FREEZE, false, true, true},
+        {VERB_KILL, false, true, false}, {VERB_DESTROY, false, true, false},
         {VERB_CREATE, true, true, true},
     };
 
@@ -309,8 +308,11 @@ static void test_node__kill_over_anything_and_stop_over_boots__supersede(void **
 
         for (size_t n = 0; n < 3; n++) {
             struct world *world = world_open();
-            struct ct_command first = {.verb = rows[i].running, .container = "web",
-                                       .is_forced = true, .is_started = true, .request = "first"};
+            struct ct_command first = {.verb = rows[i].running,
+                                       .container = "web",
+                                       .is_forced = true,
+                                       .is_started = true,
+                                       .request = "first"};
             struct ct_command second = {.verb = over[n], .container = "web", .is_forced = true};
             uint32_t ct = 0;
 

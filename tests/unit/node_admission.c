@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a storm of boots that delays every one of them, or a boot that hangs and holds up all others
- * (I7, I8). Many containers are started at once; what is prepared when is looked at. */
+/* At stake: a storm of boots that delays every one of them, or a boot that hangs and holds up
+ * all others (I7, I8). Many containers are started at once; what is prepared when is looked at. */
 #include "world.h"
 
 #include <stdio.h>
@@ -157,8 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_admission__a_storm__boots_eight_at_a_time_in_order),
         cmocka_unit_test(test_node_admission__a_boot_that_fails__gives_its_place_away),
-        cmocka_unit_test(
-            test_node_admission__a_boot_that_is_stopped__keeps_its_place_till_it_ends),
+        cmocka_unit_test(test_node_admission__a_boot_that_is_stopped__keeps_its_place_till_it_ends),
         cmocka_unit_test(test_node_admission__preparations_that_hang__hold_up_nobody_for_long),
         cmocka_unit_test(test_node_admission__stop_of_one_that_waits__ends_it_unprepared),
         cmocka_unit_test(test_node_admission__a_turn_that_never_comes__fails_the_start),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a guest's data removed under it, or a slot whose next owner inherits from the last. Containers
- * are destroyed in each state and with each failure. */
+/* At stake: a guest's data removed under it, or a slot whose next owner inherits from the last.
+ * Containers are destroyed in each state and with each failure. */
 #include "world.h"
 
 static void test_node_destroy__stopped_one__is_removed(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: what does not end although it was told to. Kills, reboots that must kill, and what is stuck and
- * retried; each command must end in time, and what was ordered must still be carried out later. */
+/* At stake: what does not end although it was told to. Kills, reboots that must kill, and what
+ * is stuck and retried; each command must end in time, and what was ordered must still be
+ * carried out later. */
 #include "world.h"
 
 #include <signal.h>
@@ -248,7 +249,7 @@ static void test_node_kill__stop_over_reboot_that_cleans__stays_down(void **stat
     world_close(world);
 }
 
-/* It was killed for being late before the operator came; that stays the reason. It stays down too. */
+/* It was killed for being late before the operator came; that stays the reason. */
 static void test_node_kill__stop_over_start_that_is_killed_as_late__stays_down(void **state)
 {
     struct world *world = world_open();

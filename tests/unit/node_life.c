@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: why a guest ended, and whether it boots again. Guests are booted and ended in each way that
- * design.md 3 knows; cause, what follows and when are looked at. */
+/* At stake: why a guest ended, and whether it boots again. Guests are booted and ended in each
+ * way that design.md 3 knows; cause, what follows and when are looked at. */
 #include "world.h"
 
 #include <signal.h>
@@ -113,8 +113,8 @@ static void test_node_life__the_end__is_told_once_and_by_its_event_alone(void **
 
 static void see_oom(struct world *world, uint32_t ct)
 {
-    world_observe(world, &(struct observation){
-                             .kind = IN_OOM, .ct = ct, .generation = 1, .count = 2});
+    world_observe(world,
+                  &(struct observation){.kind = IN_OOM, .ct = ct, .generation = 1, .count = 2});
 }
 
 static void test_node_life__kill_for_memory_of_init__is_oom(void **state)
@@ -277,7 +277,8 @@ static void test_node_life__launch_without_a_word__is_killed_and_failed(void **s
     world_launch(world, ct);
     world_pass(world, LAUNCH_DEADLINE_NS);
     assert_state(world, ct, CT_KILLING);
-    world_observe(world, &(struct observation){.kind = IN_LAUNCH_FAILED, .ct = ct, .generation = 1});
+    world_observe(world,
+                  &(struct observation){.kind = IN_LAUNCH_FAILED, .ct = ct, .generation = 1});
     assert_cause(world, CAUSE_START_FAILED);
     world_see(world, ct, IN_CLEANED_STOP);
 
@@ -313,8 +314,9 @@ static void test_node_life__ready_on_exec__runs_with_boot_alone(void **state)
 
     (void)state;
     assert_int_equal(world_order(world, VERB_START, "web"), PHASE_ACCEPTED);
-    world_observe(world, &(struct observation){
-                             .kind = IN_PREPARED, .ct = ct, .generation = 1, .is_ready_on_exec = true});
+    world_observe(world,
+                  &(struct observation){
+                      .kind = IN_PREPARED, .ct = ct, .generation = 1, .is_ready_on_exec = true});
     world_see(world, ct, IN_BOOTED);
 
     assert_state(world, ct, CT_RUNNING);
@@ -401,8 +403,8 @@ static void test_node_life__words_of_a_generation_that_is_over__fall_on_nothing(
     for (unsigned kind = IN_MADE; kind <= IN_REMOVE_FAILED; kind++) {
         if (kind == IN_ADMITTED)
             continue; /* the node's own */
-        world_observe(world, &(struct observation){
-                                 .kind = (enum ct_input)kind, .ct = ct, .generation = 1});
+        world_observe(
+            world, &(struct observation){.kind = (enum ct_input)kind, .ct = ct, .generation = 1});
     }
 
     assert_state(world, ct, CT_RUNNING);
@@ -450,7 +452,8 @@ static void test_node_life__start_over_a_guests_end__follows_the_cleaning(void *
 }
 
 /* A start that waits through the restarts of its policy ends when one of them is ready. */
-static void test_node_life__start_of_a_guest_that_needs_two_boots__is_done_by_the_second(void **state)
+static void
+test_node_life__start_of_a_guest_that_needs_two_boots__is_done_by_the_second(void **state)
 {
     struct world *world = world_open();
     uint32_t ct = world_make(world, "web", NULL);
@@ -469,7 +472,8 @@ static void test_node_life__start_of_a_guest_that_needs_two_boots__is_done_by_th
 }
 
 /* The keeper died and took no end with it: neither guessed nor forgotten. */
-static void test_node_life__launch_that_the_keeper_lost__ends_whatever_state_it_reached(void **state)
+static void
+test_node_life__launch_that_the_keeper_lost__ends_whatever_state_it_reached(void **state)
 {
     struct world *world = world_open();
     uint32_t ct = world_run(world, "web", NULL);

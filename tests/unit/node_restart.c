@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a guest that ends again and again eats the node, or one that ran well waits without reason.
- * Guests are ended often and at chosen times; what follows and after how long is looked at. */
+/* At stake: a guest that ends again and again eats the node, or one that ran well waits without
+ * reason. Guests are ended often and at chosen times; what follows and after how long is looked
+ * at. */
 #include "world.h"
 
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a stop that is lost, or that loses the guest's own grace. Stops, kills and reboots meet a guest
- * at each instant of its life; what it is asked, when it is killed and how it is told are looked at. */
+/* At stake: a stop that is lost, or that loses the guest's own grace. Stops, kills and reboots
+ * meet a guest at each instant of its life; what it is asked, when it is killed and how it is
+ * told are looked at. */
 #include "world.h"
 
 #include <signal.h>
@@ -98,7 +99,8 @@ static void test_node_stop__stop_in_backoff__ends_the_waiting(void **state)
     world_close(world);
 }
 
-static void test_node_stop__deaf_guest__is_asked_in_each_way_and_killed_after_its_grace(void **state)
+static void
+test_node_stop__deaf_guest__is_asked_in_each_way_and_killed_after_its_grace(void **state)
 {
     struct world *world = world_open();
     uint32_t ct = world_run(world, "web", NULL);
@@ -151,8 +153,8 @@ static void test_node_stop__grace__is_the_nearest_that_is_set(void **state)
 
 /* ---- stop before there is anybody to hear it ---- */
 
-static void test_node_stop__stop_while_preparing__waits_for_the_answer_and_launches_nothing(
-    void **state)
+static void
+test_node_stop__stop_while_preparing__waits_for_the_answer_and_launches_nothing(void **state)
 {
     static const enum ct_input answers[] = {IN_PREPARED, IN_PREPARE_FAILED};
 
@@ -198,7 +200,7 @@ static void test_node_stop__stop_while_launching__is_held_until_init_runs(void *
     world_close(world);
 }
 
-/* Nobody is left waiting for the whole grace of a guest that is not there; it counts again from boot. */
+/* Nobody waits for the whole grace of a guest that is not there; it counts from boot. */
 static void test_node_stop__stop_of_a_launch_that_hangs__is_not_graceful_for_long(void **state)
 {
     struct world *world = world_open();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: orders of events that nobody thought of. Seeded worlds do random things to a node for long,
- * the agent's own death included, while checkers look at what it orders and tells; then the world
- * behaves, and all must come to rest as desired. DROVER_SEED and DROVER_STEPS choose one walk. */
+/* At stake: orders of events that nobody thought of. Seeded worlds do random things to a node
+ * for long, the agent's own death included, while checkers look at what it orders and tells;
+ * then the world behaves, and all must come to rest as desired. DROVER_SEED and DROVER_STEPS
+ * choose one walk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
