@@ -192,10 +192,10 @@ static bool is_selected(const struct agent *agent, const struct query *query,
 
     if (query->selector_count == 0)
         return true;
-    (void)uuid_format(view->uuid, uuid);
+    struct selectable what = {view->name, agent->options->node, uuid_format(view->uuid, uuid),
+                              view->labels, view->label_count};
     for (size_t i = 0; i < query->selector_count; i++)
-        if (selector_match(query->selectors[i], view->name, agent->options->node, uuid,
-                           view->labels, view->label_count))
+        if (selector_match(query->selectors[i], &what))
             return true;
     return false;
 }

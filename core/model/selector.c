@@ -34,32 +34,31 @@ bool glob_match(const char *pattern, const char *text)
     return match_span(pattern, strlen(pattern), text);
 }
 
-static bool match_label(const char *selector, size_t key_length, const struct pair *labels,
-                        size_t label_count)
+static bool match_label(const char *selector, size_t key_length, const struct selectable *what)
 {
     const char *value = selector + key_length + 1;
 
-    for (size_t i = 0; i < label_count; i++)
-        if (strlen(labels[i].key) == key_length &&
-            memcmp(labels[i].key, selector, key_length) == 0 &&
-            glob_match(value, labels[i].value))
+    for (size_t i = 0; i < what->label_count; i++)
+        if (strlen(what->labels[i].key) == key_length &&
+            memcmp(what->labels[i].key, selector, key_length) == 0 &&
+            glob_match(value, what->labels[i].value))
             return true;
     return false;
 }
 
-bool selector_match(const char *selector, const char *name, const char *node,
-                    const char *uuid_text, const struct pair *labels, size_t label_count)
+bool selector_match(const char *selector, const struct selectable *what)
 {
     /* Neither character can be in a name, so the first `=` decides; a value may hold an `@`. */
     const char *equals = strchr(selector, '=');
     if (equals != NULL)
-        return match_label(selector, (size_t)(equals - selector), labels, label_count);
+        return match_label(selector, (size_t)(equals - selector), what);
 
     const char *at = strchr(selector, '@');
     if (at != NULL) {
         size_t length = (size_t)(at - selector);
-        return node != NULL && glob_match(at + 1, node) &&
-               (length == 0 || match_span(selector, length, name));
+        return what->node != NULL && glob_match(at + 1, what->node) &&
+               (length == 0 || match_span(selector, length, what->name));
     }
-    return glob_match(selector, name) || (uuid_text != NULL && strcmp(selector, uuid_text) == 0);
+    return glob_match(selector, what->name) ||
+           (what->uuid_text != NULL && strcmp(selector, what->uuid_text) == 0);
 }

@@ -20,9 +20,16 @@ struct pair {
     const char *value;
 };
 
-/* node and uuid_text may be NULL: unknown, which no selector that names one matches. */
-bool selector_match(const char *selector, const char *name, const char *node,
-                    const char *uuid_text, const struct pair *labels, size_t label_count);
+/* What a selector is held against; node and uuid_text may be NULL: unknown, never matched. */
+struct selectable {
+    const char *name;
+    const char *node;
+    const char *uuid_text;
+    const struct pair *labels;
+    size_t label_count;
+};
+
+bool selector_match(const char *selector, const struct selectable *what);
 
 /* Whole text against a pattern: * any run, ? any one octet; no other character is special. */
 bool glob_match(const char *pattern, const char *text);

@@ -72,10 +72,10 @@ static int on_found(void *context, const struct answer *answer)
         char uuid[UUID_TEXT_BYTES];
         bool is_wanted = finding->is_all;
 
-        (void)uuid_format(view->uuid, uuid);
+        struct selectable what = {view->name, view->node, uuid_format(view->uuid, uuid),
+                                  view->labels, view->label_count};
         for (size_t n = 0; n < finding->count; n++)
-            if (selector_match(finding->selectors[n], view->name, view->node, uuid, view->labels,
-                               view->label_count))
+            if (selector_match(finding->selectors[n], &what))
                 is_wanted = finding->is_matched[n] = true;
         if (is_wanted)
             add(finding->targets, view->name, view->node);

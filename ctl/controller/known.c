@@ -200,11 +200,11 @@ bool known_is_selected(const struct known *known, const char *const *selectors,
 {
     char uuid[UUID_TEXT_BYTES];
     const struct container_view *view = &known->view;
+    struct selectable what = {view->name, view->node, uuid_format(view->uuid, uuid), view->labels,
+                              view->label_count};
 
-    (void)uuid_format(view->uuid, uuid);
     for (size_t i = 0; i < selector_count; i++)
-        if (selector_match(selectors[i], view->name, view->node, uuid, view->labels,
-                           view->label_count))
+        if (selector_match(selectors[i], &what))
             return true;
     return selector_count == 0;
 }

@@ -16,7 +16,7 @@ static const struct pair labels[] = {{"tier", "web"}, {"mail", "ops@example"}, {
 
 static bool matches(const char *selector)
 {
-    return selector_match(selector, "web-17", "n1", ID, labels, 3);
+    return selector_match(selector, &(struct selectable){"web-17", "n1", ID, labels, 3});
 }
 
 static void test_glob__stars__backtrack_over_the_whole_text(void **state)
@@ -56,8 +56,8 @@ static void test_selector__nodes__need_the_node(void **state)
     assert_false(matches("@n2"));
     assert_false(matches("web-18@n1"));
     assert_false(matches("@"));
-    assert_false(selector_match("@*", "web-17", NULL, NULL, NULL, 0));
-    assert_false(selector_match(ID, "web-17", NULL, NULL, NULL, 0));
+    assert_false(selector_match("@*", &(struct selectable){.name = "web-17"}));
+    assert_false(selector_match(ID, &(struct selectable){.name = "web-17"}));
 }
 
 static void test_selector__labels__match_key_and_value(void **state)
