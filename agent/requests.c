@@ -56,6 +56,16 @@ void requests_answer_receipt(struct agent *agent, const struct ct_receipt *recei
         send_receipt(agent, listeners[i], receipt);
 }
 
+/* What is meant for another node must not be done here. */
+static bool is_ours(const struct agent *agent, const char *node, struct fault *fault)
+{
+    if (node[0] == '\0' || strcmp(node, agent->options->node) == 0)
+        return true;
+    fault_set(fault, STATUS_NOT_FOUND, 0, "this is node %s, not %s", agent->options->node, node);
+    fault_hint(fault, "ask that node's own agent, or a controller");
+    return false;
+}
+
 /* ---- commands ---- */
 
 static void refuse(struct agent *agent, uint64_t origin, const char *request, enum status status,
@@ -142,6 +152,13 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
 
     if (command->request_id[0] == '\0' || strlen(command->request_id) >= REQUEST_ID_BYTES) {
         refuse(agent, origin, "", STATUS_INVALID, "a command needs a request id of 1 to 71 octets");
+        return;
+    }
+    if (!is_ours(agent, command->node, &fault)) {
+        struct ct_receipt receipt = {.phase = PHASE_FAILED, .fault = fault};
+
+        (void)strncpy(receipt.request, command->request_id, REQUEST_ID_BYTES - 1);
+        send_receipt(agent, origin, &receipt);
         return;
     }
     uint64_t hash = hash_command(command);
@@ -351,6 +368,10 @@ void requests_take_query(struct agent *agent, uint64_t origin, const struct quer
 {
     struct fault fault = {0};
 
+    if (!is_ours(agent, query->node, &fault)) {
+        answer_fault(agent, origin, query, &fault);
+        return;
+    }
     switch (query->kind) {
     case QUERY_LIST:
         answer_list(agent, origin, query);

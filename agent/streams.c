@@ -410,6 +410,12 @@ static void take_open(struct streams *streams, uint64_t origin, const struct str
         stream_fail(stream, STATUS_INVALID, 0, "it cannot be read");
         return;
     }
+    if (open->node[0] != '\0' && strcmp(open->node, streams->agent->options->node) != 0) {
+        fault_set(&fault, STATUS_NOT_FOUND, 0, "this is node %s, not %s",
+                  streams->agent->options->node, open->node);
+        stream_end(stream, &fault, 125);
+        return;
+    }
     if (stream->kind != STREAM_IMPORT) {
         const struct ct *ct = agent_find(streams->agent, open->container, &fault);
 
