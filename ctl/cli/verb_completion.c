@@ -22,8 +22,8 @@ static void print_valued(void)
 
     for (unsigned option = 0; option < OPTION_COUNT; option++) {
         const struct option_row *row = &option_rows[option];
-        if (row->value == NULL)
-            continue;
+        if (row->value == NULL || option == OPTION_AGENT || option == OPTION_CONTROLLER)
+            continue; /* those two are looked at by themselves */
         (void)printf("%s--%s", separator, row->name);
         separator = "|";
         if (row->letter != 0)
@@ -40,11 +40,12 @@ static const char script_names[] =
 static const char script_end[] =
     "    esac\n"
     "    if [[ $current == -* ]]; then\n"
-    "        COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+    "        mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
     "        return\n"
     "    fi\n"
     "    case $before in\n"
-    "    --agent|--controller|--root|--init) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+    "    --agent|--controller|--root|--init) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); "
+    "return ;;\n"
     "    -f|--format) words='table json jsonl yaml csv' ;;\n"
     "    --for) words='running stopped generation= event=' ;;\n"
     "    --wait) words='exec ready' ;;\n"
@@ -56,16 +57,16 @@ static const char script_end[] =
     "        case $verb in\n"
     "        '') words=$verbs ;;\n"
     "        help) words=\"$verbs statuses\" ;;\n"
-    "        node) words=ls ;;\n"
+    "        node) words='ls' ;;\n"
     "        completion) words=bash ;;\n"
     "        template) [[ $before == template ]] && words=import || words= ;;\n"
     "        create|events|version) words= ;;\n"
     "        *) words=$(_drover_names) ;;\n"
     "        esac\n"
     "        [[ $verb == template && $before != template ]] &&\n"
-    "            COMPREPLY=($(compgen -f -- \"$current\")) && return ;;\n"
+    "            mapfile -t COMPREPLY < <(compgen -f -- \"$current\") && return ;;\n"
     "    esac\n"
-    "    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+    "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
     "}\n"
     "complete -F _drover drover\n";
 
@@ -74,7 +75,7 @@ static void print_bash(void)
     (void)printf("# bash completion of drover: source <(drover completion bash)\n%s", script_names);
     (void)printf("_drover() {\n"
                  "    local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}\n"
-                 "    local verb= words= i server=() verbs='");
+                 "    local verb='' words='' i server=() verbs='");
     for (const struct cli_verb *verb = verbs; verb->name != NULL; verb++)
         (void)printf("%s%s", verb == verbs ? "" : " ", verb->name);
     (void)printf("'\n"

@@ -9,14 +9,17 @@
 #include "rows.h"
 #include "select.h"
 
+/* sort: without -s; NULL: as they come. */
 static int ask_and_print(struct cli *cli, struct query *query, const struct column *columns,
-                         answer_fn on_answer)
+                         const char *sort, answer_fn on_answer)
 {
     struct render render;
     int code = cli_render(cli, &render, columns);
 
     if (code != 0)
         return code;
+    if (render.sort == NULL)
+        render.sort = sort;
     code = cli_connect(cli);
     if (code == 0)
         code = cli_ask(cli, query, on_answer, &render);
@@ -47,7 +50,7 @@ int verb_list(struct cli *cli)
                           .selectors = cli->arguments,
                           .selector_count = is_all ? 0 : cli->argument_count};
 
-    return ask_and_print(cli, &query, columns, on_containers);
+    return ask_and_print(cli, &query, columns, "name", on_containers);
 }
 
 /* ---- nodes ---- */
@@ -74,7 +77,7 @@ int verb_node(struct cli *cli)
         return cli_usage(cli, cli->argument_count == 0
                                   ? "what about nodes? `node ls` lists them"
                                   : "unsupported: this version has `node ls` alone");
-    return ask_and_print(cli, &query, columns, on_nodes);
+    return ask_and_print(cli, &query, columns, "node", on_nodes);
 }
 
 /* ---- boots ---- */
@@ -112,5 +115,5 @@ int verb_boot(struct cli *cli)
     int code = target_read_only(cli, &target);
     struct query query = {.kind = QUERY_BOOT, .container = target.name, .node = target.node};
 
-    return code != 0 ? code : ask_and_print(cli, &query, columns, on_steps);
+    return code != 0 ? code : ask_and_print(cli, &query, columns, NULL, on_steps);
 }

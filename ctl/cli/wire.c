@@ -79,7 +79,11 @@ int wire_post(struct wire *wire, const struct message *message, struct fault *fa
 {
     int result = codec_encode_framed(message, &wire->out);
 
-    if (result < 0)
+    if (result == -EBADMSG)
+        fault_set(fault, STATUS_INVALID, 0, "a name or another word of it is not UTF-8");
+    else if (result == -EMSGSIZE)
+        fault_set(fault, STATUS_INVALID, 0, "it is too long to be sent");
+    else if (result < 0)
         fault_set(fault, STATUS_FAILED, -result, "this cannot be sent");
     return result;
 }
