@@ -208,15 +208,13 @@ static void fill_from_keeper(const struct kw_record *record, struct ct_found *fo
 }
 
 /* The slot as the earlier agent had it: cgroup, descriptors, what was observed already. */
-static void fill_slot(struct agent *agent, uint32_t index, const struct store_row *row,
-                      struct held_record *held)
+static void fill_slot(struct agent *agent, uint32_t index, struct held_record *held)
 {
     struct slot *slot = &agent->slots[index];
     const struct kw_record *record = &held->record;
 
     held->is_used = true;
     slot->launch = record->launch;
-    slot->generation = row->generation;
     slot->is_booted_seen =
         record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
     slot->is_ready_seen = record->is_ready != 0;
@@ -246,6 +244,7 @@ static bool on_row(const struct store_row *row, void *context)
     slot.revision = row->revision;
     slot.uid_base = row->uid_base;
     slot.family = row->family;
+    slot.generation = row->generation;
     cgroup_leaf(row->name, row->generation, leaf);
     if (row->generation != 0)
         slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;
@@ -265,11 +264,12 @@ static bool on_row(const struct store_row *row, void *context)
         bool is_populated = false;
 
         (void)cgroup_read_events(&slot.cgroup, &is_populated, &found.is_frozen);
+        slot.has_stale_execs = cgroup_exec_sweep(&slot.cgroup) > 0;
     }
     uint32_t index = node_adopt(agent->node, &found, &now, &agent->out);
     agent->slots[index] = slot;
     if (held != NULL) {
-        fill_slot(agent, index, row, held);
+        fill_slot(agent, index, held);
     } else if (found.is_live) {
         (void)adopt_at_keeper(agent, index, found.pid);
         agent->slots[index].is_booted_seen = true;

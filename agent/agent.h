@@ -62,7 +62,8 @@ struct slot {
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
-    uint64_t exec_number;        /* of exec leaves, grows */
+    uint64_t exec_number;        /* of exec leaves, grows over restarts of the agent too */
+    bool has_stale_execs;        /* leaves of sessions whose agent died are not empty yet */
 };
 
 struct agent {

@@ -208,3 +208,20 @@ int cgroup_exec_remove(const struct cgroup *cgroup, uint64_t number)
     name_exec(number, name);
     return cgroup_tree_remove(cgroup->dir, name);
 }
+
+static int sweep_exec(int group, const char *name, void *context)
+{
+    uint32_t *left = context;
+
+    if (strncmp(name, "exec.", 5) == 0 && cgroup_tree_remove(group, name) < 0)
+        ++*left;
+    return 0;
+}
+
+uint32_t cgroup_exec_sweep(const struct cgroup *cgroup)
+{
+    uint32_t left = 0;
+
+    (void)cgroup_tree_find_children(cgroup->dir, sweep_exec, &left); /* unread: none are known */
+    return left;
+}

@@ -227,6 +227,15 @@ static void on_prepared(struct work *work)
     preparation_free(preparation);
 }
 
+/* A clock's, so that it is above those that an earlier agent gave. */
+static uint64_t next_leaf(struct slot *slot)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+
+    slot->exec_number = now_ns > slot->exec_number ? now_ns : slot->exec_number + 1;
+    return slot->exec_number;
+}
+
 void stream_exec_start(struct stream *stream)
 {
     struct agent *agent = stream_agent(stream);
@@ -252,7 +261,7 @@ void stream_exec_start(struct stream *stream)
         .stream = stream,
         .open = stream->open,
         .cgroup = slot->cgroup,
-        .leaf = ++slot->exec_number,
+        .leaf = next_leaf(slot),
         .pid = ct->pid,
         .has_userns = slot->uid_base != 0,
         .exec = {-1, -1},
@@ -372,6 +381,19 @@ static void take_pty(struct stream *stream, int *fds, const uint8_t *roles)
     }
 }
 
+/* If nothing stays behind in it; else it goes with the generation. */
+static void remove_leaf(struct stream *stream)
+{
+    struct slot *slot = &stream_agent(stream)->slots[stream->ct];
+
+    if (!slot->has_cgroup || slot->generation != stream->generation)
+        return;
+    (void)cgroup_exec_remove(&slot->cgroup, stream->leaf);
+    if (slot->has_stale_execs)
+        (void)cgroup_exec_sweep(&slot->cgroup); /* by now those killed at adoption are gone */
+    slot->has_stale_execs = false;
+}
+
 void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
                         const uint8_t *roles)
 {
@@ -381,10 +403,7 @@ void stream_exec_record(struct stream *stream, const struct kw_spawn_record *rec
     if (is_final) {
         stream->is_spawned = false;
         stream->is_timed_out = record->is_timed_out != 0;
-        /* Its leaf, if nothing stays behind in it; else it goes with the generation. */
-        if (stream_agent(stream)->slots[stream->ct].has_cgroup)
-            (void)cgroup_exec_remove(&stream_agent(stream)->slots[stream->ct].cgroup,
-                                     stream->leaf);
+        remove_leaf(stream);
     }
     if (record->phase == KW_PHASE_FAILED)
         on_failed(stream, record);
