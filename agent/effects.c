@@ -271,8 +271,8 @@ static void launch(struct agent *agent, const struct effect *effect)
         memcpy(record.labels.request, ct->command.request, REQUEST_ID_BYTES);
     map_ring(slot);
     (void)watch_start(agent, effect->ct);
+    slot->times.done_ns[BOOT_send] = clock_monotonic_ns(); /* the keeper may read it at once */
     keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
-    slot->times.done_ns[BOOT_send] = clock_monotonic_ns();
     launch_close(&slot->plan);
     slot->has_plan = false;
 }
