@@ -242,8 +242,13 @@ static void take_again(struct controller *controller, uint64_t client, struct re
 
     digest_command(message, digest);
     if (memcmp(digest, request->digest, sizeof(digest)) != 0) {
-        refuse(controller, client, &message->command, STATUS_REQUEST_ID_REUSED,
-               "this request id belongs to another command");
+        struct fault fault;
+
+        fault_set(&fault, STATUS_REQUEST_ID_REUSED, 0,
+                  "this request id belongs to another command");
+        struct fault_view view =
+            answers_view(&fault, message->command.container, request->member->name);
+        answers_refuse(controller, client, request->id, PHASE_FAILED, &view);
         return;
     }
     if (request->is_finished && request->command.size_bytes == 0) {
