@@ -52,8 +52,8 @@ check() {
     for n in $(seq $((first + 30)) $((first + 44))); do echo "a-$n"; done |
         xargs "$BUILD/drover" $TO wait --for running --timeout 30s >/dev/null
     d events --since "$since" -f jsonl |
-        jq -r 'select(.type == "changed" and .cause != null and (.container | startswith("a-"))) |
-            "\(.container) \(.cause) \(.status | tojson)"' | sort >"$WORK/got"
+        jq -r 'select(.type == "changed" and .cause != null and (.name | startswith("a-"))) |
+            "\(.name) \(.cause) \(.status | tojson)"' | sort >"$WORK/got"
     same 'ends' "$(sort "$WORK/expected")" "$(cat "$WORK/got")"
     pids >"$WORK/after"
     # Those that did not end: unchanged.
