@@ -176,6 +176,8 @@ static int open_loop(struct agent *agent)
     if (result == 0)
         result = uv_timer_init(&agent->loop, &agent->timer);
     if (result == 0)
+        result = uv_timer_init(&agent->loop, &agent->watchdog);
+    if (result == 0)
         result = open_signals(agent);
     return result;
 }
@@ -264,8 +266,19 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
     return result;
 }
 
+/* From the loop's thread: a loop that hangs is what the service manager is to notice. */
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    notify_alive();
+}
+
 void agent_run(struct agent *agent)
 {
+    uint64_t watchdog_ms = notify_watchdog_ns() / NS_PER_MS;
+
+    if (watchdog_ms > 0)
+        (void)uv_timer_start(&agent->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
     notify_ready();
     (void)uv_run(&agent->loop, UV_RUN_DEFAULT);
 }

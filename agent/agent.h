@@ -71,6 +71,7 @@ struct agent {
     uv_prepare_t turn;
     uv_async_t again;
     uv_timer_t timer;
+    uv_timer_t watchdog; /* the service manager's; started only if it asks */
     uv_poll_t signals;
     int signal_fd;
     const struct options *options;

@@ -36,3 +36,22 @@ void notify_stopping(void)
 {
     notify("STOPPING=1");
 }
+
+uint64_t notify_watchdog_ns(void)
+{
+    const char *text = getenv("WATCHDOG_USEC");
+    const char *pid = getenv("WATCHDOG_PID");
+    char *end = NULL;
+
+    if (text == NULL || (pid != NULL && strtol(pid, NULL, 10) != getpid()))
+        return 0;
+    unsigned long long usec = strtoull(text, &end, 10);
+    if (end == text || *end != '\0' || usec > UINT64_MAX / 1000)
+        return 0;
+    return usec * 1000 / 2;
+}
+
+void notify_alive(void)
+{
+    notify("WATCHDOG=1");
+}

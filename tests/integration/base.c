@@ -154,6 +154,29 @@ static void test_notify__nobody_there__does_nothing(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void test_notify__watchdog__is_ours_alone(void **state)
+{
+    static const char *const wrong[] = {"", "x", "30s", "18446744073709551615"};
+    char pid[16];
+    (void)state;
+    (void)unsetenv("WATCHDOG_USEC");
+    (void)unsetenv("WATCHDOG_PID");
+    assert_int_equal(notify_watchdog_ns(), 0);
+    assert_int_equal(setenv("WATCHDOG_USEC", "30000000", 1), 0);
+    assert_int_equal(notify_watchdog_ns(), UINT64_C(15000000000));
+    (void)snprintf(pid, sizeof(pid), "%d", getpid());
+    assert_int_equal(setenv("WATCHDOG_PID", pid, 1), 0);
+    assert_int_equal(notify_watchdog_ns(), UINT64_C(15000000000));
+    assert_int_equal(setenv("WATCHDOG_PID", "1", 1), 0); /* inherited from another's unit */
+    assert_int_equal(notify_watchdog_ns(), 0);
+    (void)unsetenv("WATCHDOG_PID");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        assert_int_equal(setenv("WATCHDOG_USEC", wrong[i], 1), 0);
+        assert_int_equal(notify_watchdog_ns(), 0);
+    }
+    (void)unsetenv("WATCHDOG_USEC");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -164,6 +187,7 @@ int main(void)
         TEST(test_lock__path_that_cannot_be__is_refused_in_words),
         TEST(test_notify__by_path_or_abstract_name__is_heard),
         TEST(test_notify__nobody_there__does_nothing),
+        TEST(test_notify__watchdog__is_ours_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
