@@ -48,9 +48,7 @@ static enum order find_order(const struct ct *ct)
 {
     if (ct->state != CT_STOPPING && ct->state != CT_KILLING && ct->state != CT_STUCK)
         return ORDER_NONE;
-    if (ct->has_command && ct->command.verb == VERB_STOP)
-        return ORDER_STOP;
-    if (!ct->is_wanted) /* a kill or a destroy, or a stop that was given up: it was killed */
+    if (!ct->is_wanted) /* a stop, kill or destroy, though it may have been given up since */
         return ct->state == CT_STOPPING ? ORDER_STOP : ORDER_KILL;
     if (ct->is_restart_owed)
         return ORDER_REBOOT;

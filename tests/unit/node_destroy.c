@@ -118,6 +118,37 @@ static void test_node_destroy__guest_that_halted_and_is_cleaned__follows(void **
     world_close(world);
 }
 
+static void give(struct world *world, const struct ct_command *command)
+{
+    struct input input = {.kind = INPUT_COMMAND, .command = *command};
+
+    node_step(world->node, &input, &world->now, &world->out);
+}
+
+/* Its row is still to be deleted by its number: until then nobody else gets that. */
+static void test_node_destroy__slot_whose_row_is_not_yet_deleted__is_not_given_away(void **state)
+{
+    struct world *world = world_open();
+    struct ct_command create = {.verb = VERB_CREATE, .container = "mail", .request = "a"};
+    struct ct_command again = {.verb = VERB_CREATE, .container = "news", .request = "b"};
+    struct input removed = {.kind = INPUT_OBSERVATION, .observation = {.kind = IN_REMOVED}};
+    uint32_t ct = world_make(world, "web", NULL);
+    uint32_t index;
+
+    (void)state;
+    assert_int_equal(world_order(world, VERB_DESTROY, "web"), PHASE_ACCEPTED);
+    removed.observation.ct = ct;
+    node_step(world->node, &removed, &world->now, &world->out);
+    give(world, &create);
+    assert_int_not_equal(node_find(world->node, "mail")->index, ct);
+
+    while (node_take_dirty(world->node, &index))
+        ;
+    give(world, &again);
+    assert_int_equal(node_find(world->node, "news")->index, ct);
+    world_close(world);
+}
+
 /* A slot that is given away again is another's: nothing of the old one falls on it. */
 static void test_node_destroy__slot_of_a_destroyed_one__begins_anew(void **state)
 {
@@ -146,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_node_destroy__hanging__times_out_and_can_be_joined),
         cmocka_unit_test(test_node_destroy__one_that_is_to_boot_again__wants_force),
         cmocka_unit_test(test_node_destroy__guest_that_halted_and_is_cleaned__follows),
+        cmocka_unit_test(test_node_destroy__slot_whose_row_is_not_yet_deleted__is_not_given_away),
         cmocka_unit_test(test_node_destroy__slot_of_a_destroyed_one__begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

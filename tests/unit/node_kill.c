@@ -174,7 +174,8 @@ static void test_node_kill__reboot_of_a_deaf_guest__kills_and_boots_again(void *
 static void test_node_kill__reboot_whose_boot_fails__is_failed_and_stopped(void **state)
 {
     struct world *world = world_open();
-    uint32_t ct = world_run(world, "web", NULL);
+    struct ct_policy policy = {.restart = RESTART_ALWAYS};
+    uint32_t ct = world_run(world, "web", &policy);
 
     (void)state;
     order(world, VERB_REBOOT, 0);
@@ -198,6 +199,8 @@ static void test_node_kill__stop_over_reboot_that_asks__has_its_own_grace(void *
 
     (void)state;
     order(world, VERB_REBOOT, 3600 * SECOND_NS);
+    world_pass(world, STOP_STEP_NS);
+    assert_int_equal(world_effect(world, EFFECT_ASK)->step, 1);
     order(world, VERB_STOP, 30 * SECOND_NS);
     assert_int_equal(world_final(world, "r3")->phase, PHASE_SUPERSEDED);
     assert_int_equal(world_ct(world, ct)->deadline_ns, world->now.ns + 30 * SECOND_NS);
@@ -334,6 +337,7 @@ static void test_node_kill__cleaning_that_fails__names_what_it_waits_for(void **
     order(world, VERB_STOP, 0);
     world_end(world, ct, KILLED(SIGINT));
     world_see(world, ct, IN_CLEAN_FAILED);
+    world_see(world, ct, IN_CLEANED_STOP); /* of nothing that was ordered: it is not clean */
     assert_state(world, ct, CT_STUCK);
     assert_int_equal(final_phase(world), PHASE_FAILED);
     assert_string_equal(world_final(world, "r3")->fault.text, "clean_failed failed");

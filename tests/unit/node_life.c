@@ -92,7 +92,11 @@ static void test_node_life__the_end__is_told_once_and_by_its_event_alone(void **
     uint32_t ct = world_run(world, "web", NULL);
 
     (void)state;
+    assert_true(world_ct(world, ct)->is_ready);
     world_end(world, ct, EXITED(7));
+    assert_false(world_ct(world, ct)->is_ready);
+    assert_false(world_ct(world, ct)->is_wanted);
+    assert_int_equal(world_ct(world, ct)->pid, 0);
     world_end(world, ct, EXITED(7)); /* said again by the keeper */
     world_see(world, ct, IN_CLEANED_STOP);
     world_end(world, ct, EXITED(7));

@@ -260,6 +260,24 @@ static void test_node_stop__stop_while_booting__supersedes_the_start(void **stat
     world_close(world);
 }
 
+/* What the keeper cannot know before a launch ends nothing: the answer alone does. */
+static void test_node_stop__end_that_is_told_before_any_launch__is_not_believed(void **state)
+{
+    struct world *world = world_open();
+    uint32_t ct = world_make(world, "web", NULL);
+
+    (void)state;
+    order(world, VERB_START, 0);
+    order(world, VERB_STOP, 0);
+    world_end(world, ct, KILLED(SIGINT));
+    world_see(world, ct, IN_LAUNCH_FAILED);
+    assert_state(world, ct, CT_STOPPING);
+    world_see(world, ct, IN_PREPARED);
+
+    assert_state(world, ct, CT_CLEANING);
+    world_close(world);
+}
+
 /* ---- frozen ---- */
 
 static void freeze(struct world *world, uint32_t ct)
@@ -268,6 +286,7 @@ static void freeze(struct world *world, uint32_t ct)
     world_see(world, ct, IN_FROZEN);
     assert_state(world, ct, CT_FROZEN);
     assert_int_equal(final_phase(world), PHASE_DONE);
+    assert_int_equal(node_next_deadline(world->node), 0);
     world_forget(world);
 }
 
@@ -399,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_node_stop__stop_of_a_launch_that_hangs__is_not_graceful_for_long),
         cmocka_unit_test(test_node_stop__launch_that_fails_under_a_stop__is_operator_stop),
         cmocka_unit_test(test_node_stop__stop_while_booting__supersedes_the_start),
+        cmocka_unit_test(test_node_stop__end_that_is_told_before_any_launch__is_not_believed),
         cmocka_unit_test(test_node_stop__frozen_guest__is_thawed_before_it_is_asked),
         cmocka_unit_test(test_node_stop__frozen_guest__is_killed_as_it_is),
         cmocka_unit_test(test_node_stop__start_of_a_frozen_guest__thaws_it),
