@@ -60,7 +60,7 @@ struct ask *asks_add(struct controller *controller, uint64_t client, enum ask_ki
     ask->client = client;
     ask->kind = kind;
     ask->mark = ++controller->registry.mark;
-    ask->deadline_ns = controller->now_ns + ASK_LATE_NS;
+    ask->deadline_ns = controller->now_ns + (kind == ASK_LIST ? ASK_LIST_LATE_NS : ASK_LATE_NS);
     ask->next = asks->first;
     asks->first = ask;
     asks->count++;

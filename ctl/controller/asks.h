@@ -16,7 +16,8 @@
 #include "codec.h"
 
 #define ASKS_MAX 4096
-#define ASK_LATE_NS UINT64_C(5000000000) /* then a node is not waited for any longer */
+#define ASK_LATE_NS UINT64_C(5000000000)      /* then a node is not waited for any longer */
+#define ASK_LIST_LATE_NS UINT64_C(2000000000) /* sooner where its copy answers for it */
 
 struct controller;
 struct member;

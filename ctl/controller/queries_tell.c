@@ -43,7 +43,7 @@ static size_t pick(const struct ask *ask, const struct member *member, const str
         if (known_is_selected(known, query->selectors, query->selector_count))
             picked[count++] = known;
     }
-    qsort(picked, count, sizeof(*picked), compare_place);
+    qsort(picked, count, sizeof(const struct known *), compare_place);
     return count;
 }
 

@@ -63,7 +63,7 @@ int registry_add(struct registry *registry, const char *name, struct member **re
     memcpy(member->name, name, strlen(name) + 1); /* name_check() has bounded it */
     member->index = registry->member_count;
     memmove(&registry->by_name[at + 1], &registry->by_name[at],
-            (registry->member_count - at) * sizeof(registry->by_name[0]));
+            (registry->member_count - at) * sizeof(struct member *));
     registry->by_name[at] = member;
     registry->members[registry->member_count++] = member;
     *ret_member = member;

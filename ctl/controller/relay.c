@@ -85,7 +85,7 @@ int relay_add_leg(struct streams *streams, struct relay *relay, struct member *m
 {
     if (streams->leg_count == LEGS_MAX)
         return -ENOBUFS;
-    struct leg **grown = realloc(relay->legs, (relay->leg_count + 1) * sizeof(*grown));
+    struct leg **grown = realloc(relay->legs, (relay->leg_count + 1) * sizeof(struct leg *));
     if (grown == NULL)
         return -ENOMEM;
     relay->legs = grown;
