@@ -78,7 +78,7 @@ static int start_daemon(const char *log, char *const *argv, pid_t *ret_pid)
 int driver_restart(struct driver *driver, pid_t agent, const char *log, char *const *argv)
 {
     struct fault fault = {0};
-    pid_t pid;
+    pid_t pid = -1;
     int running = -1;
 
     if (kill_and_wait(agent) < 0)

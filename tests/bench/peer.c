@@ -64,6 +64,8 @@ static int start(unsigned index)
                        mark == NULL ? "" : name, mark == NULL ? "" : mark + 2);
         argv[i] = texts[i];
     }
+    if (argv[0] == NULL)
+        return -EINVAL;
     int rc = posix_spawn_file_actions_init(&actions);
     for (int fd = 0; rc == 0 && fd < 2; fd++)
         rc = posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
