@@ -18,6 +18,7 @@ add_executable(drover-agent
     keeper_upgrade.c
     main.c
     options.c
+    prepare.c
     publisher.c
     requests.c
     results.c

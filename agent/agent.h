@@ -45,6 +45,7 @@ struct slot {
     uint64_t generation; /* that the launch is of */
     struct cgroup cgroup;
     bool has_cgroup;
+    struct preparing *preparing; /* NULL: none is under way */
     struct launch plan;
     bool has_plan;
     enum family family;
@@ -126,6 +127,7 @@ void turn_on_committed(struct store *store, void *context);
 void turn_owe_ack(struct agent *agent, uint32_t index, const struct kw_record *record);
 
 /* slots.c */
+struct octets octets_copy(const struct octets *octets); /* heap */
 void slot_fill(struct slot *slot, struct octets config_consumed);
 void slot_empty(struct slot *slot);
 void slot_close_console(struct slot *slot);
@@ -135,6 +137,7 @@ void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_r
 
 /* effects.c: perform what the model ordered. */
 void effects_apply(struct agent *agent, const struct effect *effect);
+void limits_of_config(const struct config *config, struct cgroup_limits *ret_limits);
 
 /* requests.c: commands and queries of local clients and upstream. */
 void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command);

@@ -13,14 +13,16 @@ size_t boot_steps(const struct boot_times *times, struct boot_step *steps)
     size_t count = 0;
 
     for (size_t i = 0; i < BOOT_STEPS_MAX && times->accepted_ns != 0; i++) {
+        uint64_t began_ns = times->began_ns[i] != 0 ? times->began_ns[i] : before_ns;
         uint64_t done_ns = times->done_ns[i];
 
-        if (done_ns < before_ns)
+        if (done_ns < began_ns || began_ns < times->accepted_ns)
             continue; /* not reached, or passed over */
         steps[count++] = (struct boot_step){.step = step_names[i],
-                                            .offset_ns = before_ns - times->accepted_ns,
-                                            .duration_ns = done_ns - before_ns};
-        before_ns = done_ns;
+                                            .offset_ns = began_ns - times->accepted_ns,
+                                            .duration_ns = done_ns - began_ns};
+        if (done_ns > before_ns)
+            before_ns = done_ns;
     }
     return count;
 }

@@ -17,8 +17,8 @@
 #define BOOT_STEP_LIST(X)                                                                          \
     X(commit)  /* its intent is durable */                                                         \
     X(admit)   /* its turn to boot came */                                                         \
+    X(plan)   /* while its intent is committed */                                                  \
     X(cgroup)                                                                                      \
-    X(plan)                                                                                        \
     X(send)    /* to the keeper */                                                                 \
     X(receive)                                                                                     \
     X(clone)                                                                                       \
@@ -36,10 +36,12 @@ enum boot_step_kind {
 
 struct boot_times {
     uint64_t accepted_ns;
+    uint64_t began_ns[BOOT_STEPS_MAX]; /* 0: when the step before it was done */
     uint64_t done_ns[BOOT_STEPS_MAX];
 };
 
-/* steps has room for BOOT_STEPS_MAX. Returns how many there are; steps not reached are left out. */
+/* steps has room for BOOT_STEPS_MAX. Returns how many there are; steps not reached are left
+ * out. What was done side by side overlaps. */
 size_t boot_steps(const struct boot_times *times, struct boot_step *steps);
 
 #endif

@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "prepare.h"
 
 struct deed {
     struct work work;
@@ -28,9 +29,6 @@ struct deed {
     uint32_t uid_base;
     struct cgroup cgroup;
     bool has_cgroup;
-    struct launch plan;
-    uint64_t cgroup_ns;
-    uint64_t plan_ns;
 };
 
 static struct deed *deed_new(struct agent *agent, const struct effect *effect)
@@ -48,15 +46,6 @@ static struct deed *deed_new(struct agent *agent, const struct effect *effect)
     deed->uid_base = slot->uid_base;
     deed->cgroup = (struct cgroup)CGROUP_EMPTY;
     return deed;
-}
-
-static void deed_copy_config(struct deed *deed, const struct slot *slot)
-{
-    void *copy = malloc(slot->config.size_bytes + 1);
-
-    ENSURE(copy != NULL);
-    memcpy(copy, slot->config.data, slot->config.size_bytes);
-    deed->config = (struct octets){copy, slot->config.size_bytes};
 }
 
 static void deed_end(struct deed *deed)
@@ -84,7 +73,7 @@ static void deed_post(struct deed *deed, enum worker worker, bool (*run)(struct 
 
 /* ---- make and remove a container's directory ---- */
 
-static void limits_of(const struct config *config, struct cgroup_limits *ret_limits)
+void limits_of_config(const struct config *config, struct cgroup_limits *ret_limits)
 {
     *ret_limits = (struct cgroup_limits){
         .memory_max_bytes = config->memory_max_bytes,
@@ -113,7 +102,7 @@ static int make(struct deed *deed)
         result = -ENOSPC;
     }
     if (result == 0) {
-        limits_of(&config, &limits);
+        limits_of_config(&config, &limits);
         result = cgroup_check(&agent->cgroups, &limits, fault);
     }
     if (result == 0)
@@ -139,88 +128,6 @@ static bool run_remove(struct work *work)
 
     deed->seen.kind = result < 0 ? IN_REMOVE_FAILED : IN_REMOVED;
     return true;
-}
-
-/* ---- prepare a boot ---- */
-
-static int plan(struct deed *deed, const struct config *config)
-{
-    struct launch_request request = {
-        .config = config,
-        .name = deed->name,
-        .uuid = deed->uuid,
-        .generation = deed->seen.generation,
-        .uid_base = deed->uid_base,
-        .uid_count = UID_RANGE,
-        .node = deed->agent->options->node,
-    };
-    int result = rootfs_plan(&deed->agent->rootfs, &request, &deed->plan, &deed->seen.fault);
-
-    deed->plan_ns = clock_monotonic_ns();
-    deed->seen.is_ready_on_exec = result == 0 && !deed->plan.is_ready_by_notify;
-    return result;
-}
-
-static bool run_plan(struct work *work)
-{
-    struct deed *deed = container_of(work, struct deed, work);
-    struct arena arena = {0};
-    struct config config;
-    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
-
-    if (result == 0)
-        result = plan(deed, &config);
-    deed->seen.kind = result < 0 ? IN_PREPARE_FAILED : IN_PREPARED;
-    arena_close(&arena);
-    return true;
-}
-
-/* First half of PREPARE, on the one thread of cgroups; the plan follows on the mounts' thread. */
-static bool run_cgroup(struct work *work)
-{
-    struct deed *deed = container_of(work, struct deed, work);
-    struct agent *agent = deed->agent;
-    struct arena arena = {0};
-    struct config config;
-    struct cgroup_limits limits;
-    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
-
-    if (result == 0) {
-        limits_of(&config, &limits);
-        struct cgroup_request request = {deed->leaf, &limits, deed->uid_base};
-
-        result = cgroup_make(&agent->cgroups, &request, &deed->cgroup, &deed->seen.fault);
-    }
-    arena_close(&arena);
-    deed->cgroup_ns = clock_monotonic_ns();
-    if (result < 0) {
-        deed->seen.kind = IN_PREPARE_FAILED;
-        return true;
-    }
-    deed->has_cgroup = true;
-    deed->work.run = run_plan;
-    executor_post(&agent->executor, WORKER_MOUNT, work);
-    return false;
-}
-
-static void on_prepared(struct work *work)
-{
-    struct deed *deed = container_of(work, struct deed, work);
-    struct slot *slot = &deed->agent->slots[deed->seen.ct];
-
-    /* The model waits for this one before anything else of the container; so the slot is its. */
-    slot->cgroup = deed->cgroup;
-    slot->has_cgroup = deed->has_cgroup;
-    slot->generation = deed->seen.generation;
-    slot->times.done_ns[BOOT_cgroup] = deed->cgroup_ns;
-    slot->times.done_ns[BOOT_plan] = deed->plan_ns;
-    if (deed->seen.kind == IN_PREPARED) {
-        slot->plan = deed->plan;
-        slot->has_plan = true;
-        slot->family = deed->plan.family;
-        slot->is_ready_on_exec = deed->seen.is_ready_on_exec;
-    }
-    deed_end(deed);
 }
 
 /* ---- launch ---- */
@@ -309,18 +216,8 @@ static void apply_make(struct agent *agent, const struct effect *effect)
 {
     struct deed *deed = deed_new(agent, effect);
 
-    deed_copy_config(deed, &agent->slots[effect->ct]);
+    deed->config = octets_copy(&agent->slots[effect->ct].config);
     deed_post(deed, WORKER_MOUNT, run_make, on_done);
-}
-
-static void apply_prepare(struct agent *agent, const struct effect *effect)
-{
-    struct slot *slot = &agent->slots[effect->ct];
-    struct deed *deed = deed_new(agent, effect);
-
-    slot->times.done_ns[BOOT_admit] = clock_monotonic_ns();
-    deed_copy_config(deed, slot);
-    deed_post(deed, WORKER_CGROUP, run_cgroup, on_prepared);
 }
 
 static void apply_remove(struct agent *agent, const struct effect *effect)
@@ -341,7 +238,7 @@ static void apply_thaw(struct agent *agent, const struct effect *effect)
 void effects_apply(struct agent *agent, const struct effect *effect)
 {
     static void (*const appliers[EFFECT_COUNT])(struct agent *, const struct effect *) = {
-        [EFFECT_MAKE] = apply_make,     [EFFECT_PREPARE] = apply_prepare,
+        [EFFECT_MAKE] = apply_make,     [EFFECT_PREPARE] = prepare_apply,
         [EFFECT_LAUNCH] = launch,       [EFFECT_ASK] = stop_ask,
         [EFFECT_KILL] = apply_kill,     [EFFECT_CLEAN] = clean_generation,
         [EFFECT_REMOVE] = apply_remove, [EFFECT_FREEZE] = apply_freeze,

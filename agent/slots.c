@@ -27,6 +27,15 @@ static uint32_t free_range(const struct agent *agent)
     return 0;
 }
 
+struct octets octets_copy(const struct octets *octets)
+{
+    uint8_t *copy = malloc(octets->size_bytes + 1);
+
+    ENSURE(copy != NULL);
+    memcpy(copy, octets->data, octets->size_bytes);
+    return (struct octets){copy, octets->size_bytes};
+}
+
 void slot_fill(struct slot *slot, struct octets config_consumed)
 {
     *slot = (struct slot){.config = config_consumed, .pty = -1, .output = -1};

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "prepare.h"
 
 /* What waits for a batch's commit; freed when it was told. */
 struct told {
@@ -165,6 +166,8 @@ static void split_effects(struct agent *agent, struct told *told)
     for (size_t i = 0; i < agent->out.effect_count; i++) {
         const struct effect *effect = &agent->out.effects[i];
 
+        if (effect->kind == EFFECT_PREPARE && !agent->is_ending)
+            prepare_begin(agent, effect); /* the part of it that changes nothing outside */
         if (effect->waits_commit)
             told->effects[told->effect_count++] = *effect;
         else
