@@ -12,7 +12,8 @@
 #include "cleanup.h"
 #include "clock.h"
 
-#define HELLO_NS SECOND_NS            /* a greeting without an answer is said again */
+#define HELLO_FIRST_NS (SECOND_NS / 50) /* a greeting without an answer is said again, doubled */
+#define HELLO_MAX_NS SECOND_NS          /* up to this: nanomsg connects behind our back */
 #define RECONNECT_NS (SECOND_NS / 10) /* a new session after the last was lost, plus up to 0.4 s */
 #define ACK_NS (SECOND_NS / 50)       /* an acknowledgement waits so long for company */
 #define EVENTS_IN_FLIGHT 4096         /* sent and not yet acknowledged by the controller's commit */
@@ -66,7 +67,9 @@ static void greet(struct channel *channel)
     session_close(&channel->session);
     session_init(&channel->session, 0, now_ns);
     channel->state = UPSTREAM_GREETING;
-    channel->hello_ns = now_ns + HELLO_NS;
+    channel->hello_ns = now_ns + channel->hello_wait_ns;
+    channel->hello_wait_ns = channel->hello_wait_ns * 2 > HELLO_MAX_NS ? HELLO_MAX_NS
+                                                                     : channel->hello_wait_ns * 2;
     (void)session_post(&channel->session, &message, now_ns, &channel->out);
     flush_out(channel);
     free(views);
@@ -141,6 +144,7 @@ static void lose_session(struct channel *channel)
     if (channel->state == UPSTREAM_OFF)
         return;
     channel->state = UPSTREAM_GREETING;
+    channel->hello_wait_ns = HELLO_FIRST_NS;
     channel->hello_ns =
         clock_monotonic_ns() + RECONNECT_NS + randombytes_uniform(400) * UINT64_C(1000000);
     session_close(&channel->session);
@@ -244,8 +248,10 @@ static void on_changed(struct link *link)
     struct channel *channel = container_of(link, struct channel, link);
 
     lose_session(channel);
-    if (channel->state == UPSTREAM_GREETING)
+    if (channel->state == UPSTREAM_GREETING) {
         channel->hello_ns = clock_monotonic_ns();
+        channel->hello_wait_ns = HELLO_FIRST_NS;
+    }
     rearm(channel->upstream);
 }
 
@@ -330,6 +336,7 @@ static int open_channel(struct upstream *upstream, struct channel *channel, cons
     channel->upstream = upstream;
     channel->is_open = true;
     channel->state = UPSTREAM_GREETING;
+    channel->hello_wait_ns = HELLO_FIRST_NS;
     channel->hello_ns = clock_monotonic_ns();
     session_init(&channel->session, 0, channel->hello_ns);
     return 0;

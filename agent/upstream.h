@@ -29,6 +29,7 @@ struct channel {
     enum upstream_state state;
     bool is_open;
     uint64_t hello_ns; /* next HELLO is due */
+    uint64_t hello_wait_ns; /* and how long after it another */
     uint64_t ack_ns;   /* when what was received is acknowledged, if nothing else did it */
     struct arena arena;
     struct buffer out;
