@@ -12,6 +12,7 @@
 #ifndef DROVER_STREAM_H
 #define DROVER_STREAM_H
 
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "agent.h"
@@ -81,6 +82,8 @@ struct stream {
     size_t kept_bytes;
     size_t kept_at;
     uint8_t last_octet;
+
+    atomic_bool is_input_cut; /* IMPORT: its worker looks */
 };
 
 /* streams.c */

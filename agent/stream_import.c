@@ -30,7 +30,7 @@ static void on_unpack(uv_work_t *work)
     struct import *import = container_of(work, struct import, work);
 
     import->result = template_import(import->templates, import->name, import->from,
-                                     &import->fault);
+                                     &import->stream->is_input_cut, &import->fault);
 }
 
 static void on_unpacked(uv_work_t *work, int status)

@@ -285,6 +285,8 @@ static void on_timer_closed(uv_handle_t *handle)
 static void let_go(struct stream *stream)
 {
     stream->is_closed = true;
+    if (!stream->inlet.is_ended || stream->inlet.waiting_bytes > 0)
+        atomic_store(&stream->is_input_cut, true); /* before its reader sees the end of the pipe */
     stream_close_outlet(&stream->outlets[0]);
     stream_close_outlet(&stream->outlets[1]);
     close_inlet(&stream->inlet);

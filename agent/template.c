@@ -215,7 +215,8 @@ static int publish(int templates_dir, int tree, const char *unfinished, const ch
     return fsync(templates_dir) < 0 ? fail(&import, errno, name, strerrordesc_np(errno)) : 0;
 }
 
-int template_import(int templates_dir, const char *name, int tar_fd, struct fault *fault)
+int template_import(int templates_dir, const char *name, int tar_fd, const atomic_bool *is_cut,
+                    struct fault *fault)
 {
     char unfinished[sizeof(UNFINISHED) + NAME_LENGTH_MAX + 1 + 16];
     struct import import = {.fault = fault};
@@ -241,6 +242,8 @@ int template_import(int templates_dir, const char *name, int tar_fd, struct faul
         rc = fail(&import, errno, name, strerrordesc_np(errno));
     if (rc == 0)
         rc = extract_into(tree, tar_fd, fault);
+    if (rc == 0 && is_cut != NULL && atomic_load(is_cut))
+        rc = fail(&import, ECANCELED, name, "the rest of it did not come");
     if (rc == 0)
         rc = publish(templates_dir, tree, unfinished, name, fault);
     if (rc < 0)

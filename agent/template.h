@@ -12,10 +12,15 @@
 #ifndef DROVER_TEMPLATE_H
 #define DROVER_TEMPLATE_H
 
+#include <stdatomic.h>
+
 #include "fault.h"
 
 /* Owners, modes, times, hard links, xattrs, ACLs, devices are kept by number; sockets are skipped. */
-int template_import(int templates_dir, const char *name, int tar_fd, struct fault *fault);
+/* is_cut: looked at when the tar is read: what came of it is not all there was; may be NULL. A tar
+ * that ends between two members is a tar, so its reader alone cannot tell. */
+int template_import(int templates_dir, const char *name, int tar_fd, const atomic_bool *is_cut,
+                    struct fault *fault);
 
 /* Remove half-made imports of an earlier run. */
 int template_sweep(int templates_dir);

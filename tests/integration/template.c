@@ -65,7 +65,7 @@ static int import_from(struct scene *scene, const char *name, const char *script
     FILE *tar = popen(command, "r"); /* NOLINT: a test's own constant text */
     assert_non_null(tar);
     scene->fault = (struct fault){0};
-    int rc = template_import(scene->templates, name, fileno(tar), &scene->fault);
+    int rc = template_import(scene->templates, name, fileno(tar), NULL, &scene->fault);
     pclose(tar);
     return rc;
 }
@@ -120,7 +120,7 @@ static int import_tar(struct scene *scene, int tar)
     assert_int_equal(write(tar, end, sizeof(end)), sizeof(end));
     assert_int_equal(lseek(tar, 0, SEEK_SET), 0);
     scene->fault = (struct fault){0};
-    int rc = template_import(scene->templates, "os", tar, &scene->fault);
+    int rc = template_import(scene->templates, "os", tar, NULL, &scene->fault);
     close(tar);
     return rc;
 }
@@ -283,6 +283,24 @@ static void test_import__disk_full__says_so_and_leaves_nothing(void **state)
     assert_int_equal(umount2(scene->dir, MNT_DETACH), 0);
 }
 
+/* A tar that ends between two members, as when its sender dies there. */
+static void test_import__cut_short__leaves_nothing(void **state)
+{
+    struct scene *scene = *state;
+    atomic_bool is_cut = true;
+    int tar = begin_tar();
+    put_member(tar, "etc/", '5', NULL, NULL);
+    assert_int_equal(lseek(tar, 0, SEEK_SET), 0);
+
+    assert_true(template_import(scene->templates, "os", tar, &is_cut, &scene->fault) < 0);
+    assert_int_equal(count_entries(scene->templates), 0);
+
+    atomic_store(&is_cut, false);
+    assert_int_equal(lseek(tar, 0, SEEK_SET), 0);
+    assert_int_equal(template_import(scene->templates, "os", tar, &is_cut, &scene->fault), 0);
+    close(tar);
+}
+
 static void test_sweep__unfinished_imports__are_gone(void **state)
 {
     struct scene *scene = *state;
@@ -306,6 +324,7 @@ int main(void)
         SCENE_TEST(test_import__write_through_a_link__is_refused),
         SCENE_TEST(test_import__same_name_twice__keeps_the_last),
         SCENE_TEST(test_import__disk_full__says_so_and_leaves_nothing),
+        SCENE_TEST(test_import__cut_short__leaves_nothing),
         SCENE_TEST(test_sweep__unfinished_imports__are_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
