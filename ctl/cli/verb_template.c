@@ -136,8 +136,10 @@ static int finish(struct import *import, int result, const char *name)
         return cli_fail(cli, &import->flow.fault, name, import->flow.node);
     if (result < 0 && result != -ECANCELED) /* it thinks well of what we know to be half */
         return cli_fail(cli, &import->fault, name, cli->node);
-    cli_say(cli, "template %s imported, %llu MiB\n", name,
-            (unsigned long long)(import->flow.out_bytes >> 20));
+    bool is_small = import->flow.out_bytes < 1 << 20;
+    cli_say(cli, "template %s imported, %llu %s\n", name,
+            (unsigned long long)(import->flow.out_bytes >> (is_small ? 10 : 20)),
+            is_small ? "KiB" : "MiB");
     return 0;
 }
 
