@@ -113,6 +113,11 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "floor: %s/sock: %s\n", order.reports, strerror(-sock));
         return 1;
     }
+    int ready = start == floor_userns_start ? floor_userns_prepare(&order, counts[0]) : 0;
+    if (ready < 0) {
+        (void)fprintf(stderr, "floor: %s: %s\n", order.work, strerror(-ready));
+        return 1;
+    }
     int rc =
         counts[1] > 0 ? apart(start, &order, counts, sock) : storm(start, &order, counts[0], sock);
     if (rc < 0 && errno != 0)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -120,39 +121,48 @@ static int write_maps(pid_t pid, unsigned index)
     return sys_write_text_at(AT_FDCWD, path, map);
 }
 
-static int make_upper(const char *work, unsigned index, char path[512])
+static int make_directory(const char *path)
 {
-    char part[600];
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
 
-    (void)snprintf(path, 512, "%s/%u", work, index);
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    (void)snprintf(part, sizeof(part), "%s/upper", path);
-    if (mkdir(part, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    (void)snprintf(part, sizeof(part), "%s/work", path);
-    return mkdir(part, 0755) < 0 && errno != EEXIST ? -errno : 0;
+int floor_userns_prepare(const struct floor_order *order, unsigned count)
+{
+    char path[PATH_MAX];
+    int rc = 0;
+
+    for (unsigned i = 0; i < count && rc == 0; i++) {
+        (void)snprintf(path, sizeof(path), "%s/%u", order->work, i);
+        rc = make_directory(path);
+        (void)snprintf(path, sizeof(path), "%s/%u/upper", order->work, i);
+        rc = rc < 0 ? rc : make_directory(path);
+        (void)snprintf(path, sizeof(path), "%s/%u/work", order->work, i);
+        rc = rc < 0 ? rc : make_directory(path);
+    }
+    sync(); /* nor is their writing to be counted */
+    return rc;
 }
 
 /* The parent's part, all of it serial. */
 static int set_up(const struct floor_order *order, unsigned index, pid_t pid, int sock)
 {
-    char path[512];
-    char upper[512];
+    char path[64];
+    char upper[PATH_MAX];
 
     int rc = write_maps(pid, index);
-    if (rc < 0 || (rc = make_upper(order->work, index, upper)) < 0)
+    if (rc < 0)
         return rc;
+    (void)snprintf(upper, sizeof(upper), "%s/%u", order->work, index);
     (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
     AUTO_FD user = open(path, O_RDONLY | O_CLOEXEC);
     if (user < 0)
         return -errno;
-    AUTO_FD template = clone_tree(order->root, user);
+    AUTO_FD lower = clone_tree(order->root, user);
     AUTO_FD layer = clone_tree(upper, user);
     AUTO_FD reports = clone_tree(order->reports, -1);
-    if (template <0 || layer < 0 || reports < 0)
-        return template <0 ? template : layer < 0 ? layer : reports;
-    const int trees[TREE_COUNT] = {template, layer, reports};
+    if (lower < 0 || layer < 0 || reports < 0)
+        return lower < 0 ? lower : layer < 0 ? layer : reports;
+    const int trees[TREE_COUNT] = {lower, layer, reports};
     ssize_t sent = sys_send_fds(sock, "go", 2, trees, TREE_COUNT);
     return sent < 0 ? (int)sent : 0;
 }
