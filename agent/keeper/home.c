@@ -71,7 +71,7 @@ static int make_null(void)
 static int fill_root(void)
 {
     static const char *const directories[] = {"proc", "sys", "dev",    "dev/pts",
-                                              "mnt",  "tmp", "layers", "root"};
+                                              "mnt",  "tmp", "layers", "root", "empty"};
     for (size_t i = 0; i < COUNT_OF(directories); i++)
         if (mkdir(directories[i], 0755) < 0)
             return -errno;
@@ -83,6 +83,11 @@ static int fill_root(void)
               "newinstance,ptmxmode=0666,mode=0620") < 0)
         return -errno;
     if (symlink("pts/ptmx", "dev/ptmx") < 0)
+        return -errno;
+    /* What stages cover directories with: no inode is left to be made in it, and a guest's user
+     * namespace cannot take its flags away. */
+    if (mount("empty", "empty", "tmpfs",
+              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,size=4k,nr_inodes=2") < 0)
         return -errno;
     return make_null();
 }

@@ -195,14 +195,19 @@ static int apply_console(const struct stage *stage, struct stage_root *root, con
     return root->console < 0 ? -errno : 0;
 }
 
+/* One empty tmpfs of the keeper's serves all: a new one for each mask is a tenth of a stage. */
+static int clone_empty(const struct stage_root *root)
+{
+    return root->empty >= 0 ? clone_tree(root->empty, 0)
+                            : mount_new("tmpfs", "mode=555,size=4k,nr_inodes=2", MS_SAME);
+}
+
 static int apply_mask(const struct stage_root *root, int target)
 {
     struct stat stat;
     if (fstat(target, &stat) < 0)
         return -errno;
-    AUTO_FD cover = S_ISDIR(stat.st_mode)
-                        ? mount_new("tmpfs", "mode=555,size=4k,nr_inodes=2", MS_SAME)
-                        : clone_tree(root->null, 0);
+    AUTO_FD cover = S_ISDIR(stat.st_mode) ? clone_empty(root) : clone_tree(root->null, 0);
     return cover < 0 ? cover : move_to(cover, root, target);
 }
 

@@ -91,8 +91,9 @@ int root_make(const struct stage *stage, struct stage_root *ret_root)
 {
     struct stage_root root = {.console = -1, .root = stage_find_fd(stage, KW_FD_ROOT)};
 
-    /* Of our own namespace, so the mount it is on can be cloned here. */
+    /* Of our own namespace, so the mounts they are on can be cloned here. */
     root.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    root.empty = open("/empty", O_PATH | O_DIRECTORY | O_CLOEXEC);
     root.scratch = make_scratch();
     if (root.scratch < 0)
         return root.scratch;

@@ -66,6 +66,7 @@ struct stage_root {
     int root;    /* the new root, attached */
     int console; /* opened through KP_CONSOLE's mount, or -1 */
     int null;    /* /dev/null of our own namespace, or -1 */
+    int empty;   /* a directory that is empty for ever, likewise */
 };
 int root_make(const struct stage *stage, struct stage_root *ret_root);
 int root_enter(const struct stage_root *root);
