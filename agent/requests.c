@@ -52,6 +52,8 @@ void requests_answer_receipt(struct agent *agent, const struct ct_receipt *recei
     memcpy(listeners, result->listeners, sizeof(listeners));
     if (receipt->phase != PHASE_ACCEPTED)
         result->receipt = *receipt;
+    if (!result->is_accepted)
+        results_remove(&agent->results, result);
     for (uint32_t i = 0; i < count; i++)
         send_receipt(agent, listeners[i], receipt);
 }
@@ -186,6 +188,14 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
         send_receipt(agent, origin, &receipt);
         return;
     }
+    /* Known from now on: sent again before its turn, it must not come to a turn of its own. */
+    struct result *result = results_add(&agent->results, to->request, hash);
+    if (result == NULL) {
+        refuse(agent, origin, to->request, STATUS_BUSY, "too many commands are in progress");
+        return;
+    }
+    result->receipt.origin = origin;
+    (void)result_listen(result, origin);
     inbox_post(&agent->inbox, &input);
     agent_wake(agent);
 }

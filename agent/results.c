@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ensure.h"
+
 #define BUCKETS (RESULTS_MAX * 2)
 
 /* FNV-1a: ids are random or the sender's own harm. */
@@ -19,8 +21,8 @@ static uint32_t bucket_of(const char *request)
 
 int results_open(struct results *results)
 {
-    results->ring = calloc(RESULTS_MAX, sizeof(*results->ring));
-    results->buckets = calloc(BUCKETS, sizeof(*results->buckets));
+    *results = (struct results){.ring = calloc(RESULTS_MAX, sizeof(*results->ring)),
+                                .buckets = calloc(BUCKETS, sizeof(*results->buckets))};
     return results->ring == NULL || results->buckets == NULL ? -ENOMEM : 0;
 }
 
@@ -51,8 +53,10 @@ static void forget(struct results *results, uint32_t index)
     if (result->receipt.phase == PHASE_UNSET)
         return;
     uint32_t *at = &results->buckets[bucket_of(result->receipt.request)];
-    while (*at != index + 1)
+    while (*at != index + 1) {
+        ENSURE(*at != 0);
         at = &results->ring[*at - 1].chain;
+    }
     *at = result->chain;
 }
 
@@ -76,6 +80,12 @@ struct result *results_add(struct results *results, const char *request, uint64_
     *bucket = index + 1;
     results->next = (index + 1) % RESULTS_MAX;
     return result;
+}
+
+void results_remove(struct results *results, struct result *result)
+{
+    forget(results, (uint32_t)(result - results->ring));
+    *result = (struct result){0};
 }
 
 bool result_listen(struct result *result, uint64_t origin)

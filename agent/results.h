@@ -22,6 +22,7 @@
 
 struct result {
     struct ct_receipt receipt; /* its last word; phase ACCEPTED: in progress */
+    bool is_accepted;          /* false: it waits for its turn, and may yet be refused */
     uint64_t hash;             /* of the command */
     uint8_t uuid[UUID_BYTES];
     uint64_t generation;
@@ -41,6 +42,8 @@ void results_close(struct results *results);
 struct result *results_find(struct results *results, const char *request);
 /* A new one, in progress. NULL: everything in the ring is in progress. */
 struct result *results_add(struct results *results, const char *request, uint64_t hash);
+/* A refusal leaves no trace. */
+void results_remove(struct results *results, struct result *result);
 /* Another origin that is to hear the end; false: there are enough. */
 bool result_listen(struct result *result, uint64_t origin);
 

@@ -69,23 +69,20 @@ static void add_events(struct agent *agent, struct store_batch *batch)
     add_own_ack(agent, batch);
 }
 
-/* Accepted commands open a result, final words close it; what holds already is opened and closed at
- * once; refusals leave no trace. */
+/* Accepted commands open an intent, final words close it; what holds already is opened and closed
+ * at once; refusals leave no trace. */
 static void add_result(struct agent *agent, struct store_batch *batch,
                        const struct ct_receipt *receipt)
 {
     struct store_change change = {.kind = STORE_PUT_INTENT};
     struct result *result = results_find(&agent->results, receipt->request);
 
-    if (receipt->phase == PHASE_ACCEPTED || receipt->phase == PHASE_UNCHANGED) {
-        result = results_add(&agent->results, receipt->request, receipt->hash);
-        if (result == NULL)
-            return;
-        result->receipt.origin = receipt->origin;
-        (void)result_listen(result, receipt->origin);
-    } else if (result == NULL) {
+    if (result == NULL)
         return;
-    }
+    if (receipt->phase == PHASE_ACCEPTED || receipt->phase == PHASE_UNCHANGED)
+        result->is_accepted = true;
+    if (!result->is_accepted)
+        return;
     const struct ct *ct = node_get(agent->node, receipt->ct);
     memcpy(result->uuid, ct->uuid, UUID_BYTES);
     result->generation = ct->generation;
