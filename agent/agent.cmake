@@ -27,6 +27,7 @@ add_executable(drover-agent
     stream_console.c
     stream_exec.c
     stream_import.c
+    stream_io.c
     streams.c
     subid.c
     turn.c

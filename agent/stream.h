@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.h — one stream, for streams.c and its kinds (stream_exec.c, stream_console.c,
+ * stream.h — one stream, for streams.c, stream_io.c and its kinds (stream_exec.c, stream_console.c,
  * stream_import.c) alone.
  *
  * Shape    struct stream with at most two outlets (descriptors read from) and one inlet (written to).
@@ -88,18 +88,22 @@ struct stream {
 
 /* streams.c */
 struct agent *stream_agent(const struct stream *stream);
-/* Octets that may be sent now. */
-size_t stream_room(const struct stream *stream);
-/* False: not now; the stream is blocked until its origin drained. */
-bool stream_send(struct stream *stream, enum lane lane, const void *data, size_t size_bytes,
-                 bool is_end);
-void stream_grant(struct stream *stream);
 /* Say how it ended and let go of everything. */
 void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_code);
 void stream_fail(struct stream *stream, enum status status, int error, const char *text);
 /* Its other side is gone, or wants no more: a command still running in it is killed. */
 void stream_abandon(struct stream *stream);
 void stream_free_if_done(struct stream *stream);
+
+/* stream_io.c */
+/* To whom it belongs; false: not now. */
+bool stream_send_message(const struct stream *stream, const struct message *message);
+/* Octets that may be sent now. */
+size_t stream_room(const struct stream *stream);
+/* False: not now; the stream is blocked until its origin drained. */
+bool stream_send(struct stream *stream, enum lane lane, const void *data, size_t size_bytes,
+                 bool is_end);
+void stream_grant(struct stream *stream);
 int stream_add_outlet(struct stream *stream, struct outlet *outlet, int fd_consumed,
                       enum lane lane);
 int stream_add_inlet(struct stream *stream, int fd_consumed);
@@ -107,6 +111,7 @@ void stream_write(struct stream *stream, const struct octets *data, bool is_end)
 /* Read what outlets have, as far as credit goes. */
 void stream_pump_outlets(struct stream *stream);
 void stream_close_outlet(struct outlet *outlet);
+void stream_close_inlet(struct inlet *inlet);
 
 /* The kinds. */
 void stream_exec_start(struct stream *stream);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 #include "ensure.h"
@@ -17,238 +15,6 @@ void streams_open(struct streams *streams, struct agent *agent)
 struct agent *stream_agent(const struct stream *stream)
 {
     return stream->streams->agent;
-}
-
-static bool send_message(struct agent *agent, uint64_t origin, const struct message *message)
-{
-    if (origin == ORIGIN_UPSTREAM)
-        return upstream_send_bulk(&agent->upstream, message);
-    struct local_client *client = local_find(&agent->local, origin);
-    return client != NULL && local_send(client, message) == 0;
-}
-
-/* ---- out ---- */
-
-size_t stream_room(const struct stream *stream)
-{
-    if (stream->is_blocked || stream->is_closed || stream->credit_bytes <= stream->out_bytes)
-        return 0;
-    uint64_t room = stream->credit_bytes - stream->out_bytes;
-    return room < STREAM_FRAME_BYTES_MAX ? (size_t)room : STREAM_FRAME_BYTES_MAX;
-}
-
-bool stream_send(struct stream *stream, enum lane lane, const void *data, size_t size_bytes,
-                 bool is_end)
-{
-    struct message message = {.kind = MESSAGE_STREAM_FRAME};
-
-    if (stream->origin == 0 || stream->is_closed)
-        return true;
-    message.stream_frame = (struct stream_frame){.stream = stream->number,
-                                                 .number = stream->out_number + 1,
-                                                 .lane = lane,
-                                                 .data = {data, size_bytes},
-                                                 .is_end = is_end};
-    if (!send_message(stream_agent(stream), stream->origin, &message)) {
-        stream->is_blocked = true;
-        return false;
-    }
-    stream->out_number++;
-    stream->out_bytes += size_bytes;
-    return true;
-}
-
-static void on_outlet(uv_poll_t *handle, int status, int events)
-{
-    (void)status; /* an error is read as one */
-    (void)events;
-    stream_pump_outlets(container_of(handle, struct outlet, poll)->stream);
-}
-
-static void on_outlet_closed(uv_handle_t *handle)
-{
-    struct outlet *outlet = container_of((uv_poll_t *)(void *)handle, struct outlet, poll);
-
-    (void)close(outlet->fd);
-    outlet->stream->handles--;
-    stream_free_if_done(outlet->stream);
-}
-
-int stream_add_outlet(struct stream *stream, struct outlet *outlet, int fd_consumed,
-                      enum lane lane)
-{
-    int result = uv_poll_init(&stream_agent(stream)->loop, &outlet->poll, fd_consumed);
-
-    if (result < 0) {
-        (void)close(fd_consumed);
-        return result;
-    }
-    outlet->stream = stream;
-    outlet->fd = fd_consumed;
-    outlet->lane = lane;
-    outlet->is_open = true;
-    stream->handles++;
-    return 0;
-}
-
-void stream_close_outlet(struct outlet *outlet)
-{
-    if (!outlet->is_open)
-        return;
-    outlet->is_open = false;
-    uv_close((uv_handle_t *)&outlet->poll, on_outlet_closed);
-}
-
-/* False: nothing more can be done with it now. */
-static bool pump_once(struct stream *stream, struct outlet *outlet)
-{
-    uint8_t chunk[STREAM_FRAME_BYTES_MAX];
-    size_t room = stream_room(stream);
-
-    if (room == 0)
-        return false;
-    ssize_t n = read(outlet->fd, chunk, room);
-    if (n < 0 && errno == EINTR)
-        return true;
-    bool is_over = n == 0 || (n < 0 && errno != EAGAIN) || (n < 0 && stream->has_status);
-    if (n > 0 && !stream_send(stream, outlet->lane, chunk, (size_t)n, false)) {
-        /* LIMIT: octets read and refused by a peer that broke its own credit are gone; the stream
-         * ends, rather than go on with a hole. */
-        stream_fail(stream, STATUS_FAILED, ENOBUFS, "the reader is too slow");
-        return false;
-    }
-    if (is_over && stream_send(stream, outlet->lane, NULL, 0, true))
-        stream_close_outlet(outlet);
-    return n > 0;
-}
-
-static void arm(struct stream *stream, struct outlet *outlet)
-{
-    bool is_wanted = stream_room(stream) > 0;
-
-    if (!outlet->is_open || is_wanted == outlet->is_armed)
-        return;
-    outlet->is_armed = is_wanted;
-    if (is_wanted)
-        (void)uv_poll_start(&outlet->poll, UV_READABLE, on_outlet);
-    else
-        (void)uv_poll_stop(&outlet->poll);
-}
-
-#define CHUNKS_PER_WAKE 8 /* then other streams have their turn */
-
-void stream_pump_outlets(struct stream *stream)
-{
-    for (size_t i = 0; i < 2; i++) {
-        struct outlet *outlet = &stream->outlets[i];
-
-        for (int n = 0; outlet->is_open && !stream->is_closed; n++)
-            if (!pump_once(stream, outlet) || (n >= CHUNKS_PER_WAKE && !stream->has_status))
-                break;
-        arm(stream, outlet);
-    }
-    stream_exec_pumped(stream);
-}
-
-/* ---- in ---- */
-
-void stream_grant(struct stream *stream)
-{
-    struct message message = {.kind = MESSAGE_STREAM_CREDIT};
-    uint64_t wanted = stream->written_bytes + STREAM_CREDIT_BYTES;
-
-    if (wanted < stream->granted_bytes + STREAM_CREDIT_BYTES / 4)
-        return;
-    message.stream_credit = (struct stream_credit){stream->number, wanted};
-    if (send_message(stream_agent(stream), stream->origin, &message))
-        stream->granted_bytes = wanted;
-}
-
-static void on_inlet_closed(uv_handle_t *handle)
-{
-    struct inlet *inlet = container_of((uv_poll_t *)(void *)handle, struct inlet, poll);
-
-    (void)close(inlet->fd);
-    inlet->stream->handles--;
-    stream_free_if_done(inlet->stream);
-}
-
-static void close_inlet(struct inlet *inlet)
-{
-    if (!inlet->is_open)
-        return;
-    inlet->is_open = false;
-    uv_close((uv_handle_t *)&inlet->poll, on_inlet_closed);
-}
-
-static void on_inlet(uv_poll_t *handle, int status, int events);
-
-static void flush_inlet(struct stream *stream)
-{
-    struct inlet *inlet = &stream->inlet;
-
-    while (inlet->is_open && inlet->waiting_bytes > 0) {
-        ssize_t n = write(inlet->fd, inlet->waiting, inlet->waiting_bytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0 && errno == EAGAIN)
-            break;
-        size_t taken = n < 0 ? inlet->waiting_bytes : (size_t)n; /* EPIPE: nobody reads it any more */
-        memmove(inlet->waiting, inlet->waiting + taken, inlet->waiting_bytes - taken);
-        inlet->waiting_bytes -= taken;
-        stream->written_bytes += taken;
-    }
-    bool is_wanted = inlet->is_open && inlet->waiting_bytes > 0;
-    if (is_wanted && !inlet->is_armed)
-        (void)uv_poll_start(&inlet->poll, UV_WRITABLE, on_inlet);
-    if (!is_wanted && inlet->is_armed && inlet->is_open)
-        (void)uv_poll_stop(&inlet->poll);
-    inlet->is_armed = is_wanted;
-    if (inlet->is_open && inlet->waiting_bytes == 0 && inlet->is_ended)
-        close_inlet(inlet);
-    if (!stream->is_closed)
-        stream_grant(stream);
-}
-
-static void on_inlet(uv_poll_t *handle, int status, int events)
-{
-    (void)status;
-    (void)events;
-    flush_inlet(container_of(handle, struct inlet, poll)->stream);
-}
-
-int stream_add_inlet(struct stream *stream, int fd_consumed)
-{
-    struct inlet *inlet = &stream->inlet;
-    int result = uv_poll_init(&stream_agent(stream)->loop, &inlet->poll, fd_consumed);
-
-    if (result < 0) {
-        (void)close(fd_consumed);
-        return result;
-    }
-    inlet->stream = stream;
-    inlet->fd = fd_consumed;
-    inlet->is_open = true;
-    stream->handles++;
-    flush_inlet(stream); /* what came before there was anybody to read it */
-    return 0;
-}
-
-void stream_write(struct stream *stream, const struct octets *data, bool is_end)
-{
-    struct inlet *inlet = &stream->inlet;
-
-    if (inlet->waiting == NULL)
-        inlet->waiting = malloc(STREAM_CREDIT_BYTES);
-    ENSURE(inlet->waiting != NULL);
-    ENSURE(inlet->waiting_bytes + data->size_bytes <= STREAM_CREDIT_BYTES); /* checked by credit */
-    if (data->size_bytes > 0) /* an end may come without octets, and without a place for them */
-        memcpy(inlet->waiting + inlet->waiting_bytes, data->data, data->size_bytes);
-    inlet->waiting_bytes += data->size_bytes;
-    inlet->is_ended = inlet->is_ended || is_end;
-    if (inlet->is_open)
-        flush_inlet(stream);
 }
 
 /* ---- ending ---- */
@@ -289,7 +55,7 @@ static void let_go(struct stream *stream)
         atomic_store(&stream->is_input_cut, true); /* before its reader sees the end of the pipe */
     stream_close_outlet(&stream->outlets[0]);
     stream_close_outlet(&stream->outlets[1]);
-    close_inlet(&stream->inlet);
+    stream_close_inlet(&stream->inlet);
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
@@ -303,7 +69,7 @@ void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_c
         .stream = stream->number, .bytes = stream->out_bytes, .exit_code = exit_code};
     if (fault != NULL && fault->status != STATUS_UNSET)
         view_fault(stream_agent(stream), fault, stream->container, &message.stream_end.fault);
-    if (stream->origin != 0 && !send_message(stream_agent(stream), stream->origin, &message)) {
+    if (stream->origin != 0 && !stream_send_message(stream, &message)) {
         stream->is_blocked = true; /* its last word waits for room: streams_origin_drained() */
         stream->is_ending = true;
         if (fault != NULL)
