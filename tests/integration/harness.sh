@@ -27,6 +27,7 @@ WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-test-XXXXXX")
 NODE=t-$$
 AGENT_PID='' CONTROLLER_PID=''
 AGENT_SOCK=$WORK/run/agent.sock
+# shellcheck disable=SC2034 # the tests' own
 CONTROLLER_SOCK=$WORK/run/controller.sock
 CONTROLLER_URL=''
 TO="--agent $AGENT_SOCK"
@@ -84,7 +85,7 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 node_start() {
-    mkdir -p -m 755 "$WORK/run"
+    mkdir -p "$WORK/run"
     AGENT_PID=$("$BUILD/test.support.daemon_start" "$WORK/agent.log" "$BUILD/drover-agent" \
         --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE" \
         ${CONTROLLER_URL:+--controller "$CONTROLLER_URL"} "$@") || fail "the agent does not start"
@@ -93,7 +94,7 @@ node_start() {
 # A pair of free ports, for control and bulk.
 controller_start() {
     local port
-    mkdir -p -m 755 "$WORK/run"
+    mkdir -p "$WORK/run"
     for port in $(seq $((20000 + $$ % 20000)) 2 65000); do
         CONTROLLER_URL=tcp://127.0.0.1:$port
         CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" \

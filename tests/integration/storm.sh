@@ -40,7 +40,7 @@ last=$(tail -n 1 "$WORK/agent.events" | jq .seq)
 TO="--controller $CONTROLLER_SOCK"
 # The last ones may be on their way: follow until they are there.
 timeout 20 "$BUILD/drover" $TO events --follow --since 2000-01-01T00:00:00Z -f jsonl |
-    sed "/\"seq\": *$last[,}]/q" >"$WORK/controller.events" || true
+    sed "/\"seq\": *${last}[,}]/q" >"$WORK/controller.events" || true
 jq -cS 'del(.cursor)' "$WORK/agent.events" >"$WORK/a"
 jq -cS 'select(.seq != null and .seq != 0) | del(.cursor)' "$WORK/controller.events" >"$WORK/c"
 cmp "$WORK/a" "$WORK/c" || fail "the lists differ: $(wc -l <"$WORK/a") and $(wc -l <"$WORK/c") events"
