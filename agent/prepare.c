@@ -20,7 +20,7 @@ struct preparing {
     uint8_t uuid[UUID_BYTES];
     struct octets config; /* a copy, heap */
     uint32_t uid_base;
-    bool is_plan_done, is_cgroup_done;
+    bool is_plan_done, is_cgroup_done, is_durable;
 
     struct launch plan;
     int plan_result;
@@ -110,7 +110,7 @@ static void settle(struct preparing *preparing)
 {
     struct slot *slot = &preparing->agent->slots[preparing->ct];
 
-    if (!preparing->is_plan_done || !preparing->is_cgroup_done)
+    if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
         return;
     slot->generation = preparing->generation;
     slot->has_cgroup = preparing->cgroup_result == 0;
@@ -168,6 +168,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;
     executor_post(&agent->executor, WORKER_MOUNT, &preparing->plan_work);
+    executor_post(&agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
 }
 
 void prepare_apply(struct agent *agent, const struct effect *effect)
@@ -178,5 +179,6 @@ void prepare_apply(struct agent *agent, const struct effect *effect)
     if (slot->preparing == NULL)
         prepare_begin(agent, effect);
     ENSURE(slot->preparing->generation == effect->generation);
-    executor_post(&agent->executor, WORKER_CGROUP, &slot->preparing->cgroup_work);
+    slot->preparing->is_durable = true;
+    settle(slot->preparing);
 }

@@ -164,7 +164,7 @@ static void split_effects(struct agent *agent, struct told *told)
         const struct effect *effect = &agent->out.effects[i];
 
         if (effect->kind == EFFECT_PREPARE && !agent->is_ending)
-            prepare_begin(agent, effect); /* the part of it that changes nothing outside */
+            prepare_begin(agent, effect); /* nothing runs before its commit */
         if (effect->waits_commit)
             told->effects[told->effect_count++] = *effect;
         else
