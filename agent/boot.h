@@ -15,11 +15,11 @@
 
 /* The steps of a boot, each with the moment at which it was done. */
 #define BOOT_STEP_LIST(X)                                                                          \
-    X(commit)  /* its intent is durable */                                                         \
-    X(admit)   /* its turn to boot came */                                                         \
+    X(commit) /* its intent is durable */                                                          \
+    X(admit)  /* its turn to boot came */                                                          \
     X(plan)   /* while its intent is committed */                                                  \
     X(cgroup)                                                                                      \
-    X(send)    /* to the keeper */                                                                 \
+    X(send) /* to the keeper */                                                                    \
     X(receive)                                                                                     \
     X(clone)                                                                                       \
     X(outside) /* id maps, limits, idmapped mounts */                                              \

@@ -17,13 +17,15 @@ static int check(const struct config *config, struct fault *fault)
     bool has_root = config->root[0] != '\0';
 
     if (has_template == has_root)
-        fault_set(fault, STATUS_INVALID, 0, "a container is made from one of --template and --root");
+        fault_set(fault, STATUS_INVALID, 0,
+                  "a container is made from one of --template and --root");
     else if (has_template && !name_check(config->template_name))
         fault_set(fault, STATUS_INVALID, 0, "%s: not a name for a template", config->template_name);
     else if (has_root && config->root[0] != '/')
         fault_set(fault, STATUS_INVALID, 0, "--root %s: an absolute path is needed", config->root);
     else if (config->cpu_weight > 10000)
-        fault_set(fault, STATUS_INVALID, 0, "cpu-weight %u: 1 to 10000", (uint64_t)config->cpu_weight);
+        fault_set(fault, STATUS_INVALID, 0, "cpu-weight %u: 1 to 10000",
+                  (uint64_t)config->cpu_weight);
     else if (config->init[0] != '\0' && config->init[0] != '/')
         fault_set(fault, STATUS_INVALID, 0, "--init %s: an absolute path is needed", config->init);
     else if (config->init[0] != '\0' && strlen(config->init) >= 64)

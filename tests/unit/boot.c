@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: the timeline that tells people where a boot's time went. Moments are set by hand; steps,
- * offsets and durations are compared. */
+/* At stake: the timeline that tells people where a boot's time went. Moments are set by hand;
+ * steps, offsets and durations are compared. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -4,6 +4,7 @@
 #include "world.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,25 +55,30 @@ static void scene_step(struct scene *scene, enum ct_input input)
     (void)ct_step(&scene->ct, &scene->seen, &now, &scene->out);
 }
 
-static void list_effects(const struct scene *scene, char *text)
+#define LIST_BYTES 128
+
+static void add_word(char list[LIST_BYTES], const char *word)
 {
-    text[0] = '\0';
+    size_t used = strlen(list);
+
+    (void)snprintf(list + used, LIST_BYTES - used, "%s%s", used == 0 ? "" : " ", word);
+}
+
+static void list_effects(const struct scene *scene, char list[LIST_BYTES])
+{
+    list[0] = '\0';
     for (size_t i = 0; i < scene->out.effect_count; i++) {
-        if (i > 0)
-            (void)strcat(text, " ");
-        (void)strcat(text, effect_name(scene->out.effects[i].kind));
+        add_word(list, effect_name(scene->out.effects[i].kind));
         assert_int_equal(scene->out.effects[i].ct, scene->ct.index);
         assert_int_equal(scene->out.effects[i].generation, scene->ct.generation);
     }
 }
 
-static void list_events(const struct scene *scene, char *text)
+static void list_events(const struct scene *scene, char list[LIST_BYTES])
 {
-    text[0] = '\0';
+    list[0] = '\0';
     for (size_t i = 0; i < scene->out.event_count; i++) {
-        if (i > 0)
-            (void)strcat(text, " ");
-        (void)strcat(text, event_type_name(scene->out.events[i].type));
+        add_word(list, event_type_name(scene->out.events[i].type));
         assert_string_equal(scene->out.events[i].name, "web");
     }
 }
@@ -184,8 +190,8 @@ static const struct {
 static void check_row(size_t i)
 {
     struct scene *scene = scene_open(rows[i].state, rows[i].verb);
-    char effects[128];
-    char events[128];
+    char effects[LIST_BYTES];
+    char events[LIST_BYTES];
 
     fault_set(&scene->seen.fault, rows[i].input == IN_DEADLINE ? STATUS_UNSET : STATUS_FAILED, 5,
               "it failed");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a guest that dies at once must not eat the node. Waits are computed and bounded, no clock runs. */
+/* At stake: a guest that dies at once must not eat the node. Waits are computed and bounded, no
+ * clock runs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
