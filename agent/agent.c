@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "daemon.h"
 #include "ensure.h"
 #include "lock.h"
 #include "notify.h"
@@ -128,19 +129,12 @@ static void on_signal(uv_poll_t *handle, int status, int events)
         uv_stop(&agent->loop);
 }
 
-static int open_signals(struct agent *agent)
+static int open_signals(struct agent *agent, struct fault *fault)
 {
-    sigset_t set;
-
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
     (void)signal(SIGPIPE, SIG_IGN);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return -errno;
-    agent->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    agent->signal_fd = daemon_open_signals(fault);
     if (agent->signal_fd < 0)
-        return -errno;
+        return agent->signal_fd;
     int result = uv_poll_init(&agent->loop, &agent->signals, agent->signal_fd);
     return result < 0 ? result : uv_poll_start(&agent->signals, UV_READABLE, on_signal);
 }
@@ -165,7 +159,7 @@ static int open_state(struct agent *agent, struct fault *fault)
     return result;
 }
 
-static int open_loop(struct agent *agent)
+static int open_loop(struct agent *agent, struct fault *fault)
 {
     int result = uv_loop_init(&agent->loop);
 
@@ -178,7 +172,7 @@ static int open_loop(struct agent *agent)
     if (result == 0)
         result = uv_timer_init(&agent->loop, &agent->watchdog);
     if (result == 0)
-        result = open_signals(agent);
+        result = open_signals(agent, fault);
     return result;
 }
 
@@ -240,7 +234,7 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
     int result = subid_check(options->uid_base, options->uid_count, fault);
 
     if (result == 0)
-        result = open_loop(agent);
+        result = open_loop(agent, fault);
     if (result == 0)
         result = open_memory(agent);
     if (result == 0)

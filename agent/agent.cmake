@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # The daemon of a node: the turn, and the adapters that it binds together.
-pkg_check_modules(INIH REQUIRED IMPORTED_TARGET inih)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 add_executable(drover-agent
     adopt.c
@@ -34,8 +33,8 @@ add_executable(drover-agent
     upstream.c
     views.c
     watch.c)
-target_link_libraries(drover-agent PRIVATE drover_flags drover_base drover_model drover_codec
+target_link_libraries(drover-agent PRIVATE drover_flags drover_base drover_daemon drover_model drover_codec
     drover_session drover_local drover_link drover_cgroup drover_rootfs drover_template drover_store
-    PkgConfig::INIH PkgConfig::LIBUV PkgConfig::SODIUM)
+    PkgConfig::LIBUV PkgConfig::SODIUM)
 # Beside it, so that a built agent finds it.
 add_dependencies(drover-agent drover-keeper)

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon.h"
 #include "link.h"
 #include "local.h"
 
@@ -115,51 +115,29 @@ static int set(struct options *options, int key, const char *value, struct fault
     return -EINVAL;
 }
 
-struct ini_reading {
+struct reading {
     struct options *options;
-    struct fault *fault;
-    bool has_controllers; /* given on the command line: the file's do not count */
-    const struct options *given;
+    struct options given; /* by the command line, which wins over the file */
 };
 
-/* inih: 0 stops with an error. The command line wins over the file. */
-static int on_ini(void *context, const char *section, const char *name, const char *value)
+static bool is_given(const struct options *given, int key)
 {
-    struct ini_reading *reading = context;
-    const struct options *given = reading->given;
-
-    (void)section; /* one flat list: the names are the options' */
-    for (const struct option *option = long_options; option->name != NULL; option++) {
-        if (strcmp(option->name, name) != 0 || option->has_arg == no_argument)
-            continue;
-        bool is_given = (option->val == 's' && given->state_dir[0] != '\0') ||
-                        (option->val == 'r' && given->run_dir[0] != '\0') ||
-                        (option->val == 'n' && given->node[0] != '\0') ||
-                        (option->val == 'g' && given->cgroup[0] != '\0') ||
-                        (option->val == 'u' && given->uid_base != 0) ||
-                        (option->val == 'U' && given->uid_count != 0) ||
-                        (option->val == 'C' && reading->has_controllers) || option->val == 'c';
-        return is_given || set(reading->options, option->val, value, reading->fault) == 0;
-    }
-    fault_set(reading->fault, STATUS_INVALID, 0, "unknown key %s", name);
-    return 0;
+    return key == 'c' || (key == 's' && given->state_dir[0] != '\0') ||
+           (key == 'r' && given->run_dir[0] != '\0') || (key == 'n' && given->node[0] != '\0') ||
+           (key == 'g' && given->cgroup[0] != '\0') || (key == 'u' && given->uid_base != 0) ||
+           (key == 'U' && given->uid_count != 0) || (key == 'C' && given->controller_count != 0);
 }
 
-static int read_ini(struct options *options, struct fault *fault)
+static bool on_key(void *context, const char *name, const char *value, struct fault *fault)
 {
-    struct options given = *options;
-    struct ini_reading reading = {options, fault, options->controller_count != 0, &given};
-    bool is_asked_for = options->config[0] != '\0';
-    int line = ini_parse(is_asked_for ? options->config : CONFIG_DEFAULT, on_ini, &reading);
+    struct reading *reading = context;
 
-    if (line == 0 || (line < 0 && !is_asked_for))
-        return 0;
-    if (line < 0)
-        fault_set(fault, STATUS_INVALID, ENOENT, "cannot read %s", options->config);
-    else if (fault->status == STATUS_UNSET)
-        fault_set(fault, STATUS_INVALID, 0, "%s: line %u is not understood",
-                  is_asked_for ? options->config : CONFIG_DEFAULT, (uint64_t)line);
-    return -EINVAL;
+    for (const struct option *option = long_options; option->name != NULL; option++)
+        if (option->has_arg == required_argument && strcmp(option->name, name) == 0)
+            return is_given(&reading->given, option->val) ||
+                   set(reading->options, option->val, value, fault) == 0;
+    fault_set(fault, STATUS_INVALID, 0, "unknown key %s", name);
+    return false;
 }
 
 static int fill_defaults(struct options *options, struct fault *fault)
@@ -222,7 +200,9 @@ int options_read(struct options *options, int argc, char **argv, struct fault *f
         fault_set(fault, STATUS_INVALID, 0, "unexpected argument %s", argv[optind]);
         return -EINVAL;
     }
-    int result = read_ini(options, fault);
+    struct reading reading = {.options = options, .given = *options};
+    int result =
+        daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
     if (result == 0)
         result = fill_defaults(options, fault);
     if (result == 0 && strlen(options->run_dir) + sizeof("/agent.sock") - 1 > LOCAL_PATH_MAX) {

@@ -33,20 +33,9 @@ static int read_guest_file(int root, const char *path, char **ret_text)
     AUTO_FREE char *text = malloc(FILE_BYTES_MAX + 1);
     if (text == NULL)
         return -ENOMEM;
-    size_t length = 0;
-    while (length <= FILE_BYTES_MAX) {
-        ssize_t n = read(fd, text + length, FILE_BYTES_MAX + 1 - length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
-    if (length > FILE_BYTES_MAX)
-        return -EFBIG;
-    text[length] = '\0';
+    int length = sys_read_text(fd, text, FILE_BYTES_MAX + 1);
+    if (length < 0)
+        return length;
     *ret_text = take_ptr(&text);
     return 0;
 }

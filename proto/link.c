@@ -245,29 +245,32 @@ static int link_open(struct link *link, uv_loop_t *loop, const struct url *url, 
     return result;
 }
 
+static int link_prepare(struct link *link, const char *url, link_message_fn on_message,
+                        link_changed_fn on_changed, struct url *ret_url)
+{
+    link->socket = -1;
+    link->on_message = on_message;
+    link->on_changed = on_changed;
+    return url_parse(url, ret_url) ? 0 : -EINVAL;
+}
+
 int link_connect(struct link *link, uv_loop_t *loop, const char *url, link_message_fn on_message,
                  link_changed_fn on_changed)
 {
     struct url parsed;
+    int result = link_prepare(link, url, on_message, on_changed, &parsed);
 
-    link->socket = -1;
-    link->on_message = on_message;
-    link->on_changed = on_changed;
-    if (!url_parse(url, &parsed))
-        return -EINVAL;
-    return link_open(link, loop, &parsed, false);
+    return result < 0 ? result : link_open(link, loop, &parsed, false);
 }
 
 int link_bind(struct link *link, uv_loop_t *loop, const char *url, link_message_fn on_message,
               link_changed_fn on_changed)
 {
     struct url parsed;
+    int result = link_prepare(link, url, on_message, on_changed, &parsed);
 
-    link->socket = -1;
-    link->on_message = on_message;
-    link->on_changed = on_changed;
-    if (!url_parse(url, &parsed))
-        return -EINVAL;
+    if (result < 0)
+        return result;
     if (!url_is_loopback(&parsed) && strcmp(parsed.host, "localhost") != 0)
         return -EPERM;
     return link_open(link, loop, &parsed, true);

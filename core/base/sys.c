@@ -72,13 +72,10 @@ int sys_write_text_at(int dir, const char *path, const char *text)
     return (size_t)n == length ? 0 : -EIO;
 }
 
-int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes)
+int sys_read_text(int fd, char *text, size_t text_bytes)
 {
-    AUTO_FD fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
-
     size_t length = 0;
+
     while (length < text_bytes) {
         ssize_t n = read(fd, text + length, text_bytes - length);
         if (n < 0 && errno == EINTR)
@@ -93,6 +90,14 @@ int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes)
         return -EFBIG;
     text[length] = '\0';
     return (int)length;
+}
+
+int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes)
+{
+    AUTO_FD fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    return sys_read_text(fd, text, text_bytes);
 }
 
 ssize_t sys_send_fds(int socket, const void *data, size_t size_bytes, const int *fds,

@@ -32,6 +32,7 @@ int sys_write_text_at(int dir, const char *path, const char *text);
 
 /* Read a whole small file and end it with NUL. Returns its length; -EFBIG if it does not fit. */
 int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes);
+int sys_read_text(int fd, char *text, size_t text_bytes);
 
 /*
  * One packet with descriptors (SCM_RIGHTS), or one less than blocking: MSG_DONTWAIT | MSG_NOSIGNAL.

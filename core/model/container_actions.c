@@ -143,7 +143,7 @@ static void set_stuck(const struct ct *ct, struct fault *fault)
         words = "removing its directory does not return";
     if (fault->status == STATUS_UNSET)
         fault_set(fault, STATUS_TIMEOUT, 0, "%s: %s", ct->name, words);
-    fault_hint(fault, "it is retried; `drover show` names what it waits for");
+    fault_hint(fault, "it is retried until that is gone");
 }
 
 static void act_none(struct step *step)

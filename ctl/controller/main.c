@@ -6,56 +6,17 @@
  * requests, queries, events, streams (what operators want).
  */
 #include <errno.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
 #include "controller.h"
+#include "daemon.h"
 #include "lock.h"
 
 static struct controller controller;
 static struct options options;
-
-static int complain(const struct fault *fault)
-{
-    (void)fprintf(stderr, "drover-controller: %s%s%s\n", fault->text, fault->error != 0 ? ": " : "",
-                  fault->error != 0 ? strerror(fault->error) : "");
-    if (fault->hint[0] != '\0')
-        (void)fprintf(stderr, "  %s\n", fault->hint);
-    return status_exit_code(fault->status);
-}
-
-/* Each agent takes two, each client one. */
-static void raise_nofile(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* the soft limit serves as well, for fewer */
-    }
-}
-
-/* Before nanomsg makes a thread, which would inherit them unblocked. */
-static int open_signals(struct fault *fault)
-{
-    sigset_t set;
-
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    int fd = -1;
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
-        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd < 0)
-        fault_set(fault, STATUS_FAILED, errno, "signals cannot be read");
-    return fd;
-}
 
 static int check_state(const char *path, struct fault *fault)
 {
@@ -85,9 +46,9 @@ static int run(struct fault *fault)
         result = check_state(options.state_dir, fault);
     if (result < 0)
         return result;
-    AUTO_FD signals = open_signals(fault);
+    AUTO_FD signals = daemon_open_signals(fault);
     if (signals < 0)
-        return -fault->error;
+        return signals;
     result = controller_open(&controller, &options, signals, fault);
     if (result == 0)
         controller_run(&controller);
@@ -99,7 +60,7 @@ int main(int argc, char **argv)
     struct fault fault = {0};
 
     if (options_read(&options, argc, argv, &fault) < 0)
-        return complain(&fault);
+        return daemon_complain("drover-controller", &fault);
     if (options.is_help) {
         options_print_help();
         return 0;
@@ -108,8 +69,8 @@ int main(int argc, char **argv)
         (void)puts("drover-controller " DROVER_VERSION);
         return 0;
     }
-    raise_nofile();
+    daemon_raise_nofile(); /* each agent takes two, each client one */
     if (sodium_init() < 0)
         return 1;
-    return run(&fault) < 0 ? complain(&fault) : 0;
+    return run(&fault) < 0 ? daemon_complain("drover-controller", &fault) : 0;
 }

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon.h"
 #include "link.h"
 #include "local.h"
 
@@ -100,10 +100,9 @@ static int set(struct options *options, int key, const char *value, struct fault
     return -EINVAL;
 }
 
-struct ini_reading {
+struct reading {
     struct options *options;
     struct options given; /* by the command line, which wins over the file */
-    struct fault *fault;
 };
 
 static bool is_given(const struct options *given, int key)
@@ -113,34 +112,16 @@ static bool is_given(const struct options *given, int key)
            (key == 'e' && given->events_max != 0);
 }
 
-/* inih: 0 stops with an error. Sections are for people: the names alone count. */
-static int on_ini(void *context, const char *section, const char *name, const char *value)
+static bool on_key(void *context, const char *name, const char *value, struct fault *fault)
 {
-    struct ini_reading *reading = context;
+    struct reading *reading = context;
 
-    (void)section;
     for (const struct option *option = long_options; option->name != NULL; option++)
         if (option->has_arg == required_argument && strcmp(option->name, name) == 0)
             return is_given(&reading->given, option->val) ||
-                   set(reading->options, option->val, value, reading->fault) == 0;
-    fault_set(reading->fault, STATUS_INVALID, 0, "unknown key %s", name);
-    return 0;
-}
-
-static int read_ini(struct options *options, struct fault *fault)
-{
-    struct ini_reading reading = {.options = options, .given = *options, .fault = fault};
-    bool is_asked_for = options->config[0] != '\0';
-    const char *path = is_asked_for ? options->config : CONFIG_DEFAULT;
-    int line = ini_parse(path, on_ini, &reading);
-
-    if (line == 0 || (line < 0 && !is_asked_for))
-        return 0;
-    if (line < 0)
-        fault_set(fault, STATUS_INVALID, ENOENT, "cannot read %s", path);
-    else if (fault->status == STATUS_UNSET)
-        fault_set(fault, STATUS_INVALID, 0, "%s: line %u is not understood", path, (uint64_t)line);
-    return -EINVAL;
+                   set(reading->options, option->val, value, fault) == 0;
+    fault_set(fault, STATUS_INVALID, 0, "unknown key %s", name);
+    return false;
 }
 
 static void fill_default(char *text, size_t room, const char *value)
@@ -182,7 +163,9 @@ int options_read(struct options *options, int argc, char **argv, struct fault *f
         return -EINVAL;
     }
 
-    int result = read_ini(options, fault);
+    struct reading reading = {.options = options, .given = *options};
+    int result =
+        daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
     if (result < 0)
         return result;
     fill_default(options->state_dir, sizeof(options->state_dir), STATE_DEFAULT);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+int daemon_complain(const char *program, const struct fault *fault)
+{
+    (void)fprintf(stderr, "%s: %s%s%s\n", program, fault->text, fault->error != 0 ? ": " : "",
+                  fault->error != 0 ? strerror(fault->error) : "");
+    if (fault->hint[0] != '\0')
+        (void)fprintf(stderr, "  %s\n", fault->hint);
+    return status_exit_code(fault->status);
+}
+
+void daemon_raise_nofile(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int daemon_open_signals(struct fault *fault)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    int fd = -1;
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
+        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0) {
+        fault_set(fault, STATUS_FAILED, errno, "signals cannot be read");
+        return -fault->error;
+    }
+    return fd;
+}
+
+struct reading {
+    daemon_key_fn on_key;
+    void *context;
+    struct fault *fault;
+};
+
+/* inih: 0 stops with an error. */
+static int on_ini(void *context, const char *section, const char *name, const char *value)
+{
+    struct reading *reading = context;
+
+    (void)section;
+    return reading->on_key(reading->context, name, value, reading->fault);
+}
+
+int daemon_read_ini(const char *path, const char *fallback, daemon_key_fn on_key, void *context,
+                    struct fault *fault)
+{
+    struct reading reading = {on_key, context, fault};
+    bool is_asked_for = path[0] != '\0';
+    const char *file = is_asked_for ? path : fallback;
+    int line = ini_parse(file, on_ini, &reading);
+
+    if (line == 0 || (line < 0 && !is_asked_for))
+        return 0;
+    if (line < 0)
+        fault_set(fault, STATUS_INVALID, ENOENT, "cannot read %s", file);
+    else if (fault->status == STATUS_UNSET)
+        fault_set(fault, STATUS_INVALID, 0, "%s: line %u is not understood", file,
+                  (uint64_t)line);
+    return -EINVAL;
+}
