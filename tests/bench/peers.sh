@@ -95,6 +95,6 @@ peers_cleanup() {
         done
     done < <(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts)
     rm -rf --one-file-system "/run/lxc/lock$work" "/run/lxc/lock/${work#/}"
-    rmdir /run/lxc/lock/var/lib /run/lxc/lock/var 2>/dev/null
+    rmdir /run/lxc/lock/var/lib /run/lxc/lock/var /run/lxc/lock /run/lxc /run/crun 2>/dev/null
     true
 }
