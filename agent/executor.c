@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "executor.h"
 
-#include <signal.h>
+#include <assert.h>
 
 #include "cleanup.h"
 
-static const char *const worker_names[WORKER_COUNT] = {
-#define WORKER_NAME(upper, lower) [WORKER_##upper] = "drover-" #lower,
-    WORKER_LIST(WORKER_NAME)
-#undef WORKER_NAME
+static const struct {
+    const char *name;
+    uint32_t threads;
+} kinds[WORKER_COUNT] = {
+#define WORKER_KIND(upper, lower, threads) [WORKER_##upper] = {"drover-" #lower, threads},
+    WORKER_LIST(WORKER_KIND)
+#undef WORKER_KIND
 };
+
+#define WORKER_FITS(upper, lower, threads)                                                         \
+    static_assert((threads) <= WORKER_THREADS_MAX, "worker " #lower);
+WORKER_LIST(WORKER_FITS)
+#undef WORKER_FITS
 
 static void append(struct work **first, struct work **last, struct work *work)
 {
@@ -21,25 +29,26 @@ static void append(struct work **first, struct work **last, struct work *work)
     *last = work;
 }
 
-static struct work *take(struct worker_thread *worker)
+static struct work *take(struct worker_queue *worker)
 {
     (void)pthread_mutex_lock(&worker->lock);
-    while (worker->first == NULL && !worker->is_ending)
+    while (worker->first == NULL)
         (void)pthread_cond_wait(&worker->posted, &worker->lock);
     struct work *work = worker->first;
-    if (work != NULL)
-        worker->first = work->next;
+    worker->first = work->next;
     (void)pthread_mutex_unlock(&worker->lock);
     return work;
 }
 
-static void *worker_main(void *argument)
+_Noreturn static void *worker_main(void *argument)
 {
-    struct worker_thread *worker = argument;
+    struct worker_queue *worker = argument;
     struct executor *executor = worker->executor;
 
-    (void)pthread_setname_np(pthread_self(), worker_names[worker - executor->workers]);
-    for (struct work *work = take(worker); work != NULL; work = take(worker)) {
+    (void)pthread_setname_np(pthread_self(), kinds[worker - executor->workers].name);
+    for (;;) {
+        struct work *work = take(worker);
+
         if (!work->run(work))
             continue;
         (void)pthread_mutex_lock(&executor->lock);
@@ -47,7 +56,6 @@ static void *worker_main(void *argument)
         (void)pthread_mutex_unlock(&executor->lock);
         (void)uv_async_send(&executor->done);
     }
-    return NULL;
 }
 
 static void on_done(uv_async_t *handle)
@@ -66,6 +74,25 @@ static void on_done(uv_async_t *handle)
     }
 }
 
+static int start_worker(struct executor *executor, enum worker kind)
+{
+    struct worker_queue *worker = &executor->workers[kind];
+
+    worker->executor = executor;
+    (void)pthread_mutex_init(&worker->lock, NULL);
+    (void)pthread_cond_init(&worker->posted, NULL);
+    for (uint32_t i = 0; i < kinds[kind].threads; i++) {
+        pthread_t thread;
+        int result = pthread_create(&thread, NULL, worker_main, worker);
+
+        if (result == 0)
+            result = pthread_detach(thread);
+        if (result != 0)
+            return -result;
+    }
+    return 0;
+}
+
 int executor_open(struct executor *executor, uv_loop_t *loop)
 {
     int result = uv_async_init(loop, &executor->done, on_done);
@@ -73,40 +100,14 @@ int executor_open(struct executor *executor, uv_loop_t *loop)
     if (result < 0)
         return result;
     (void)pthread_mutex_init(&executor->lock, NULL);
-    for (size_t i = 0; i < WORKER_COUNT; i++) {
-        struct worker_thread *worker = &executor->workers[i];
-
-        worker->executor = executor;
-        (void)pthread_mutex_init(&worker->lock, NULL);
-        (void)pthread_cond_init(&worker->posted, NULL);
-        result = pthread_create(&worker->thread, NULL, worker_main, worker);
-        if (result != 0)
-            return -result;
-        worker->is_started = true;
-    }
-    return 0;
-}
-
-void executor_close(struct executor *executor)
-{
-    for (size_t i = 0; i < WORKER_COUNT; i++) {
-        struct worker_thread *worker = &executor->workers[i];
-
-        if (!worker->is_started)
-            continue;
-        (void)pthread_mutex_lock(&worker->lock);
-        worker->is_ending = true;
-        (void)pthread_cond_signal(&worker->posted);
-        (void)pthread_mutex_unlock(&worker->lock);
-        (void)pthread_join(worker->thread, NULL);
-        worker->is_started = false;
-    }
-    on_done(&executor->done);
+    for (size_t i = 0; i < WORKER_COUNT && result == 0; i++)
+        result = start_worker(executor, (enum worker)i);
+    return result;
 }
 
 void executor_post(struct executor *executor, enum worker worker, struct work *work)
 {
-    struct worker_thread *thread = &executor->workers[worker];
+    struct worker_queue *thread = &executor->workers[worker];
 
     (void)pthread_mutex_lock(&thread->lock);
     append(&thread->first, &thread->last, work);

@@ -3,7 +3,8 @@
  * executor.h — the named threads on which everything that may block is done.
  *
  * Shape    struct work is embedded in what it works on. run() on the worker, then on_done() on the
- *          loop. Works of one worker run in the order in which they were posted.
+ *          loop. Works of one worker begin in the order in which they were posted; a worker
+ *          of several threads runs some side by side.
  * Units    none.
  * Errors   carried by what embeds the work.
  * Owner    the poster; the executor only borrows until on_done() was called.
@@ -14,14 +15,23 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
-/* cgroup: all of libcgroup, and making cgroups. mount: plans and directories made. clean: kill and
- * removal of cgroups. remove: removal of directories. import: templates. */
-#define WORKER_LIST(X) X(CGROUP, cgroup) X(MOUNT, mount) X(CLEAN, clean) X(REMOVE, remove) X(READ, read)
+/*
+ * X(name, name of the threads, how many). cgroup: libcgroup, which is not thread-safe, and making
+ * cgroups. mount: plans and directories made; a source that hangs holds up its own thread only.
+ * clean: kill and removal of cgroups. remove: removal of directories, large ones beside small.
+ */
+#define WORKER_LIST(X)                                                                             \
+    X(CGROUP, cgroup, 1)                                                                           \
+    X(MOUNT, mount, 4)                                                                             \
+    X(CLEAN, clean, 1)                                                                             \
+    X(REMOVE, remove, 2)
+#define WORKER_THREADS_MAX 4
 
 enum worker {
-#define WORKER_ENUM(upper, lower) WORKER_##upper,
+#define WORKER_ENUM(upper, lower, threads) WORKER_##upper,
     WORKER_LIST(WORKER_ENUM)
 #undef WORKER_ENUM
         WORKER_COUNT
@@ -36,28 +46,24 @@ struct work {
 
 struct executor;
 
-struct worker_thread {
+struct worker_queue {
     struct executor *executor;
-    pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t posted;
     struct work *first;
     struct work *last;
-    bool is_ending;
-    bool is_started;
 };
 
 struct executor {
-    struct worker_thread workers[WORKER_COUNT];
+    struct worker_queue workers[WORKER_COUNT];
     uv_async_t done;
     pthread_mutex_t lock;
     struct work *done_first;
     struct work *done_last;
 };
 
+/* The threads end with the process: one that hangs must not keep it from ending. */
 int executor_open(struct executor *executor, uv_loop_t *loop);
-/* Finishes what was posted; on_done() of it is called before the return. */
-void executor_close(struct executor *executor);
 void executor_post(struct executor *executor, enum worker worker, struct work *work);
 
 #endif
