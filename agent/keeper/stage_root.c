@@ -27,8 +27,6 @@ static int attach_at(int mount, int scratch, const char *name)
  * its descriptor. So it needs no directory of the namespace that we were cloned with. */
 static int make_scratch(void)
 {
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return -errno;
     AUTO_FD scratch = mount_new("tmpfs", "mode=700,size=64k,nr_inodes=256",
                                 MS_NOSUID | MS_NODEV | MS_NOEXEC);
     if (scratch < 0)
@@ -87,35 +85,43 @@ static int mount_overlay(const struct stage *stage, int scratch)
     return root < 0 ? -errno : root;
 }
 
+/* The layers are attached in a scratch place first, and the overlay of them beside them. */
+static int make_overlay(const struct stage *stage, struct stage_root *root)
+{
+    root->scratch = make_scratch();
+    if (root->scratch < 0)
+        return root->scratch;
+    root->root = mount_overlay(stage, root->scratch);
+    return root->root < 0 ? root->root : attach_at(root->root, root->scratch, "root");
+}
+
 int root_make(const struct stage *stage, struct stage_root *ret_root)
 {
-    struct stage_root root = {.console = -1, .root = stage_find_fd(stage, KW_FD_ROOT)};
+    struct stage_root root = {
+        .console = -1, .scratch = -1, .root = stage_find_fd(stage, KW_FD_ROOT)};
+    int rc = 0;
 
     /* Of our own namespace, so the mounts they are on can be cloned here. */
     root.null = open("/dev/null", O_RDWR | O_CLOEXEC);
     root.empty = open("/empty", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    root.scratch = make_scratch();
-    if (root.scratch < 0)
-        return root.scratch;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
     if (root.root < 0)
-        root.root = mount_overlay(stage, root.scratch);
-    if (root.root < 0)
-        return root.root;
-
-    int rc = attach_at(root.root, root.scratch, "root");
-    if (rc < 0)
-        return rc;
-    *ret_root = root;
-    return 0;
+        rc = make_overlay(stage, &root);
+    else if (move_mount(root.root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        rc = -errno; /* on top of "/", as a scratch place would be */
+    if (rc == 0)
+        *ret_root = root;
+    return rc;
 }
 
 int root_enter(const struct stage_root *root)
 {
     if (fchdir(root->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
-    /* The old root now lies on top of the new one, and the scratch place on that: each call takes
-     * off what is topmost. See pivot_root(2), "pivot_root(".", ".")". */
-    for (int layer = 0; layer < 2; layer++)
+    /* The old root now lies on top of the new one, and the scratch place, if there was one, on that:
+     * each call takes off what is topmost. See pivot_root(2), "pivot_root(".", ".")". */
+    for (int layers = root->scratch >= 0 ? 2 : 1; layers > 0; layers--)
         if (umount2(".", MNT_DETACH) < 0)
             return -errno;
     return chdir("/") < 0 ? -errno : 0;

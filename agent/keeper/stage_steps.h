@@ -62,7 +62,7 @@ int path_make_parent(int root, const char *path, char name[NAME_MAX + 1]);
 /* stage_root.c ------------------------------------------------------------------------------- */
 
 struct stage_root {
-    int scratch; /* tmpfs of our own over the old root, gone with it */
+    int scratch; /* tmpfs of our own over the old root, gone with it; -1: none was needed */
     int root;    /* the new root, attached */
     int console; /* opened through KP_CONSOLE's mount, or -1 */
     int null;    /* /dev/null of our own namespace, or -1 */
