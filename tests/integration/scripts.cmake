@@ -18,6 +18,7 @@ drover_script(verbs 180)
 drover_script(storm 180)
 drover_script(adoption 300)
 drover_script(refusals 180)
+set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 
 # The keeper of another build: the same objects, another build id.
 if(TARGET drover-keeper)

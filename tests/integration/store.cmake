@@ -6,6 +6,7 @@ if(TARGET drover_store)
     target_link_libraries(test_store_rig PUBLIC drover_store PRIVATE drover_flags PkgConfig::CMOCKA)
     foreach(part rows ledger history refusals failures)
         drover_test(integration/store/${part} test_store_rig)
-        set_tests_properties(integration.store.${part} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 240)
+        set_tests_properties(integration.store.${part} PROPERTIES
+            LABELS "integration;threads" TIMEOUT 240)
     endforeach()
 endif()
