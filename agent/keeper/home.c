@@ -87,7 +87,7 @@ static int fill_root(void)
     /* What stages cover directories with: no inode is left to be made in it, and a guest's user
      * namespace cannot take its flags away. */
     if (mount("empty", "empty", "tmpfs",
-              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,size=4k,nr_inodes=2") < 0)
+              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,size=4k,nr_inodes=1") < 0)
         return -errno;
     return make_null();
 }
