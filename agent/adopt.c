@@ -414,8 +414,13 @@ void keeper_records_on_lost(struct keeper_client *client)
     streams_keeper_lost(&agent->streams);
     (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
     if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper,
-                           &agent->cgroups, &fault) < 0 ||
-        keeper_client_sync(client, &fault) < 0 || keeper_client_watch(client, &agent->loop) < 0)
+                           &agent->cgroups, &fault) < 0)
+        agent_die(&fault);
+    if (!client->is_started_now) { /* it holds all that it held: a start of the agent adopts that */
+        fault_set(&fault, STATUS_FAILED, 0, "the connection to a keeper that lives broke off");
+        agent_die(&fault);
+    }
+    if (keeper_client_sync(client, &fault) < 0 || keeper_client_watch(client, &agent->loop) < 0)
         agent_die(&fault);
     if (client->launch_last < launch_last)
         client->launch_last = launch_last;

@@ -226,11 +226,26 @@ static int wait_readable(int fd, int timeout_ms)
     return count == 0 ? -ETIMEDOUT : 0;
 }
 
+/* Somebody is there, and is not to be displaced: it may hold guests. */
+static int complain_of_stranger(const struct kw_header *header, ssize_t size, struct fault *fault)
+{
+    if (size >= (ssize_t)sizeof(*header) && header->magic == KW_MAGIC &&
+        header->version != KW_VERSION)
+        fault_set(fault, STATUS_UNSUPPORTED, EPROTO,
+                  "the running keeper speaks another version of the wire (it says %u, we %u)",
+                  (uint64_t)header->version, (uint64_t)KW_VERSION);
+    else
+        fault_set(fault, STATUS_UNSUPPORTED, EPROTO,
+                  "what listens on keeper.sock does not answer as a keeper does");
+    fault_hint(fault, "run the agent it came with, or move its containers and end it");
+    return -EPROTO;
+}
+
 /* -ETIMEDOUT: it serves another agent. */
 int keeper_client_greet(struct keeper_client *client, struct fault *fault)
 {
     struct kw_hello hello = {.build = DROVER_VERSION};
-    struct kw_welcome welcome;
+    struct kw_welcome welcome = {0};
     size_t fd_count = 0;
 
     client->is_synced = false;
@@ -239,22 +254,26 @@ int keeper_client_greet(struct keeper_client *client, struct fault *fault)
     if (result < 0)
         return result;
     ssize_t size = sys_receive_fds(client->socket, &welcome, sizeof(welcome), NULL, 0, &fd_count);
-    if (size <= 0)
-        return size == 0 ? -ECONNRESET : (int)size;
-    if ((size_t)size < sizeof(struct kw_header) || welcome.header.magic != KW_MAGIC ||
-        welcome.header.version != KW_VERSION || welcome.header.type != KW_WELCOME ||
-        (size_t)size != sizeof(welcome)) {
-        fault_set(fault, STATUS_UNSUPPORTED, EPROTO,
-                  "the running keeper speaks another version of the wire (it says %u, we %u)",
-                  (uint64_t)welcome.header.version, (uint64_t)KW_VERSION);
-        fault_hint(fault, "run the agent it came with, or move its containers and end it");
-        return -EPROTO;
-    }
+    if (size == 0)
+        return -ECONNRESET;
+    if (size == -EMSGSIZE) /* longer than ours, as a later version's may be */
+        size = sizeof(struct kw_header);
+    if (size < 0)
+        return (int)size;
+    if (size != (ssize_t)sizeof(welcome) || welcome.header.magic != KW_MAGIC ||
+        welcome.header.version != KW_VERSION || welcome.header.type != KW_WELCOME)
+        return complain_of_stranger(&welcome.header, size, fault);
     client->pid = welcome.pid;
     client->launch_last = welcome.launch_last;
     memcpy(client->build, welcome.build, sizeof(client->build));
     client->build[sizeof(client->build) - 1] = '\0';
     return 0;
+}
+
+/* No socket, nobody behind it, or its end without a word. Whoever else is there is not replaced. */
+static bool is_nobody(int error)
+{
+    return error == -ENOENT || error == -ECONNREFUSED || error == -ECONNRESET || error == -EPIPE;
 }
 
 int keeper_client_open(struct keeper_client *client, const char *run_dir, const char *binary,
@@ -270,14 +289,13 @@ int keeper_client_open(struct keeper_client *client, const char *run_dir, const 
     int result = connect_to(path, &client->socket);
     if (result == 0)
         result = keeper_client_greet(client, fault);
-    if (result == -ETIMEDOUT) {
+    if (result == -ETIMEDOUT || result == -EAGAIN) /* EAGAIN: so many wait already, unix(7) */
         fault_set(fault, STATUS_BUSY, 0, "the keeper of %s serves another agent", run_dir);
-        return result;
-    }
-    if (result == 0 || result == -EPROTO)
+    else if (result < 0 && !is_nobody(result) && fault->status == STATUS_UNSET)
+        fault_set(fault, STATUS_FAILED, -result, "cannot speak with the keeper on %s", path);
+    if (result == 0 || !is_nobody(result))
         return result;
 
-    /* Nobody there: no answer to HELLO came before the connection's end. */
     keeper_client_close(client);
     result = keeper_start(path, binary, cgroups, fault);
     if (result < 0)
