@@ -154,8 +154,8 @@ static int open_state(struct agent *agent, struct fault *fault)
         result = store_open(options->state_dir, &agent->loop, turn_on_committed, on_store_failed,
                             &agent->store, fault);
     if (result == 0)
-        result = cgroups_open(&agent->cgroups, options->cgroup, store_ledger_id(agent->store),
-                              fault);
+        result =
+            cgroups_open(&agent->cgroups, options->cgroup, store_ledger_id(agent->store), fault);
     return result;
 }
 

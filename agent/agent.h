@@ -37,7 +37,7 @@ struct slot {
     bool is_config_new;   /* not yet in the store */
     bool is_privileged;
     uint64_t revision;
-    uint32_t uid_base; /* 0: privileged */
+    uint32_t uid_base;  /* 0: privileged */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
 
@@ -49,22 +49,22 @@ struct slot {
     struct launch plan;
     bool has_plan;
     enum family family;
-    int pty;                     /* master of the console; -1: none */
-    int output;                  /* eventfd: the ring grew; -1: none */
-    const struct kw_ring *ring;  /* mapped; NULL: none */
-    size_t ring_bytes;           /* of the mapping */
-    struct cgroup_watch *watch;  /* oom and frozen, while it lives */
-    uint64_t oom_kills;          /* last reading */
+    int pty;                    /* master of the console; -1: none */
+    int output;                 /* eventfd: the ring grew; -1: none */
+    const struct kw_ring *ring; /* mapped; NULL: none */
+    size_t ring_bytes;          /* of the mapping */
+    struct cgroup_watch *watch; /* oom and frozen, while it lives */
+    uint64_t oom_kills;         /* last reading */
     bool is_freezing, is_thawing;
     bool is_ready_on_exec;
-    uint64_t change;             /* highest change of the keeper's record that was observed */
+    uint64_t change; /* highest change of the keeper's record that was observed */
     bool is_booted_seen, is_ready_seen, is_ended_seen; /* of it, were posted as observations */
-    bool is_shutdown_seen;       /* the guest said STOPPING=1 */
-    char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
+    bool is_shutdown_seen;                             /* the guest said STOPPING=1 */
+    char candidates[KW_CANDIDATES_MAX][64];            /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
-    uint64_t exec_number;        /* of exec leaves, grows over restarts of the agent too */
-    bool has_stale_execs;        /* leaves of sessions whose agent died are not empty yet */
+    uint64_t exec_number; /* of exec leaves, grows over restarts of the agent too */
+    bool has_stale_execs; /* leaves of sessions whose agent died are not empty yet */
 };
 
 struct agent {
@@ -87,7 +87,8 @@ struct agent {
     uint64_t seq; /* last given out */
     uint64_t started_wall_ns;
     bool is_ending;
-    bool is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    bool
+        is_adopted; /* rows and keeper's table are brought together; records are news from now on */
     struct held_record *held; /* the keeper's table until then */
     struct kw_ack *ended;     /* ends at the keeper that are not durable here yet; CT_MAX */
     uint32_t *ended_ct;       /* whose */

@@ -14,8 +14,7 @@ static bool has_env(const struct stream_open *open, const char *key)
     return false;
 }
 
-static void add_env(struct plan *plan, const struct stream_open *open,
-                    const struct passwd *passwd)
+static void add_env(struct plan *plan, const struct stream_open *open, const struct passwd *passwd)
 {
     const struct pair defaults[] = {
         {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},

@@ -19,7 +19,7 @@
 
 struct init {
     enum family family;
-    bool takes_arguments; /* `-z "      "`, as OpenVZ gave: room for a title */
+    bool takes_arguments;          /* `-z "      "`, as OpenVZ gave: room for a title */
     int errors[KW_CANDIDATES_MAX]; /* per candidate: 0, or a positive errno; ENXIO: no file that
                                       could be executed (FIFO, socket, device) */
 };

@@ -26,7 +26,12 @@
 struct keeper_client;
 struct keeper_packet;
 
-enum keeper_reexec { KEEPER_REEXEC_NONE, KEEPER_REEXEC_ASKED, KEEPER_REEXEC_DONE, KEEPER_REEXEC_REFUSED };
+enum keeper_reexec {
+    KEEPER_REEXEC_NONE,
+    KEEPER_REEXEC_ASKED,
+    KEEPER_REEXEC_DONE,
+    KEEPER_REEXEC_REFUSED
+};
 
 /* One record of any kind; its header names the type. Take what is wanted of fds (set it to -1): the
  * rest is closed after the call. */
@@ -39,7 +44,7 @@ struct keeper_client {
     pid_t pid;
     bool is_started_now; /* by this agent */
     bool is_synced;
-    bool is_lost; /* its end was seen; on_lost() is called or on its way */
+    bool is_lost;               /* its end was seen; on_lost() is called or on its way */
     char build[KW_BUILD_BYTES]; /* build_id.h */
     enum keeper_reexec reexec;
     int reexec_error; /* of REFUSED */

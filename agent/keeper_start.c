@@ -72,7 +72,8 @@ static int spawn(int listener, const char *binary, const struct cgroups *cgroups
         }
     }
     if (result == 0)
-        result = -posix_spawn(&pid, binary, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+        result =
+            -posix_spawn(&pid, binary, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
     for (size_t i = 0; i < high_count; i++)
         (void)close(highs[i]);
     (void)posix_spawn_file_actions_destroy(&actions);

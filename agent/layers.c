@@ -83,8 +83,7 @@ static int walk_look(struct walk *walk, struct stat *stat, int *ret_layer)
     }
     if (walk->has_lower) {
         struct stat below;
-        is_in_lower =
-            fstatat(walk->layers->lower, walk->done, &below, AT_SYMLINK_NOFOLLOW) == 0;
+        is_in_lower = fstatat(walk->layers->lower, walk->done, &below, AT_SYMLINK_NOFOLLOW) == 0;
         if (!is_in_lower && errno != ENOENT)
             return -errno;
         walk->has_lower = is_in_lower && (S_ISDIR(below.st_mode) || !walk->has_upper);

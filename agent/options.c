@@ -20,31 +20,37 @@
 #define CT_RANGES_DEFAULT 4096u
 
 static const struct option long_options[] = {
-    {"state-dir", required_argument, NULL, 's'}, {"run-dir", required_argument, NULL, 'r'},
-    {"config", required_argument, NULL, 'c'},    {"node", required_argument, NULL, 'n'},
-    {"cgroup", required_argument, NULL, 'g'},    {"uid-base", required_argument, NULL, 'u'},
-    {"uid-count", required_argument, NULL, 'U'}, {"controller", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},            {"version", no_argument, NULL, 'v'},
+    {"state-dir", required_argument, NULL, 's'},
+    {"run-dir", required_argument, NULL, 'r'},
+    {"config", required_argument, NULL, 'c'},
+    {"node", required_argument, NULL, 'n'},
+    {"cgroup", required_argument, NULL, 'g'},
+    {"uid-base", required_argument, NULL, 'u'},
+    {"uid-count", required_argument, NULL, 'U'},
+    {"controller", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
     {0},
 };
 
 void options_print_help(void)
 {
-    (void)puts("usage: drover-agent [--state-dir DIR] [--run-dir DIR] [--config FILE] [--node NAME]\n"
-               "                    [--cgroup PATH] [--uid-base N] [--uid-count N]\n"
-               "                    [--controller tcp://HOST:PORT]...\n"
-               "\n"
-               "Boots and keeps the system containers of this node. Its socket is RUN/agent.sock.\n"
-               "SIGTERM ends the agent and leaves the containers and the keeper running.\n"
-               "\n"
-               "  --state-dir DIR   what must survive (default " STATE_DEFAULT "; mode 0700)\n"
-               "  --run-dir DIR     sockets and locks (default " RUN_DEFAULT ")\n"
-               "  --config FILE     ini file (default " CONFIG_DEFAULT ", if it is there)\n"
-               "  --node NAME       this node's name (default: the host's)\n"
-               "  --cgroup PATH     top-level cgroup of its own (default drover.NODE)\n"
-               "  --uid-base N      first id of the range that containers get theirs from\n"
-               "  --uid-count N     how many ids; 65536 a container\n"
-               "  --controller URL  report to it, and obey it; may be given again");
+    (void)puts(
+        "usage: drover-agent [--state-dir DIR] [--run-dir DIR] [--config FILE] [--node NAME]\n"
+        "                    [--cgroup PATH] [--uid-base N] [--uid-count N]\n"
+        "                    [--controller tcp://HOST:PORT]...\n"
+        "\n"
+        "Boots and keeps the system containers of this node. Its socket is RUN/agent.sock.\n"
+        "SIGTERM ends the agent and leaves the containers and the keeper running.\n"
+        "\n"
+        "  --state-dir DIR   what must survive (default " STATE_DEFAULT "; mode 0700)\n"
+        "  --run-dir DIR     sockets and locks (default " RUN_DEFAULT ")\n"
+        "  --config FILE     ini file (default " CONFIG_DEFAULT ", if it is there)\n"
+        "  --node NAME       this node's name (default: the host's)\n"
+        "  --cgroup PATH     top-level cgroup of its own (default drover.NODE)\n"
+        "  --uid-base N      first id of the range that containers get theirs from\n"
+        "  --uid-count N     how many ids; 65536 a container\n"
+        "  --controller URL  report to it, and obey it; may be given again");
 }
 
 static int copy(char *to, size_t room, const char *from, const char *what, struct fault *fault)
@@ -201,13 +207,13 @@ int options_read(struct options *options, int argc, char **argv, struct fault *f
         return -EINVAL;
     }
     struct reading reading = {.options = options, .given = *options};
-    int result =
-        daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
+    int result = daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
     if (result == 0)
         result = fill_defaults(options, fault);
     if (result == 0 && strlen(options->run_dir) + sizeof("/agent.sock") - 1 > LOCAL_PATH_MAX) {
-        fault_set(fault, STATUS_INVALID, ENAMETOOLONG, "--run-dir %s: its sockets' paths would exceed %u octets",
-                  options->run_dir, (uint64_t)LOCAL_PATH_MAX);
+        fault_set(fault, STATUS_INVALID, ENAMETOOLONG,
+                  "--run-dir %s: its sockets' paths would exceed %u octets", options->run_dir,
+                  (uint64_t)LOCAL_PATH_MAX);
         result = -ENAMETOOLONG;
     }
     find_keeper(options);

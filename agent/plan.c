@@ -172,10 +172,11 @@ int plan_seal(const struct plan *plan)
 
     if (plan->error != 0)
         return plan->error;
-    size_t tables_bytes = sizeof(header) + header.mount_count * sizeof(struct kp_mount) +
-                          header.rlimit_count * sizeof(struct kp_rlimit) +
-                          (plan->candidates.count + plan->argv.count + plan->env.count +
-                           header.group_count) * sizeof(uint32_t);
+    size_t tables_bytes =
+        sizeof(header) + header.mount_count * sizeof(struct kp_mount) +
+        header.rlimit_count * sizeof(struct kp_rlimit) +
+        (plan->candidates.count + plan->argv.count + plan->env.count + header.group_count) *
+            sizeof(uint32_t);
     size_t size_bytes = tables_bytes + plan->text_bytes;
     if (size_bytes > KP_BYTES_MAX)
         return -E2BIG;

@@ -42,8 +42,8 @@ static bool run_plan(struct work *work)
     struct config config;
 
     preparing->plan_began_ns = clock_monotonic_ns();
-    preparing->plan_result = codec_decode_config(preparing->config.data,
-                                                 preparing->config.size_bytes, &arena, &config);
+    preparing->plan_result =
+        codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
     if (preparing->plan_result == 0) {
         struct launch_request request = {
             .config = &config,
@@ -69,8 +69,8 @@ static bool run_cgroup(struct work *work)
     struct config config;
 
     preparing->cgroup_began_ns = clock_monotonic_ns();
-    preparing->cgroup_result = codec_decode_config(preparing->config.data,
-                                                   preparing->config.size_bytes, &arena, &config);
+    preparing->cgroup_result =
+        codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
     if (preparing->cgroup_result == 0) {
         struct cgroup_limits limits;
         struct cgroup_request request = {preparing->leaf, &limits, preparing->uid_base};
@@ -96,8 +96,7 @@ static void observe(struct preparing *preparing)
                                  .ct = preparing->ct,
                                  .generation = preparing->generation};
     if (result < 0)
-        seen->fault =
-            preparing->plan_result < 0 ? preparing->plan_fault : preparing->cgroup_fault;
+        seen->fault = preparing->plan_result < 0 ? preparing->plan_fault : preparing->cgroup_fault;
     if (result < 0 && seen->fault.status == STATUS_UNSET)
         fault_set(&seen->fault, STATUS_FAILED, -result, "%s cannot be prepared", preparing->name);
     seen->is_ready_on_exec = result == 0 && !preparing->plan.is_ready_by_notify;

@@ -32,8 +32,8 @@ struct follower {
     follower_send_fn send;
     uint64_t origin; /* of the query; its end removes the follower */
     char request[REQUEST_ID_BYTES];
-    uint64_t seq;           /* last sent */
-    bool is_bounded;        /* ends at until_seq; else it follows for ever */
+    uint64_t seq;    /* last sent */
+    bool is_bounded; /* ends at until_seq; else it follows for ever */
     uint64_t until_seq;
     uint64_t after_wall_ns; /* only later ones */
     bool has_filter;        /* of one container: */
@@ -44,8 +44,8 @@ struct follower {
 struct publisher {
     struct agent *agent;
     struct follower *followers;
-    struct event *recent; /* a ring of PUBLISHER_RECENT */
-    uint64_t published;   /* highest committed seq */
+    struct event *recent;  /* a ring of PUBLISHER_RECENT */
+    uint64_t published;    /* highest committed seq */
     uint64_t recent_first; /* seq of the oldest in the ring; 0: none */
 };
 

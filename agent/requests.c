@@ -140,7 +140,8 @@ static int take_config(struct agent *agent, const struct command *command,
                                              .grace_ns = config->stop_grace_ns};
     ret_command->is_started = command->is_started;
     randombytes_buf(ret_command->uuid, UUID_BYTES);
-    ret_command->uuid[6] = (uint8_t)((ret_command->uuid[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+    ret_command->uuid[6] =
+        (uint8_t)((ret_command->uuid[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
     ret_command->uuid[8] = (uint8_t)((ret_command->uuid[8] & 0x3f) | 0x80);
     return configs_expect(&agent->configs, ret_command->request, config, fault);
 }
@@ -285,11 +286,11 @@ static void answer_boot(struct agent *agent, uint64_t origin, const struct query
         answer_fault(agent, origin, query, &fault);
         return;
     }
-    message.answer = (struct answer){.request_id = query->request_id,
-                                     .is_last = true,
-                                     .steps = steps,
-                                     .step_count = boot_steps(&agent->slots[ct->index].times,
-                                                              steps)};
+    message.answer =
+        (struct answer){.request_id = query->request_id,
+                        .is_last = true,
+                        .steps = steps,
+                        .step_count = boot_steps(&agent->slots[ct->index].times, steps)};
     requests_send(agent, origin, &message);
 }
 
@@ -333,10 +334,8 @@ static bool send_events(struct follower *follower, const struct event *events, s
 
     for (size_t i = 0; i < count; i++)
         views[i] = (struct event_view){events[i], agent->options->node, ""};
-    message.answer = (struct answer){.request_id = follower->request,
-                                     .is_last = is_last,
-                                     .events = views,
-                                     .event_count = count};
+    message.answer = (struct answer){
+        .request_id = follower->request, .is_last = is_last, .events = views, .event_count = count};
     if (follower->origin == ORIGIN_UPSTREAM)
         return upstream_send(&agent->upstream, &message);
     struct local_client *client = local_find(&agent->local, follower->origin);

@@ -23,13 +23,13 @@ static void name_file_system(int fd, char text[32])
     static const struct {
         unsigned magic;
         const char *name;
-    } known[] = {{EXT4_SUPER_MAGIC, "ext4"},       {XFS_SUPER_MAGIC, "xfs"},
-                 {BTRFS_SUPER_MAGIC, "btrfs"},     {TMPFS_MAGIC, "tmpfs"},
-                 {F2FS_SUPER_MAGIC, "f2fs"},       {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
-                 {NFS_SUPER_MAGIC, "nfs"},         {FUSE_SUPER_MAGIC, "fuse"},
-                 {CEPH_SUPER_MAGIC, "ceph"},       {0x2fc12fc1, "zfs"},
-                 {0xca451a4e, "bcachefs"},         {V9FS_MAGIC, "9p"},
-                 {EROFS_SUPER_MAGIC_V1, "erofs"},  {SQUASHFS_MAGIC, "squashfs"}};
+    } known[] = {{EXT4_SUPER_MAGIC, "ext4"},      {XFS_SUPER_MAGIC, "xfs"},
+                 {BTRFS_SUPER_MAGIC, "btrfs"},    {TMPFS_MAGIC, "tmpfs"},
+                 {F2FS_SUPER_MAGIC, "f2fs"},      {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
+                 {NFS_SUPER_MAGIC, "nfs"},        {FUSE_SUPER_MAGIC, "fuse"},
+                 {CEPH_SUPER_MAGIC, "ceph"},      {0x2fc12fc1, "zfs"},
+                 {0xca451a4e, "bcachefs"},        {V9FS_MAGIC, "9p"},
+                 {EROFS_SUPER_MAGIC_V1, "erofs"}, {SQUASHFS_MAGIC, "squashfs"}};
     struct statfs fs;
 
     if (fstatfs(fd, &fs) < 0) {
@@ -96,11 +96,8 @@ static bool try_idmap(int dir, int userns)
 
 int rootfs_open(struct rootfs *rootfs, const char *state_dir, struct fault *fault)
 {
-    *rootfs = (struct rootfs){.state = -1,
-                               .templates = -1,
-                               .containers = -1,
-                               .userns = -1,
-                               .mntns = -1};
+    *rootfs =
+        (struct rootfs){.state = -1, .templates = -1, .containers = -1, .userns = -1, .mntns = -1};
 
     int rc = open_state(state_dir, &rootfs->state, fault);
     if (rc == 0)
@@ -158,8 +155,8 @@ int rootfs_open_root(const char *path, struct fault *fault)
         fault_set(fault, STATUS_INVALID, EINVAL, "root %s is not an absolute path", path);
         return -EINVAL;
     }
-    int fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
-                         RESOLVE_NO_MAGICLINKS);
+    int fd =
+        sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS);
     if (fd == -ENOTDIR) { /* what O_NOFOLLOW answers beside O_DIRECTORY for a link, too */
         AUTO_FD file = sys_openat2(AT_FDCWD, path, O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS);
         struct stat stat;
@@ -297,8 +294,7 @@ int rootfs_make(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], str
     return rc;
 }
 
-int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES],
-                  struct fault *fault)
+int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], struct fault *fault)
 {
     char name[UUID_TEXT_BYTES];
     int rc = tree_remove(rootfs->containers, uuid_format(uuid, name));

@@ -59,7 +59,8 @@ struct launch {
     enum family family;
     bool is_ready_by_notify; /* else ready is exec */
     int ring;                /* duplicate of the RING fd, for the agent itself */
-    char candidates[KW_CANDIDATES_MAX][64]; /* paths tried, in order, for the errnos that come back */
+    char candidates[KW_CANDIDATES_MAX]
+                   [64]; /* paths tried, in order, for the errnos that come back */
     size_t candidate_count;
 };
 
@@ -84,8 +85,7 @@ int rootfs_check(const struct rootfs *rootfs, const struct config *config, struc
 /* Make and remove containers/UUID. Removal is by descriptor, never follows a link, and succeeds
  * when it is gone already. */
 int rootfs_make(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], struct fault *fault);
-int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES],
-                  struct fault *fault);
+int rootfs_remove(const struct rootfs *rootfs, const uint8_t uuid[UUID_BYTES], struct fault *fault);
 /* Every UUID that has a directory, for leftovers. */
 int rootfs_find_all(const struct rootfs *rootfs,
                     bool (*found)(const uint8_t uuid[UUID_BYTES], void *context), void *context);

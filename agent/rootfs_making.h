@@ -38,8 +38,7 @@ int32_t making_add_fd(struct making *making, int fd_consumed, unsigned role);
 unsigned making_idmap(const struct making *making);
 
 /* Attributes that the guest cannot take off again. Returns the mount in place of the one given. */
-int making_lock(const struct making *making, int mount_consumed, uint64_t attributes,
-                bool is_file);
+int making_lock(const struct making *making, int mount_consumed, uint64_t attributes, bool is_file);
 
 /* /proc, /sys, cgroups, /dev, /run… and, last, the container's own with the masks over all. */
 int making_add_system_mounts(struct making *making);

@@ -111,8 +111,8 @@ static int make_dev_nodes(int dev)
     static const char *const places[] = {"pts", "shm", "mqueue"};
 
     for (size_t i = 0; i < COUNT_OF(nodes); i++) {
-        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666,
-                    makedev(nodes[i].major, nodes[i].minor)) < 0)
+        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) <
+            0)
             return -errno;
     }
     for (size_t i = 0; i < COUNT_OF(links); i++)

@@ -15,7 +15,7 @@
 #include "uuid.h"
 
 #define NOTIFY_PATH "/run/host/notify/notify"
-#define PLAN_INDEX 0 /* of the launch's descriptors */
+#define PLAN_INDEX 0      /* of the launch's descriptors */
 #define CGROUP_FDS_MAX 17 /* of KW_FDS_MAX: appended later, v2 and 16 v1 hierarchies */
 
 int making_fail(struct making *making, int rc, const char *what)
@@ -57,8 +57,7 @@ static int add_lower(struct making *making)
 static int add_upper(struct making *making)
 {
     char uuid[UUID_TEXT_BYTES];
-    int mount = mount_clone(making->rootfs->containers,
-                            uuid_format(making->request->uuid, uuid));
+    int mount = mount_clone(making->rootfs->containers, uuid_format(making->request->uuid, uuid));
     if (mount < 0) {
         fault_set(making->fault, mount == -ENOENT ? STATUS_NOT_FOUND : STATUS_FAILED, -mount,
                   "containers/%s, where its changes are kept: %s", uuid, strerrordesc_np(-mount));
@@ -72,8 +71,7 @@ static int add_upper(struct making *making)
     return 0;
 }
 
-int making_lock(const struct making *making, int mount_consumed, uint64_t attributes,
-                bool is_file)
+int making_lock(const struct making *making, int mount_consumed, uint64_t attributes, bool is_file)
 {
     AUTO_FD mount = mount_consumed;
     return mount_lock(making->rootfs->mntns, mount, attributes, is_file);
@@ -99,8 +97,7 @@ static int add_root(struct making *making)
 static int add_layers(struct making *making)
 {
     if (!making->config->is_privileged && !making->rootfs->has_idmap)
-        return rootfs_fail_idmap("the state directory", making->rootfs->file_system,
-                                 making->fault);
+        return rootfs_fail_idmap("the state directory", making->rootfs->file_system, making->fault);
     if (making->config->root[0] != '\0')
         return add_root(making);
     int rc = add_lower(making);
@@ -119,8 +116,8 @@ static int fail_init(struct making *making, const struct init *init)
                          making->launch->candidates[i], why);
         length += (size_t)n;
     }
-    const char *root = making->config->root[0] != '\0' ? making->config->root
-                                                       : making->config->template_name;
+    const char *root =
+        making->config->root[0] != '\0' ? making->config->root : making->config->template_name;
     fault_set(making->fault, STATUS_BAD_TEMPLATE, ENOENT, "no init in %s: %s", root, text);
     fault_hint(making->fault, "name the program to run with --init");
     return -ENOENT;

@@ -41,10 +41,8 @@ static const struct row rows_dev[] = {
 /* Comfort, not walls (design 8). What the host's root alone may open needs none in a user namespace:
  * these are what anyone may read. */
 static const struct row rows_masks[] = {
-    {KP_MASK, "proc/keys", NULL, 0, true},
-    {KP_MASK, "proc/latency_stats", NULL, 0, true},
-    {KP_MASK, "proc/sched_debug", NULL, 0, true},
-    {KP_MASK, "proc/scsi", NULL, 0, true},
+    {KP_MASK, "proc/keys", NULL, 0, true},        {KP_MASK, "proc/latency_stats", NULL, 0, true},
+    {KP_MASK, "proc/sched_debug", NULL, 0, true}, {KP_MASK, "proc/scsi", NULL, 0, true},
     {KP_MASK, "sys/firmware", NULL, 0, true},
 };
 /* A privileged guest's root is the host's: without these, its boot would set the host's sysctls.
@@ -83,12 +81,10 @@ static void add_attach(struct making *making, int fd_consumed, unsigned role, co
                        uint64_t flags, bool is_file)
 {
     int32_t index = making_add_fd(making, fd_consumed, role);
-    plan_add_mount(&making->plan,
-                   (struct kp_mount){.kind = KP_ATTACH,
-                                     .fd_index = index,
-                                     .flags = flags,
-                                     .is_file = is_file},
-                   target + strspn(target, "/"), NULL);
+    plan_add_mount(
+        &making->plan,
+        (struct kp_mount){.kind = KP_ATTACH, .fd_index = index, .flags = flags, .is_file = is_file},
+        target + strspn(target, "/"), NULL);
 }
 
 /* Read by systemd's tools, which a whole distribution may have without having its init. For the
@@ -132,10 +128,10 @@ static void add_tmpfs(struct making *making, const struct tmpfs *tmpfs)
     if (tmpfs->size_bytes != 0)
         (void)snprintf(options, sizeof(options), "mode=1777,size=%llu",
                        (unsigned long long)tmpfs->size_bytes);
-    plan_add_mount(&making->plan,
-                   (struct kp_mount){
-                       .kind = KP_TMPFS, .fd_index = -1, .flags = MS_NOSUID | MS_NODEV},
-                   tmpfs->target + strspn(tmpfs->target, "/"), options);
+    plan_add_mount(
+        &making->plan,
+        (struct kp_mount){.kind = KP_TMPFS, .fd_index = -1, .flags = MS_NOSUID | MS_NODEV},
+        tmpfs->target + strspn(tmpfs->target, "/"), options);
 }
 
 /* Said here by name; the keeper would only know that a mount failed. A mount can be mapped once, so
@@ -164,8 +160,7 @@ static int add_bind(struct making *making, const struct bind *bind)
     if (mount < 0) {
         bool is_missing = mount == -ENOENT || mount == -ENOTDIR;
         fault_set(making->fault, is_missing ? STATUS_BIND_SOURCE_MISSING : STATUS_FAILED, -mount,
-                  "bind source %s for %s: %s", bind->source, bind->target,
-                  strerrordesc_np(-mount));
+                  "bind source %s for %s: %s", bind->source, bind->target, strerrordesc_np(-mount));
         return mount;
     }
     if (fstat(source, &stat) < 0)
@@ -201,4 +196,3 @@ int making_add_config_mounts(struct making *making)
         add_rows(&making->plan, rows_privileged, COUNT_OF(rows_privileged));
     return 0;
 }
-

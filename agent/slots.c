@@ -39,8 +39,8 @@ struct octets octets_copy(const struct octets *octets)
 void slot_fill(struct slot *slot, struct octets config_consumed)
 {
     *slot = (struct slot){.config = config_consumed, .pty = -1, .output = -1};
-    int result = codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena,
-                                     &slot->view);
+    int result =
+        codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena, &slot->view);
     ENSURE(result == 0); /* ours: encoded by us, or checked by the store */
     slot->is_privileged = slot->view.is_privileged;
     slot->revision = 1;

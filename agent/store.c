@@ -366,7 +366,7 @@ void store_close(struct store *store)
     (void)pthread_cond_signal(&store->posted_cond);
     (void)pthread_mutex_unlock(&store->lock);
     (void)pthread_join(store->thread, NULL); /* ours, joined once */
-    tell(store); /* the last checkpoint may have failed */
+    tell(store);                             /* the last checkpoint may have failed */
 
     for (struct store_batch *batch = store->first, *next; batch != NULL; batch = next) {
         next = batch->next_told;

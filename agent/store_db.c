@@ -32,6 +32,7 @@
  * it by its id, and its last_seq is where the chain of its events (event.prev) begins. There is
  * no second index on events: keeping one costs half the speed of adding them.
  */
+/* clang-format off */
 static const char schema[] =
     "PRAGMA application_id = " TEXT_OF(STORE_APPLICATION_ID) ";"
     "BEGIN;"
@@ -63,6 +64,7 @@ static const char schema[] =
     "INSERT INTO node VALUES(1, '%s', 0, 0);"
     "PRAGMA user_version = " TEXT_OF(STORE_VERSION) ";"
     "COMMIT;";
+/* clang-format on */
 
 /* ---- what SQLite says, in our words ---- */
 
@@ -90,7 +92,7 @@ int store_db_error(sqlite3 *db, int code)
     case SQLITE_NOTADB:
     case SQLITE_FORMAT:
     case SQLITE_CONSTRAINT: /* a number is there already: another has written */
-    case SQLITE_ERROR: /* our statements are right, so the tables are not ours */
+    case SQLITE_ERROR:      /* our statements are right, so the tables are not ours */
         return -EUCLEAN;
     case SQLITE_READONLY:
         return -EROFS;
@@ -181,8 +183,8 @@ static int fill_new(sqlite3 *db)
     if (new_ledger_id(id) < 0)
         return SQLITE_IOERR;
     (void)snprintf(sql, sizeof(sql), schema, id);
-    int code = sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;", NULL, NULL,
-                            NULL);
+    int code =
+        sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;", NULL, NULL, NULL);
     return code == SQLITE_OK ? sqlite3_exec(db, sql, NULL, NULL, NULL) : code;
 }
 
@@ -357,9 +359,9 @@ static int check_pages(sqlite3 *db, const char *sql, const char *path, struct fa
 static int check_whole(sqlite3 *db, const char *path, struct fault *fault)
 {
     static const char *const whole[] = {"PRAGMA quick_check(1)"};
-    static const char *const parts[] = {
-        "PRAGMA quick_check(node)", "PRAGMA quick_check(container)", "PRAGMA quick_check(config)",
-        "PRAGMA quick_check(intent)", "PRAGMA quick_check(result)"};
+    static const char *const parts[] = {"PRAGMA quick_check(node)", "PRAGMA quick_check(container)",
+                                        "PRAGMA quick_check(config)", "PRAGMA quick_check(intent)",
+                                        "PRAGMA quick_check(result)"};
     const char *const *checks = whole;
     size_t count = COUNT_OF(whole);
     int64_t pages = 0;
@@ -480,8 +482,8 @@ int store_db_open_reader(const char *path, sqlite3 **ret_db)
 int store_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        int code = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &statements[i],
-                                      NULL);
+        int code =
+            sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &statements[i], NULL);
         if (code != SQLITE_OK)
             return code;
     }

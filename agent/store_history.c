@@ -186,8 +186,8 @@ static int walk(struct store_reader *reader, const struct page *page)
 static bool walk_covers(const struct walk *walk, const struct page *page)
 {
     return walk->is_known && walk->after <= page->after &&
-           walk->after_wall_ns == page->after_wall_ns &&
-           walk->has_uuid == (page->uuid != NULL) && walk->has_name == (page->name != NULL) &&
+           walk->after_wall_ns == page->after_wall_ns && walk->has_uuid == (page->uuid != NULL) &&
+           walk->has_name == (page->name != NULL) &&
            (page->uuid == NULL || memcmp(walk->uuid, page->uuid, UUID_BYTES) == 0) &&
            (page->name == NULL || strcmp(walk->name, page->name) == 0);
 }

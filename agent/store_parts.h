@@ -119,7 +119,7 @@ struct store_writer {
     uint64_t first_seq; /* none before it is kept */
     uint64_t last_seq;
     uint64_t acked_seq;
-    uint64_t added;      /* events and results in this transaction: the measure for pruning */
+    uint64_t added; /* events and results in this transaction: the measure for pruning */
     uint32_t page_bytes;
     uint32_t wal_frames; /* in the log after the last commit */
 };

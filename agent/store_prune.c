@@ -97,8 +97,8 @@ static int prune_events(struct store_writer *writer)
         writer->last_seq == 0)
         return code;
     bool is_too_much = used_bytes > writer->limits.history_max_bytes;
-    uint64_t through = writer->acked_seq < writer->last_seq ? writer->acked_seq
-                                                            : writer->last_seq - 1;
+    uint64_t through =
+        writer->acked_seq < writer->last_seq ? writer->acked_seq : writer->last_seq - 1;
     code = find_old_events(writer, through, is_too_much ? 0 : writer->limits.history_min_ns, &seq);
     if (code != SQLITE_OK || seq == 0)
         return code;

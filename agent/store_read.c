@@ -276,8 +276,8 @@ int store_reader_open(struct store_reader *reader, const char *path)
     ENSURE(result == 0); /* with these attributes it cannot fail */
     result = store_db_open_reader(path, &reader->db);
     if (result == 0)
-        result = store_db_error(reader->db, store_db_prepare(reader->db, sql, reader->statements,
-                                                             R_COUNT));
+        result = store_db_error(reader->db,
+                                store_db_prepare(reader->db, sql, reader->statements, R_COUNT));
     /* The id never changes, so it is read once. */
     return result == 0 ? read_heads(reader, &heads) : result;
 }

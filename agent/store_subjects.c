@@ -40,8 +40,7 @@ struct subject *subjects_find_live(struct subjects *subjects, const uint8_t *uui
 {
     struct subject *subject = subjects->room == 0 ? NULL : at(subjects, *bucket_of(subjects, uuid));
 
-    while (subject != NULL &&
-           (!subject->is_live || memcmp(subject->uuid, uuid, UUID_BYTES) != 0))
+    while (subject != NULL && (!subject->is_live || memcmp(subject->uuid, uuid, UUID_BYTES) != 0))
         subject = at(subjects, subject->next);
     return subject;
 }

@@ -30,8 +30,8 @@ static const char *const sql[W_COUNT] = {
     [W_CONFIG_PUT] = "INSERT OR REPLACE INTO config VALUES(?1,?2)",
     [W_CONFIG_MOVE] = "UPDATE OR REPLACE config SET id=?2 WHERE id=?1",
     [W_CONFIG_DROP] = "DELETE FROM config WHERE id=?1",
-    [W_INTENT] = "INSERT OR REPLACE INTO intent(" RESULT_COLUMNS
-                 ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+    [W_INTENT] =
+        "INSERT OR REPLACE INTO intent(" RESULT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
     [W_INTENT_DROP] = "DELETE FROM intent WHERE request=?1",
     [W_RESULT] = "INSERT OR REPLACE INTO result(" RESULT_COLUMNS
                  ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
@@ -389,9 +389,9 @@ static int load_subject(struct store_writer *writer, sqlite3_stmt *statement)
 static int load_subjects(struct store_writer *writer)
 {
     sqlite3_stmt *statement = NULL;
-    int code = sqlite3_prepare_v2(writer->db,
-                                  "SELECT id, uuid, name, is_live, last_seq FROM container", -1,
-                                  &statement, NULL);
+    int code =
+        sqlite3_prepare_v2(writer->db, "SELECT id, uuid, name, is_live, last_seq FROM container",
+                           -1, &statement, NULL);
 
     while (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
         code = load_subject(writer, statement);

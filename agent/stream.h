@@ -32,7 +32,7 @@ struct inlet {
     int fd;
     bool is_open;
     bool is_armed;
-    bool is_ended; /* nothing more will come: close after what waits is written */
+    bool is_ended;    /* nothing more will come: close after what waits is written */
     uint8_t *waiting; /* STREAM_CREDIT_BYTES of room */
     size_t waiting_bytes;
 };
@@ -66,9 +66,9 @@ struct stream {
     struct inlet inlet;
     uv_timer_t timer;
 
-    uint64_t spawn; /* EXEC: number at the keeper */
-    int kill;       /* cgroup.kill of its leaf; -1: none */
-    uint64_t leaf;  /* number of its leaf */
+    uint64_t spawn;  /* EXEC: number at the keeper */
+    int kill;        /* cgroup.kill of its leaf; -1: none */
+    uint64_t leaf;   /* number of its leaf */
     bool is_killing; /* ended by its container's end: its cause is waited for */
     bool is_spawned;
     bool has_status;

@@ -22,7 +22,8 @@ static void on_output(uv_poll_t *handle, int status, int events)
 
     (void)status;
     (void)events;
-    (void)!read(outlet->fd, &ignored, sizeof(ignored)); /* one reader resets it for all: so all look */
+    (void)!read(outlet->fd, &ignored,
+                sizeof(ignored)); /* one reader resets it for all: so all look */
     streams_console_grew(outlet->stream->streams, outlet->stream->ct);
 }
 
@@ -48,8 +49,8 @@ static void send_ring(struct stream *stream, const struct slot *slot)
     size_t room;
 
     while ((room = stream_room(stream)) > 0) {
-        size_t count = console_tail_read(slot->ring, slot->ring_bytes, &stream->position, chunk,
-                                         room);
+        size_t count =
+            console_tail_read(slot->ring, slot->ring_bytes, &stream->position, chunk, room);
 
         if (count == 0)
             break;
@@ -112,8 +113,7 @@ void stream_console_start(struct stream *stream)
         if (in >= 0)
             (void)stream_add_inlet(stream, in);
         if (stream->open.rows != 0)
-            stream_exec_resize(stream, (uint16_t)stream->open.rows,
-                               (uint16_t)stream->open.columns);
+            stream_exec_resize(stream, (uint16_t)stream->open.rows, (uint16_t)stream->open.columns);
     }
     int output = slot->output >= 0 ? fcntl(slot->output, F_DUPFD_CLOEXEC, 3) : -1;
     if (output >= 0 && stream_add_outlet(stream, &stream->outlets[0], output, LANE_STDOUT) == 0)

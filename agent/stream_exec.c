@@ -135,12 +135,12 @@ static int open_null(struct ends *ends)
 
 static int adopt_pipes(struct stream *stream, struct ends *ends)
 {
-    int result = stream_add_outlet(stream, &stream->outlets[0], take_fd(&ends->ours[1]),
-                                   LANE_STDOUT);
+    int result =
+        stream_add_outlet(stream, &stream->outlets[0], take_fd(&ends->ours[1]), LANE_STDOUT);
 
     if (result == 0)
-        result = stream_add_outlet(stream, &stream->outlets[1], take_fd(&ends->ours[2]),
-                                   LANE_STDERR);
+        result =
+            stream_add_outlet(stream, &stream->outlets[1], take_fd(&ends->ours[2]), LANE_STDERR);
     if (result == 0)
         result = stream_add_inlet(stream, take_fd(&ends->ours[0]));
     return result;
@@ -376,8 +376,7 @@ static void take_pty(struct stream *stream, int *fds, const uint8_t *roles)
         if (in >= 0)
             (void)stream_add_inlet(stream, in);
         if (stream->open.rows != 0)
-            stream_exec_resize(stream, (uint16_t)stream->open.rows,
-                               (uint16_t)stream->open.columns);
+            stream_exec_resize(stream, (uint16_t)stream->open.rows, (uint16_t)stream->open.columns);
     }
 }
 

@@ -48,8 +48,8 @@ static void on_unpacked(uv_work_t *work, int status)
     if (stream->is_closed)
         stream_free_if_done(stream);
     else
-        stream_end(stream, &import->fault, status_exit_code(
-                       import->result < 0 ? import->fault.status : STATUS_DONE));
+        stream_end(stream, &import->fault,
+                   status_exit_code(import->result < 0 ? import->fault.status : STATUS_DONE));
     free(import);
 }
 

@@ -70,8 +70,7 @@ static void on_outlet_closed(uv_handle_t *handle)
     stream_free_if_done(outlet->stream);
 }
 
-int stream_add_outlet(struct stream *stream, struct outlet *outlet, int fd_consumed,
-                      enum lane lane)
+int stream_add_outlet(struct stream *stream, struct outlet *outlet, int fd_consumed, enum lane lane)
 {
     int result = uv_poll_init(&stream_agent(stream)->loop, &outlet->poll, fd_consumed);
 
@@ -190,7 +189,8 @@ static void flush_inlet(struct stream *stream)
             continue;
         if (n < 0 && errno == EAGAIN)
             break;
-        size_t taken = n < 0 ? inlet->waiting_bytes : (size_t)n; /* EPIPE: nobody reads it any more */
+        size_t taken =
+            n < 0 ? inlet->waiting_bytes : (size_t)n; /* EPIPE: nobody reads it any more */
         memmove(inlet->waiting, inlet->waiting + taken, inlet->waiting_bytes - taken);
         inlet->waiting_bytes -= taken;
         stream->written_bytes += taken;

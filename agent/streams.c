@@ -212,8 +212,7 @@ static void take_frame(struct stream *stream, const struct stream_frame *frame)
     if (frame->lane == LANE_RESIZE) {
         stream->written_bytes += frame->data.size_bytes;
         if (frame->data.size_bytes == 4)
-            stream_exec_resize(stream,
-                               (uint16_t)(frame->data.data[0] | frame->data.data[1] << 8),
+            stream_exec_resize(stream, (uint16_t)(frame->data.data[0] | frame->data.data[1] << 8),
                                (uint16_t)(frame->data.data[2] | frame->data.data[3] << 8));
         return;
     }

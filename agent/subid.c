@@ -19,8 +19,7 @@ static bool is_overlap(const char *line, uint32_t base, uint32_t count, char own
         return false;
     if (strcmp(owner, "root") == 0 || strcmp(owner, "drover") == 0)
         return false;
-    return start < (uint64_t)base + count && length > 0 &&
-           (start >= base || length > base - start);
+    return start < (uint64_t)base + count && length > 0 && (start >= base || length > base - start);
 }
 
 int subid_check_file(const char *path, uint32_t base, uint32_t count, struct fault *fault)

@@ -108,8 +108,7 @@ static int extract_member(struct import *import, struct archive_entry *entry)
     import->members++;
     /* A warning here is an owner, time or attribute that could not be kept: a failure, too. */
     if (archive_write_header(import->disk, entry) != ARCHIVE_OK)
-        return fail(import, archive_error(import->disk, EINVAL), name,
-                    archive_words(import->disk));
+        return fail(import, archive_error(import->disk, EINVAL), name, archive_words(import->disk));
     if (archive_entry_size(entry) > 0) {
         int rc = copy_data(import, name);
         if (rc < 0)

@@ -147,11 +147,11 @@ static void log_moves(const struct agent *agent)
 
         if (event->type != EVENT_CHANGED)
             continue;
-        (void)fprintf(stderr, "ct=%s gen=%" PRIu64 " from=%s to=%s cause=%s seq=%" PRIu64 " req=%s\n",
-                      event->name, event->generation, ct_state_name(event->from),
-                      ct_state_name(event->to),
-                      event->cause == CAUSE_UNSET ? "-" : cause_name(event->cause), event->seq,
-                      event->request[0] == '\0' ? "-" : event->request);
+        (void)fprintf(
+            stderr, "ct=%s gen=%" PRIu64 " from=%s to=%s cause=%s seq=%" PRIu64 " req=%s\n",
+            event->name, event->generation, ct_state_name(event->from), ct_state_name(event->to),
+            event->cause == CAUSE_UNSET ? "-" : cause_name(event->cause), event->seq,
+            event->request[0] == '\0' ? "-" : event->request);
     }
 }
 

@@ -68,8 +68,8 @@ static void greet(struct channel *channel)
     session_init(&channel->session, 0, now_ns);
     channel->state = UPSTREAM_GREETING;
     channel->hello_ns = now_ns + channel->hello_wait_ns;
-    channel->hello_wait_ns = channel->hello_wait_ns * 2 > HELLO_MAX_NS ? HELLO_MAX_NS
-                                                                     : channel->hello_wait_ns * 2;
+    channel->hello_wait_ns =
+        channel->hello_wait_ns * 2 > HELLO_MAX_NS ? HELLO_MAX_NS : channel->hello_wait_ns * 2;
     (void)session_post(&channel->session, &message, now_ns, &channel->out);
     flush_out(channel);
     free(views);
@@ -187,9 +187,11 @@ static void answer_unsupported(struct channel *channel, const struct message *me
     (void)message; /* of a kind that this build cannot even name: it has no request id for us */
     answer.answer.is_last = true;
     answer.answer.request_id = "";
-    answer.answer.fault = (struct fault_view){
-        .status = STATUS_UNSUPPORTED, .text = "this agent does not know that message", .hint = "",
-        .container = "", .node = channel->upstream->agent->options->node};
+    answer.answer.fault = (struct fault_view){.status = STATUS_UNSUPPORTED,
+                                              .text = "this agent does not know that message",
+                                              .hint = "",
+                                              .container = "",
+                                              .node = channel->upstream->agent->options->node};
     (void)post(channel, &answer);
 }
 

@@ -28,9 +28,9 @@ struct channel {
     struct session session;
     enum upstream_state state;
     bool is_open;
-    uint64_t hello_ns; /* next HELLO is due */
+    uint64_t hello_ns;      /* next HELLO is due */
     uint64_t hello_wait_ns; /* and how long after it another */
-    uint64_t ack_ns;   /* when what was received is acknowledged, if nothing else did it */
+    uint64_t ack_ns;        /* when what was received is acknowledged, if nothing else did it */
     struct arena arena;
     struct buffer out;
 };

@@ -19,7 +19,7 @@ struct cgroup_watch {
     bool has_oom;
     bool has_events;
     unsigned closing;
-    int oom_fd;    /* duplicates: libuv must let go of a descriptor before it is closed */
+    int oom_fd; /* duplicates: libuv must let go of a descriptor before it is closed */
     int events_fd;
 };
 

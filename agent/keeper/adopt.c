@@ -41,8 +41,8 @@ enum kw_refusal adopt_begin(struct keeper *k, const struct kw_adopt *record, str
     if (entry == NULL)
         return KW_REFUSED_FULL;
 
-    int rc = watch_add(k, WATCH_ADOPTED, cargo->fds[0], table_slot(&k->table, entry),
-                       record->launch);
+    int rc =
+        watch_add(k, WATCH_ADOPTED, cargo->fds[0], table_slot(&k->table, entry), record->launch);
     if (rc < 0) {
         table_remove(&k->table, entry);
         k->refusal_error = -rc;

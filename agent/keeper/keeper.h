@@ -71,25 +71,25 @@ struct keeper {
     uint32_t hierarchy_count;
     char cgroup[KEEPER_CGROUP_BYTES]; /* below each hierarchy's root, without slashes at its ends */
     uint64_t started_ns;
-    uint64_t launch_last; /* highest number ever seen */
+    uint64_t launch_last;    /* highest number ever seen */
     uint64_t first_agent_ns; /* until then a keeper without work waits; 0: one has been here */
     uint64_t retry_ns;
     bool is_timer_stale; /* a deadline changed */
     bool is_ending;      /* SIGTERM was heard */
 
     enum agent_phase agent_phase;
-    uint32_t agent_events;   /* as epoll knows them */
-    bool is_blocked;         /* its socket took no more; wait for EPOLLOUT */
-    bool is_broken;          /* it cannot be written to; its end is still to be read */
-    bool has_reexeced;       /* to be sent, in this order */
+    uint32_t agent_events; /* as epoll knows them */
+    bool is_blocked;       /* its socket took no more; wait for EPOLLOUT */
+    bool is_broken;        /* it cannot be written to; its end is still to be read */
+    bool has_reexeced;     /* to be sent, in this order */
     bool has_welcome;
-    bool has_refused;        /* while it stands, nothing is read */
+    bool has_refused; /* while it stands, nothing is read */
     bool has_synced;
     struct kw_refused refused;
     int32_t refusal_error; /* errno that goes with the refusal being made */
 
     pid_t check_pid; /* the new build's table check; 0: none */
-    int binary; /* sealed copy of the new build */
+    int binary;      /* sealed copy of the new build */
     uint64_t check_deadline_ns;
 
     struct launch_stage stages[KW_STAGES_MAX];
@@ -154,8 +154,7 @@ void send_refused(struct keeper *k, uint64_t number, uint32_t type, enum kw_refu
 
 /* launch.c ----------------------------------------------------------------------------------- */
 
-enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record,
-                             struct cargo *cargo);
+enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record, struct cargo *cargo);
 enum kw_refusal launch_go(struct keeper *k, uint64_t launch);
 enum kw_refusal launch_abort(struct keeper *k, uint64_t launch);
 

@@ -87,8 +87,8 @@ static bool is_mount(const struct block *block, const struct kp_mount *mount)
 
 static bool are_mounts(const struct block *block, uint32_t offset, uint32_t count)
 {
-    if (count > KP_MOUNTS_MAX || !is_table(block, offset, count, sizeof(struct kp_mount),
-                                           _Alignof(struct kp_mount)))
+    if (count > KP_MOUNTS_MAX ||
+        !is_table(block, offset, count, sizeof(struct kp_mount), _Alignof(struct kp_mount)))
         return false;
     const struct kp_mount *mounts = (const struct kp_mount *)(const void *)(block->start + offset);
     for (uint32_t i = 0; i < count; i++)
@@ -99,8 +99,8 @@ static bool are_mounts(const struct block *block, uint32_t offset, uint32_t coun
 
 static bool are_rlimits(const struct block *block, uint32_t offset, uint32_t count)
 {
-    if (count > KP_RLIMITS_MAX || !is_table(block, offset, count, sizeof(struct kp_rlimit),
-                                            _Alignof(struct kp_rlimit)))
+    if (count > KP_RLIMITS_MAX ||
+        !is_table(block, offset, count, sizeof(struct kp_rlimit), _Alignof(struct kp_rlimit)))
         return false;
     const struct kp_rlimit *limits =
         (const struct kp_rlimit *)(const void *)(block->start + offset);

@@ -24,11 +24,11 @@
 #define KP_RLIMITS_MAX 16
 #define KP_CAPS_ALL UINT64_MAX
 
-#define KP_GO_AT_ONCE (1u << 0)   /* no GO is awaited; no netlink socket is handed out */
-#define KP_USERNS (1u << 1)       /* launch: own user namespace of uid_base, uid_count */
-#define KP_NEWNET (1u << 2)       /* launch: own network namespace, lo is set up */
-#define KP_TTY (1u << 3)          /* spawn: STDIN…STDERR are a new pty; its master goes in the record */
-#define KP_JOIN_USER (1u << 4)    /* spawn: namespaces of KW_FD_TARGET to join */
+#define KP_GO_AT_ONCE (1u << 0) /* no GO is awaited; no netlink socket is handed out */
+#define KP_USERNS (1u << 1)     /* launch: own user namespace of uid_base, uid_count */
+#define KP_NEWNET (1u << 2)     /* launch: own network namespace, lo is set up */
+#define KP_TTY (1u << 3) /* spawn: STDIN…STDERR are a new pty; its master goes in the record */
+#define KP_JOIN_USER (1u << 4) /* spawn: namespaces of KW_FD_TARGET to join */
 #define KP_JOIN_PID (1u << 5)
 #define KP_JOIN_MNT (1u << 6)
 #define KP_JOIN_NET (1u << 7)
@@ -36,9 +36,9 @@
 #define KP_JOIN_IPC (1u << 9)
 #define KP_JOIN_CGROUP (1u << 10)
 #define KP_JOIN_TIME (1u << 11)
-#define KP_NEWTIME (1u << 12)     /* launch: own time namespace; boot time and monotonic begin at 0 */
+#define KP_NEWTIME (1u << 12) /* launch: own time namespace; boot time and monotonic begin at 0 */
 #define KP_FIND_IN_PATH (1u << 13) /* spawn: argv[0] without a slash is looked for in env's PATH */
-#define KP_PTY (1u << 14)         /* launch: a console is allocated (always, but for tests) */
+#define KP_PTY (1u << 14)          /* launch: a console is allocated (always, but for tests) */
 
 /* One thing done below the new root, in order. `target` is relative to the root, resolved with
  * openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); directories on its way are made if missing. */
@@ -51,8 +51,8 @@ enum kp_kind {
     KP_CGROUP2,
     KP_DEVPTS, /* newinstance,ptmxmode=0666,mode=0620,gid=5 */
     KP_MQUEUE,
-    KP_CONSOLE,  /* the pty slave over target (a file) */
-    KP_MASK,     /* /dev/null over a file, an empty read-only tmpfs over a directory; absent: skipped */
+    KP_CONSOLE, /* the pty slave over target (a file) */
+    KP_MASK, /* /dev/null over a file, an empty read-only tmpfs over a directory; absent: skipped */
     KP_READONLY, /* bind on itself, read-only; absent: skipped */
     KP_SYMLINK,  /* text in `options`; kept if something is there */
     KP_MKDIR,    /* mode in flags; kept if it is there */
@@ -60,10 +60,10 @@ enum kp_kind {
 
 struct kp_mount {
     uint32_t kind;
-    uint32_t target;   /* string */
-    uint32_t options;  /* string or 0 */
-    int32_t fd_index;  /* of the record's descriptors; -1: none */
-    uint64_t flags;    /* MS_*, MOUNT_ATTR_* or a mode, as the kind says */
+    uint32_t target;  /* string */
+    uint32_t options; /* string or 0 */
+    int32_t fd_index; /* of the record's descriptors; -1: none */
+    uint64_t flags;   /* MS_*, MOUNT_ATTR_* or a mode, as the kind says */
     uint32_t is_file;
     uint32_t is_optional; /* a failure is passed over (mqueue where the kernel has none) */
 };

@@ -132,7 +132,7 @@ struct kw_go { /* GO and ABORT */
 /* fds: PLAN, TARGET?, CGROUP?, TASKS…, STDIN, STDOUT, STDERR, KILL? */
 struct kw_spawn {
     struct kw_header header;
-    uint64_t spawn; /* number chosen by the agent, grows for ever */
+    uint64_t spawn;       /* number chosen by the agent, grows for ever */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
     uint8_t roles[KW_FDS_MAX];
 };
@@ -199,14 +199,14 @@ struct kw_record {
     struct kw_header header;
     uint64_t launch;
     struct kw_labels labels;
-    uint64_t change;  /* grows with each change of this entry */
-    uint32_t phase;   /* enum kw_phase */
-    int32_t pid;      /* host's; 0 when reaped */
+    uint64_t change; /* grows with each change of this entry */
+    uint32_t phase;  /* enum kw_phase */
+    int32_t pid;     /* host's; 0 when reaped */
     uint32_t is_adopted;
-    uint32_t failed_step;  /* enum kw_step, for FAILED */
-    int32_t failed_errno;  /* 0: the child died without a word (killed, OOM) */
-    int32_t failed_detail; /* index of the plan's mount entry, for MOUNTS */
-    uint32_t candidate_count; /* candidates tried so far */
+    uint32_t failed_step;                       /* enum kw_step, for FAILED */
+    int32_t failed_errno;                       /* 0: the child died without a word (killed, OOM) */
+    int32_t failed_detail;                      /* index of the plan's mount entry, for MOUNTS */
+    uint32_t candidate_count;                   /* candidates tried so far */
     int32_t candidate_errno[KW_CANDIDATES_MAX]; /* 0: this one was executed */
     uint32_t is_status_known;
     int32_t wait_status;  /* as waitpid(2) gives it; valid when is_status_known */
@@ -230,7 +230,7 @@ struct kw_spawn_record {
     struct kw_header header;
     uint64_t spawn;
     uint64_t change;
-    uint32_t phase;       /* STAGING, BOOTED (executed), FAILED, ENDED */
+    uint32_t phase; /* STAGING, BOOTED (executed), FAILED, ENDED */
     int32_t pid;
     int32_t exec_errno;   /* for FAILED */
     uint32_t failed_step; /* enum kw_step, for FAILED */

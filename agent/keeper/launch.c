@@ -273,8 +273,8 @@ void launch_close_stage(struct keeper *k, struct entry *entry)
     k->is_timer_stale = true;
 }
 
-static void take_staged(struct keeper *k, struct entry *entry, struct launch_stage *stage,
-                        int *fds, size_t fd_count)
+static void take_staged(struct keeper *k, struct entry *entry, struct launch_stage *stage, int *fds,
+                        size_t fd_count)
 {
     entry->record.phase = KW_PHASE_STAGED;
     entry->record.staged_ns = clock_monotonic_ns();

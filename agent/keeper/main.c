@@ -145,7 +145,7 @@ static int drop_stdio(void)
 /* In the child. What a sandbox withholds is told, and done without. */
 static int settle(struct keeper *k)
 {
-    (void)setsid(); /* we are a child: cannot fail */
+    (void)setsid();   /* we are a child: cannot fail */
     (void)umask(022); /* guests inherit it */
     take_name();
     /* The parent of all goes last, where that is allowed. Children get the value of their plan. */

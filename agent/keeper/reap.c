@@ -28,8 +28,7 @@ static void close_entry(struct keeper *k, struct entry *entry)
 static void end_entry(struct keeper *k, struct entry *entry)
 {
     close_entry(k, entry);
-    entry->record.phase =
-        entry->record.phase == KW_PHASE_BOOTED ? KW_PHASE_ENDED : KW_PHASE_FAILED;
+    entry->record.phase = entry->record.phase == KW_PHASE_BOOTED ? KW_PHASE_ENDED : KW_PHASE_FAILED;
     entry->record.ended_ns = clock_monotonic_ns();
     entry->record.ended_wall_ns = clock_wall_ns();
     table_set_pid(&k->table, entry, 0);

@@ -29,7 +29,7 @@ union record {
 /* What is known of each type before its handler sees it. */
 struct rule {
     size_t size_bytes;
-    size_t roles_at;  /* 0: takes no descriptors */
+    size_t roles_at; /* 0: takes no descriptors */
     bool has_number; /* of a launch or spawn, directly after the header */
 };
 
@@ -196,8 +196,8 @@ void receive_records(struct keeper *k, uint32_t events)
     for (int n = 0; n < RECORDS_PER_TURN && !k->has_refused && k->agent_phase != AGENT_NONE; n++) {
         memset(&record, 0, sizeof(record));
         memset(cargo.roles, 0, sizeof(cargo.roles));
-        ssize_t size = sys_receive_fds(k->agent, &record, sizeof(record), cargo.fds, KW_FDS_MAX,
-                                       &cargo.count);
+        ssize_t size =
+            sys_receive_fds(k->agent, &record, sizeof(record), cargo.fds, KW_FDS_MAX, &cargo.count);
         if (size == -EAGAIN)
             return;
         /* Said once, when it died with records of ours unread; its own records come after it. */

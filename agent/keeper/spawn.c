@@ -58,8 +58,7 @@ struct spawn *spawn_find_pid(struct keeper *k, pid_t pid)
 bool spawn_is_any(const struct keeper *k, bool only_staging)
 {
     for (uint32_t i = 0; i < k->spawn_high; i++)
-        if (k->spawns[i].pid != 0 &&
-            (!only_staging || k->spawns[i].phase == KW_PHASE_STAGING))
+        if (k->spawns[i].pid != 0 && (!only_staging || k->spawns[i].phase == KW_PHASE_STAGING))
             return true;
     return false;
 }
@@ -133,8 +132,7 @@ static void run_stage(const struct stage *stage)
 static int clone_command(struct keeper *k, struct spawn *spawn, const struct kp_header *plan,
                          const struct cargo *cargo)
 {
-    const struct child_order order = {
-        .plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
+    const struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
     bool joins_pid = (plan->flags & KP_JOIN_PID) != 0;
 
     if (joins_pid && setns(cargo->fds[cargo_find(cargo, KW_FD_TARGET)], CLONE_NEWPID) < 0)

@@ -27,7 +27,7 @@ enum stage_report_kind {
     STAGE_TRY,       /* directly before an execve of candidate `detail` */
     STAGE_ERRNO,     /* that execve failed with `error` */
     STAGE_FAILED,    /* `step`, `error`, `detail` (index of a mount entry); last words */
-    STAGE_PTY        /* spawn with KP_TTY: one descriptor, the master of a pty of the guest's devpts */
+    STAGE_PTY /* spawn with KP_TTY: one descriptor, the master of a pty of the guest's devpts */
 };
 
 struct stage_report {

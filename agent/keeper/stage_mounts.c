@@ -28,10 +28,8 @@ static int attributes_of(uint64_t flags, unsigned *ret_attributes)
         uint64_t flag;
         unsigned attribute;
     } pairs[] = {
-        {MS_NOATIME, MOUNT_ATTR_NOATIME},
-        {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
-        {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
-        {MS_RELATIME, MOUNT_ATTR_RELATIME},
+        {MS_NOATIME, MOUNT_ATTR_NOATIME},         {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+        {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME}, {MS_RELATIME, MOUNT_ATTR_RELATIME},
         {MS_NOSYMFOLLOW, MOUNT_ATTR_NOSYMFOLLOW},
     };
     unsigned attributes = (unsigned)(flags & MS_SAME);
@@ -152,8 +150,7 @@ static int apply_attach(const struct stage *stage, const struct stage_root *root
     int rc = set_attributes(stage->fds[index], entry->flags);
     if (rc < 0)
         return rc;
-    AUTO_FD target =
-        path_make(root->root, path, entry->is_file != 0 ? PATH_FILE : PATH_DIRECTORY);
+    AUTO_FD target = path_make(root->root, path, entry->is_file != 0 ? PATH_FILE : PATH_DIRECTORY);
     return target < 0 ? target : move_to(stage->fds[index], root, target);
 }
 
@@ -234,8 +231,8 @@ static int apply_cover(const struct stage_root *root, const struct kp_mount *ent
 }
 
 /* SYMLINK and MKDIR: what is there is kept. */
-static int apply_name(const struct stage_root *root, const struct kp_mount *entry,
-                      const char *path, const char *text)
+static int apply_name(const struct stage_root *root, const struct kp_mount *entry, const char *path,
+                      const char *text)
 {
     char name[NAME_MAX + 1];
     AUTO_FD parent = path_make_parent(root->root, path, name);

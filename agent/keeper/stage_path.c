@@ -33,8 +33,8 @@ int path_open(int root, const char *path)
 
 static int make_one(int parent, const char *name, enum path_make kind)
 {
-    int rc = kind == PATH_FILE ? mknodat(parent, name, S_IFREG | 0644, 0)
-                               : mkdirat(parent, name, 0755);
+    int rc =
+        kind == PATH_FILE ? mknodat(parent, name, S_IFREG | 0644, 0) : mkdirat(parent, name, 0755);
     return rc < 0 ? -errno : 0;
 }
 
@@ -75,8 +75,7 @@ static int open_prefix(int root, struct walk *walk, size_t end)
     return fd;
 }
 
-static int make_prefix(struct walk *walk, int parent, size_t begin, size_t end,
-                       enum path_make kind)
+static int make_prefix(struct walk *walk, int parent, size_t begin, size_t end, enum path_make kind)
 {
     char saved = walk->path[end];
     walk->path[end] = '\0';

@@ -24,8 +24,7 @@ static void say(const struct stage *stage, const struct stage_report *report, co
 void stage_say(const struct stage *stage, enum stage_report_kind kind, int error, int detail,
                const int *fds, size_t fd_count)
 {
-    const struct stage_report report = {
-        .kind = (uint32_t)kind, .error = error, .detail = detail};
+    const struct stage_report report = {.kind = (uint32_t)kind, .error = error, .detail = detail};
     say(stage, &report, fds, fd_count);
 }
 

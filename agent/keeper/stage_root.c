@@ -27,8 +27,8 @@ static int attach_at(int mount, int scratch, const char *name)
  * its descriptor. So it needs no directory of the namespace that we were cloned with. */
 static int make_scratch(void)
 {
-    AUTO_FD scratch = mount_new("tmpfs", "mode=700,size=64k,nr_inodes=256",
-                                MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    AUTO_FD scratch =
+        mount_new("tmpfs", "mode=700,size=64k,nr_inodes=256", MS_NOSUID | MS_NODEV | MS_NOEXEC);
     if (scratch < 0)
         return scratch;
     if (move_mount(scratch, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)

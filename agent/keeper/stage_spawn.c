@@ -74,8 +74,8 @@ static int try_in_path(const struct stage *stage, struct stage_program *program)
 
     for (int number = 0;; number++) {
         size_t length = strcspn(path, ":");
-        int bytes = snprintf(full, sizeof(full), "%.*s/%s", (int)length, length == 0 ? "." : path,
-                             name);
+        int bytes =
+            snprintf(full, sizeof(full), "%.*s/%s", (int)length, length == 0 ? "." : path, name);
         bool is_cut = bytes < 0 || (size_t)bytes >= sizeof(full);
         int now = is_cut ? ENAMETOOLONG : exec_try(stage, program, full, number);
         if (now != ENOENT && now != ENOTDIR && now != EACCES && now != ENAMETOOLONG)

@@ -26,9 +26,9 @@ struct entry {
     int32_t notify;
     int32_t ring; /* outlives the end: it goes with the entry */
     int32_t output;
-    uint32_t ring_bytes;     /* of the ring's data part */
-    uint8_t stage;           /* 1 + index in keeper.stages; 0: executed or ended */
-    bool is_handed_over;     /* its descriptors were sent on this connection */
+    uint32_t ring_bytes; /* of the ring's data part */
+    uint8_t stage;       /* 1 + index in keeper.stages; 0: executed or ended */
+    bool is_handed_over; /* its descriptors were sent on this connection */
     uint16_t zero;
 };
 
@@ -37,10 +37,10 @@ struct table {
     uint64_t numbers[KW_ENTRIES_MAX]; /* launch; 0: free */
     pid_t pids[KW_ENTRIES_MAX];       /* our child; 0: none, reaped or adopted */
     uint64_t unsent[KW_ENTRIES_MAX / 64];
-    uint32_t high;    /* slots from here on are free */
-    uint32_t count;   /* in use */
-    uint32_t living;  /* children and adopted ones */
-    uint32_t cursor;  /* the last one found unsent; the next search begins there */
+    uint32_t high;   /* slots from here on are free */
+    uint32_t count;  /* in use */
+    uint32_t living; /* children and adopted ones */
+    uint32_t cursor; /* the last one found unsent; the next search begins there */
 };
 
 /* A blank entry with empty descriptors, marked unsent. launch is not 0 and not in the table. */

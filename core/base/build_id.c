@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEADERS_MAX 32   /* program headers looked at */
-#define NOTES_MAX 4096   /* octets of one note segment */
+#define HEADERS_MAX 32 /* program headers looked at */
+#define NOTES_MAX 4096 /* octets of one note segment */
 
 /* The linker's: where this program's own ELF header was loaded. */
 extern const char __ehdr_start __attribute__((visibility("hidden")));

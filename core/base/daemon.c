@@ -74,7 +74,6 @@ int daemon_read_ini(const char *path, const char *fallback, daemon_key_fn on_key
     if (line < 0)
         fault_set(fault, STATUS_INVALID, ENOENT, "cannot read %s", file);
     else if (fault->status == STATUS_UNSET)
-        fault_set(fault, STATUS_INVALID, 0, "%s: line %u is not understood", file,
-                  (uint64_t)line);
+        fault_set(fault, STATUS_INVALID, 0, "%s: line %u is not understood", file, (uint64_t)line);
     return -EINVAL;
 }

@@ -164,8 +164,7 @@ int options_read(struct options *options, int argc, char **argv, struct fault *f
     }
 
     struct reading reading = {.options = options, .given = *options};
-    int result =
-        daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
+    int result = daemon_read_ini(options->config, CONFIG_DEFAULT, on_key, &reading, fault);
     if (result < 0)
         return result;
     fill_default(options->state_dir, sizeof(options->state_dir), STATE_DEFAULT);

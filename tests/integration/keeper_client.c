@@ -222,10 +222,8 @@ static void hear_hello(struct rig *rig)
 
 static struct kw_header header_of(uint16_t type, size_t size_bytes)
 {
-    return (struct kw_header){.magic = KW_MAGIC,
-                              .version = KW_VERSION,
-                              .type = type,
-                              .size_bytes = (uint32_t)size_bytes};
+    return (struct kw_header){
+        .magic = KW_MAGIC, .version = KW_VERSION, .type = type, .size_bytes = (uint32_t)size_bytes};
 }
 
 static void say(const struct rig *rig, const void *record, size_t size_bytes)
@@ -236,9 +234,8 @@ static void say(const struct rig *rig, const void *record, size_t size_bytes)
 /* WELCOME of a keeper of another build, and its empty table. */
 static void welcome(const struct rig *rig)
 {
-    struct kw_welcome welcome = {.header = header_of(KW_WELCOME, sizeof(welcome)),
-                                 .build = "another",
-                                 .pid = getpid()};
+    struct kw_welcome welcome = {
+        .header = header_of(KW_WELCOME, sizeof(welcome)), .build = "another", .pid = getpid()};
     struct kw_header synced = header_of(KW_SYNCED, sizeof(synced));
 
     say(rig, &welcome, sizeof(welcome));

@@ -122,8 +122,7 @@ static void wait_heard(const struct end *end, uint64_t count)
 /* A port that was free just now. */
 static void choose_url(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size_bytes = sizeof(address);
     AUTO_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -193,9 +192,8 @@ static void test_link__two_agents__each_hears_only_what_is_for_it(void **state)
     assert_memory_not_equal(&peers[0], &peers[1], sizeof(peers[0]));
     for (uint64_t i = 0; i < AGENTS; i++) { /* unasked, as orders are */
         uint64_t number = 100 + i;
-        assert_int_equal(link_send(&controller.link, &peers[i], (const uint8_t *)&number,
-                                   sizeof(number)),
-                         0);
+        assert_int_equal(
+            link_send(&controller.link, &peers[i], (const uint8_t *)&number, sizeof(number)), 0);
         wait_heard(&agents[i], 1);
     }
 
@@ -246,9 +244,9 @@ static void test_link__agent_dies__controller_is_told_and_may_send_in_vain(void 
         (void)uv_run(&loop, UV_RUN_ONCE);
 
     assert_true(controller.changes > 0);
-    assert_int_equal(link_send(&controller.link, &controller.peer, (const uint8_t *)&number,
-                               sizeof(number)),
-                     0); /* raw REP drops without a word */
+    assert_int_equal(
+        link_send(&controller.link, &controller.peer, (const uint8_t *)&number, sizeof(number)),
+        0); /* raw REP drops without a word */
 }
 
 static void test_link__no_connection__send_answers_eagain(void **state)
@@ -285,8 +283,7 @@ static int connect_rogue(void)
 {
     static const uint8_t greeting[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
     uint8_t theirs[8];
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     AUTO_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     address.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
@@ -367,10 +364,10 @@ static void test_link__a_burst__is_read_in_many_iterations(void **state)
 
 static void test_link__bind_beyond_loopback__is_refused(void **state)
 {
-    static const char *const refused[] = {"tcp://0.0.0.0:7700", "tcp://[::]:7700",
-                                          "tcp://192.168.1.1:7700", "tcp://128.0.0.1:7700",
-                                          "tcp://[::2]:7700", "tcp://controller:7700",
-                                          "tcp://127.0.0.1.example:7700"};
+    static const char *const refused[] = {
+        "tcp://0.0.0.0:7700",          "tcp://[::]:7700",  "tcp://192.168.1.1:7700",
+        "tcp://128.0.0.1:7700",        "tcp://[::2]:7700", "tcp://controller:7700",
+        "tcp://127.0.0.1.example:7700"};
     static const char *const bound[] = {"localhost", "127.0.0.2", "[::1]"};
     (void)state;
 

@@ -42,7 +42,7 @@ struct scene {
     struct fault fault;
 };
 
-static const uint8_t uuid[UUID_BYTES] = {0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4,
+static const uint8_t uuid[UUID_BYTES] = {0xde, 0xad, 0xbe, 0xef, 1, 2,  3,  4,
                                          5,    6,    7,    8,    9, 10, 11, 12};
 #define UUID_TEXT "deadbeef-0102-0304-0506-0708090a0b0c"
 
@@ -550,8 +550,8 @@ static void test_plan__made_and_closed_many_times__leaks_nothing(void **state)
     uint64_t closing_ns = 0;
 
     for (int i = 0; i < ROUNDS; i++) {
-        assert_int_equal(rootfs_plan(&scene->rootfs, &scene->request, &scene->launch,
-                                     &scene->fault), 0);
+        assert_int_equal(
+            rootfs_plan(&scene->rootfs, &scene->request, &scene->launch, &scene->fault), 0);
         uint64_t made_ns = clock_monotonic_ns();
         launch_close(&scene->launch);
         closing_ns += clock_monotonic_ns() - made_ns;

@@ -34,7 +34,7 @@ struct scene {
     struct fault fault;
 };
 
-static const uint8_t uuid[UUID_BYTES] = {0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4,
+static const uint8_t uuid[UUID_BYTES] = {0xde, 0xad, 0xbe, 0xef, 1, 2,  3,  4,
                                          5,    6,    7,    8,    9, 10, 11, 12};
 #define UUID_TEXT "deadbeef-0102-0304-0506-0708090a0b0c"
 
@@ -117,8 +117,7 @@ static void test_find_all__strange_names__are_passed_over(void **state)
 {
     struct scene *scene = *state;
     static const char *const names[] = {"x", "deadbeef01020304050607080 90a0b0c",
-                                        "DEADBEEF-0102-0304-0506-0708090A0B0C",
-                                        UUID_TEXT "-"};
+                                        "DEADBEEF-0102-0304-0506-0708090A0B0C", UUID_TEXT "-"};
     int sum = 0;
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -197,9 +196,10 @@ static void test_passwd__users__are_found_in_the_guests_files(void **state)
     struct passwd passwd;
 
     assert_int_equal(mkdirat(scene->top, "etc", 0755), 0);
-    put_file(scene->top, "etc/passwd",
-             "# root first\nroot:x:0:0:r:/root:/bin/sh\nbad line\nbroken:x:1x:1::/:\n"
-             "web:x:1000:1001:W,,,:/home/web:/bin/sh\nminus:x:4294967295:0::/:/bin/sh\nlast:x:7:7:::");
+    put_file(
+        scene->top, "etc/passwd",
+        "# root first\nroot:x:0:0:r:/root:/bin/sh\nbad line\nbroken:x:1x:1::/:\n"
+        "web:x:1000:1001:W,,,:/home/web:/bin/sh\nminus:x:4294967295:0::/:/bin/sh\nlast:x:7:7:::");
     put_file(scene->top, "etc/group",
              "root:x:0:\nadm:x:4:web,other\nwebs:x:5:notweb\ndisk:x:6:other,web\n");
 
@@ -244,7 +244,8 @@ static void test_passwd__strange_files__neither_block_nor_lead_out(void **state)
     assert_int_equal(passwd_find(scene->top, "daemon", &passwd), -EINVAL);
     unlinkat(scene->top, "etc/passwd", 0);
     assert_int_equal(symlinkat("/../../etc/passwd", scene->top, "etc/passwd"), 0);
-    assert_int_equal(passwd_find(scene->top, "daemon", &passwd), -ELOOP); /* itself, not the host's */
+    assert_int_equal(passwd_find(scene->top, "daemon", &passwd),
+                     -ELOOP); /* itself, not the host's */
     unlinkat(scene->top, "etc/passwd", 0);
     put_file(scene->top, "etc/passwd", "");
     snprintf(path, sizeof(path), "%s/etc/passwd", scene->dir);

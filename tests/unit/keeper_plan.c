@@ -85,8 +85,8 @@ static void test_check__whole_block__is_accepted(void **state)
 static void test_check__header_alone__is_accepted(void **state)
 {
     (void)state;
-    struct kp_header header = {.magic = KP_MAGIC, .version = KP_VERSION,
-                               .size_bytes = sizeof(header)};
+    struct kp_header header = {
+        .magic = KP_MAGIC, .version = KP_VERSION, .size_bytes = sizeof(header)};
     assert_int_equal(kp_check(&header, sizeof(header)), 0);
 }
 
@@ -177,8 +177,8 @@ static void test_check__size__is_bounded(void **state)
     size_t size = KP_BYTES_MAX + 8;
     struct kp_header *large = calloc(1, size);
     assert_non_null(large);
-    *large = (struct kp_header){
-        .magic = KP_MAGIC, .version = KP_VERSION, .size_bytes = (uint32_t)size};
+    *large =
+        (struct kp_header){.magic = KP_MAGIC, .version = KP_VERSION, .size_bytes = (uint32_t)size};
     assert_int_equal(kp_check(large, size), -EBADMSG);
     large->size_bytes = KP_BYTES_MAX;
     assert_int_equal(kp_check(large, KP_BYTES_MAX), 0);

@@ -41,11 +41,11 @@ static void test_subid__no_overlap__passes(void **state)
 static void test_subid__any_overlap__names_owner(void **state)
 {
     static const char *const overlaps[] = {
-        "ann:100000:65536\n",                 /* the same */
-        "x:1:1\nann:99999:2\n",               /* its last id is our first */
-        "ann:165535:10",                      /* its first id is our last; no newline */
-        "ann:0:4294967296\n",                 /* around us */
-        "ann:120000:18446744073709551615\n",  /* beyond every id */
+        "ann:100000:65536\n",                /* the same */
+        "x:1:1\nann:99999:2\n",              /* its last id is our first */
+        "ann:165535:10",                     /* its first id is our last; no newline */
+        "ann:0:4294967296\n",                /* around us */
+        "ann:120000:18446744073709551615\n", /* beyond every id */
     };
 
     (void)state;

@@ -15,9 +15,9 @@ static void test_size__well_formed__is_octets(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } rows[] = {{"0", 0},           {"1", 1},           {"64M", 64u << 20},
-                {"3K", 3072},       {"2T", 2ull << 40}, {"max", SIZE_BYTES_MAX},
-                {"007", 7},         {"1G", 1u << 30},   {"18446744073709551614", UINT64_MAX - 1}};
+    } rows[] = {{"0", 0},     {"1", 1},           {"64M", 64u << 20},
+                {"3K", 3072}, {"2T", 2ull << 40}, {"max", SIZE_BYTES_MAX},
+                {"007", 7},   {"1G", 1u << 30},   {"18446744073709551614", UINT64_MAX - 1}};
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t bytes = 5;
         assert_true(size_parse(rows[i].text, &bytes));
@@ -28,9 +28,21 @@ static void test_size__well_formed__is_octets(void **state)
 static void test_size__malformed__is_refused_untouched(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"",     "abc",  "-1",  "+1",    " 1",  "1 ",  "1.5G",
-                                        "1k",   "1MB",  "M",   "0x10",  "MAX", "1KK",
-                                        "18446744073709551615", "18446744073709551616",
+    static const char *const texts[] = {"",
+                                        "abc",
+                                        "-1",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "1.5G",
+                                        "1k",
+                                        "1MB",
+                                        "M",
+                                        "0x10",
+                                        "MAX",
+                                        "1KK",
+                                        "18446744073709551615",
+                                        "18446744073709551616",
                                         "16777216T"};
     for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         uint64_t bytes = 5;
@@ -48,7 +60,8 @@ static void test_duration__needs_its_unit(void **state)
     assert_true(duration_parse("2h", &ns) && ns == 7200000000000u);
     assert_true(duration_parse("0", &ns) && ns == 0);
 
-    static const char *const texts[] = {"", "5", "s", "-1s", "1.5s", "1sec", "1 s", "9999999999999h"};
+    static const char *const texts[] = {"",     "5",    "s",   "-1s",
+                                        "1.5s", "1sec", "1 s", "9999999999999h"};
     for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_false(duration_parse(texts[i], &ns));
     assert_int_equal(ns, 0);
@@ -62,7 +75,8 @@ static void test_name__is_a_lower_case_host_label(void **state)
         longest[i] = 'a';
     assert_true(name_check("a") && name_check("web-17") && name_check("0") && name_check(longest));
     longest[63] = 'a';
-    static const char *const texts[] = {"", "-a", "a-", "-", "A", "a.b", "a/b", "..", "a_b", "é", "a b"};
+    static const char *const texts[] = {"",    "-a", "a-",  "-", "A",  "a.b",
+                                        "a/b", "..", "a_b", "é", "a b"};
     assert_false(name_check(longest));
     for (unsigned i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_false(name_check(texts[i]));

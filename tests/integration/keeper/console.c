@@ -83,9 +83,8 @@ static void test_console__output__wakes_the_agent(void **state)
     struct rig *rig = *state;
     struct packet packet;
     AUTO_FD ring = make_ring();
-    uint64_t launch = rig_launch(rig, &(struct guest){.flags = KP_PTY | KP_USERNS,
-                                                      .ring = ring,
-                                                      .args = {"wait"}});
+    uint64_t launch = rig_launch(
+        rig, &(struct guest){.flags = KP_PTY | KP_USERNS, .ring = ring, .args = {"wait"}});
     rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
     AUTO_FD output = rig_take(&packet, packet.record.roles, KW_FD_OUTPUT);
     AUTO_FD pty = rig_take(&packet, packet.record.roles, KW_FD_PTY);

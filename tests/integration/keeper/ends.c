@@ -46,7 +46,7 @@ static void test_ends__each_way_to_end__is_told_apart(void **state)
     assert_int_equal(end_of(rig, &(struct guest){.args = {"reboot"}}), SIGHUP);
     assert_int_equal(end_of(rig, &(struct guest){.args = {"halt"}}), SIGINT);
     assert_int_equal(end_of(rig, &(struct guest){.flags = KP_USERNS | KP_NEWNET | KP_NEWTIME,
-                                                  .args = {"reboot"}}),
+                                                 .args = {"reboot"}}),
                      SIGHUP);
     assert_int_equal(end_of(rig, &(struct guest){.flags = KP_USERNS, .args = {"exit", "3"}}),
                      3 << 8);

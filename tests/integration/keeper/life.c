@@ -21,8 +21,7 @@
 #include "sys.h"
 
 /* A new agent's view, before anything is dropped. */
-static void greet_and_await(struct rig *rig, uint64_t launch, uint32_t phase,
-                            struct packet *packet)
+static void greet_and_await(struct rig *rig, uint64_t launch, uint32_t phase, struct packet *packet)
 {
     struct kw_hello hello = {.build = "next"};
     if (rig->agent < 0)
@@ -257,9 +256,8 @@ static void test_life__full_table__refuses_and_recovers(void **state)
     AUTO_FD pidfd = pidfd_open(pid, 0);
 
     for (uint64_t launch = 1; launch <= KW_ENTRIES_MAX; launch++) {
-        struct kw_adopt adopt = {.launch = launch,
-                                 .labels = {.generation = RIG_GENERATION},
-                                 .roles = {KW_FD_PID}};
+        struct kw_adopt adopt = {
+            .launch = launch, .labels = {.generation = RIG_GENERATION}, .roles = {KW_FD_PID}};
         rig_send(rig, &adopt.header, KW_ADOPT, sizeof(adopt), &pidfd, 1);
         rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
         rig_drop(&packet);

@@ -153,9 +153,9 @@ int rig_stop(void **state)
         for (size_t n = 0; n < COUNT_OF(below); n++) {
             char path[320];
             (void)snprintf(path, sizeof(path), "%s/%s", rig->cgroup, below[n]);
-            for (int tries = 0; tries < 2000 && rig->group >= 0 &&
-                                unlinkat(rig->hierarchies[i], path, AT_REMOVEDIR) < 0 &&
-                                errno == EBUSY;
+            for (int tries = 0;
+                 tries < 2000 && rig->group >= 0 &&
+                 unlinkat(rig->hierarchies[i], path, AT_REMOVEDIR) < 0 && errno == EBUSY;
                  tries++)
                 (void)poll(NULL, 0, 1); /* the kernel makes no event when the last zombie leaves */
         }

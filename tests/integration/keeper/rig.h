@@ -53,8 +53,8 @@ struct guest {
     bool waits_for_go;
     bool is_broken; /* its first candidate does not exist, its only one */
     uint64_t deadline_ns;
-    int notify;  /* 0: none */
-    int ring;    /* 0: none */
+    int notify;                           /* 0: none */
+    int ring;                             /* 0: none */
     const char *args[RIG_GUEST_ARGS_MAX]; /* of the init, without argv[0] */
 };
 

@@ -27,12 +27,14 @@ static void add_mounts(struct plan *plan, struct kp_header *header, const struct
     struct kp_mount *mounts = (struct kp_mount *)(void *)(plan->block + plan->size_bytes);
     header->mounts = plan->size_bytes;
     plan->size_bytes += (uint32_t)(3 * sizeof(*mounts));
-    mounts[0] = (struct kp_mount){
-        .kind = KP_PROC, .target = plan_string(plan, "proc"), .fd_index = -1};
-    mounts[1] = (struct kp_mount){
-        .kind = KP_SYSFS, .target = plan_string(plan, "sys"), .fd_index = -1};
-    mounts[2] = (struct kp_mount){
-        .kind = KP_CONSOLE, .target = plan_string(plan, "dev/console"), .fd_index = -1, .is_file = 1};
+    mounts[0] =
+        (struct kp_mount){.kind = KP_PROC, .target = plan_string(plan, "proc"), .fd_index = -1};
+    mounts[1] =
+        (struct kp_mount){.kind = KP_SYSFS, .target = plan_string(plan, "sys"), .fd_index = -1};
+    mounts[2] = (struct kp_mount){.kind = KP_CONSOLE,
+                                  .target = plan_string(plan, "dev/console"),
+                                  .fd_index = -1,
+                                  .is_file = 1};
     header->mount_count = (guest->flags & KP_PTY) != 0 ? 3 : 2;
     if ((guest->flags & KP_NEWNET) == 0) {
         mounts[1] = mounts[2]; /* sysfs wants the network namespace to be the guest's */

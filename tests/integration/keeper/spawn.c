@@ -184,8 +184,8 @@ static void test_spawn__guest_dies_under_it__both_ends_come(void **state)
     struct packet packet;
     uint64_t launch;
     AUTO_FD target = boot(rig, &launch);
-    uint64_t number = spawn(
-        rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
+    uint64_t number =
+        spawn(rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
     rig_await_spawn(rig, number, KW_PHASE_BOOTED, &packet);
     rig_drop(&packet);
 
@@ -201,8 +201,8 @@ static void test_spawn__guest_dies_under_it__both_ends_come(void **state)
     }
 
     /* Its pid namespace is gone: nobody can be put into it any more. */
-    number = spawn(
-        rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
+    number =
+        spawn(rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
     rig_await_spawn(rig, number, KW_PHASE_FAILED, &packet);
     assert_int_equal(packet.spawn.failed_step, KW_STEP_CLONE);
     rig_drop(&packet);
@@ -214,8 +214,8 @@ static void test_spawn__new_build__command_goes_on(void **state)
     struct packet packet;
     uint64_t launch;
     AUTO_FD target = boot(rig, &launch);
-    uint64_t number = spawn(
-        rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
+    uint64_t number =
+        spawn(rig, &(struct command){.flags = INSIDE, .target = target, .args = {"/init", "wait"}});
     rig_await_spawn(rig, number, KW_PHASE_BOOTED, &packet);
     rig_drop(&packet);
     struct kw_reexec order = {.roles = {KW_FD_BINARY}};

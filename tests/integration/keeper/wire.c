@@ -76,10 +76,9 @@ static void test_wire__short_empty_and_oversized__are_refused(void **state)
 {
     struct rig *rig = *state;
     static char large[65536];
-    struct kw_ack ack = {.header = {.magic = KW_MAGIC,
-                                    .version = KW_VERSION,
-                                    .type = KW_ACK,
-                                    .size_bytes = sizeof(ack)}};
+    struct kw_ack ack = {
+        .header = {
+            .magic = KW_MAGIC, .version = KW_VERSION, .type = KW_ACK, .size_bytes = sizeof(ack)}};
 
     for (size_t size_bytes = 0; size_bytes < sizeof(ack); size_bytes++) {
         send_raw(rig, &ack, size_bytes, NULL, 0);
@@ -202,8 +201,8 @@ static void test_wire__random_records__never_stop_it(void **state)
             record.bytes[i] = (unsigned char)rand_r(&seed);
         if (round % 4 != 0) { /* most get past the header */
             static const uint16_t sizes[] = {sizeof(struct kw_launch), sizeof(struct kw_go),
-                                             sizeof(struct kw_spawn), sizeof(struct kw_ack),
-                                             sizeof(struct kw_adopt), sizeof(struct kw_reexec)};
+                                             sizeof(struct kw_spawn),  sizeof(struct kw_ack),
+                                             sizeof(struct kw_adopt),  sizeof(struct kw_reexec)};
             size_bytes = sizes[rand_r(&seed) % (int)COUNT_OF(sizes)];
             record.header = (struct kw_header){.magic = KW_MAGIC,
                                                .version = KW_VERSION,

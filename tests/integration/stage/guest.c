@@ -40,9 +40,8 @@ static void copy_file(int root, const char *source, const char *target)
 
 static void make_root(struct guest *guest)
 {
-    static const char *const directories[] = {"root",     "root/bin",   "root/etc",
-                                              "root/tmp", "over",       "over/upper",
-                                              "over/work"};
+    static const char *const directories[] = {"root", "root/bin",   "root/etc", "root/tmp",
+                                              "over", "over/upper", "over/work"};
     static const char *const applets[] = {"sh", "cat", "ls", "stat", "readlink", "id", "tty"};
     assert_non_null(scratch_make(guest->dir, sizeof(guest->dir), "stage-test"));
     AUTO_FD dir = open(guest->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -80,8 +79,8 @@ static void remove_tree(int dir, const char *name)
 
 void guest_close(struct guest *guest)
 {
-    int *const held[] = {&guest->root, &guest->pidfd, &guest->master, &guest->slave,
-                         &guest->report, &guest->go, &guest->pty};
+    int *const held[] = {&guest->root,   &guest->pidfd, &guest->master, &guest->slave,
+                         &guest->report, &guest->go,    &guest->pty};
     for (size_t i = 0; i < COUNT_OF(held); i++)
         fd_closep(held[i]);
     for (size_t i = 0; i < guest->staged_count; i++)
@@ -242,8 +241,7 @@ const struct kp_header *guest_pack(struct guest *guest)
         place_list(guest, &used_bytes, guest->candidates, header.candidate_count, text);
     header.argv = place_list(guest, &used_bytes, guest->argv, header.argv_count, text);
     header.env = place_list(guest, &used_bytes, guest->env, header.env_count, text);
-    header.groups =
-        place(guest, &used_bytes, guest->groups, header.group_count * sizeof(uint32_t));
+    header.groups = place(guest, &used_bytes, guest->groups, header.group_count * sizeof(uint32_t));
     header.hostname = header.hostname == 0 ? 0 : header.hostname - 1 + text;
     header.cwd = header.cwd == 0 ? 0 : header.cwd - 1 + text;
     if (guest->has_userns) {

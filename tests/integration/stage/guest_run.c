@@ -54,8 +54,7 @@ static void take_ids(uid_t uid)
         assert_int_equal(prctl(PR_SET_SECUREBITS, 0, 0, 0, 0), 0);
 }
 
-static void clone_child(struct guest *guest, uint64_t flags,
-                        void (*body)(const struct stage *))
+static void clone_child(struct guest *guest, uint64_t flags, void (*body)(const struct stage *))
 {
     int pair[2];
     int pipe[2];
@@ -109,8 +108,8 @@ static void map_ids(struct guest *guest)
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_ns};
     for (size_t i = 0; i < guest->fd_count; i++)
         if ((guest->roles[i] & KW_FD_IDMAP) != 0)
-            assert_int_equal(
-                mount_setattr(guest->fds[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)), 0);
+            assert_int_equal(mount_setattr(guest->fds[i], "", AT_EMPTY_PATH, &attr, sizeof(attr)),
+                             0);
 }
 
 void guest_begin(struct guest *guest)
@@ -165,8 +164,8 @@ const struct stage_report *guest_hear(struct guest *guest, enum stage_report_kin
         size_t fd_count;
         assert_true(guest->report_count < GUEST_REPORTS_MAX);
         assert_true(wait_readable(guest->report));
-        ssize_t size = sys_receive_fds(guest->report, report, sizeof(*report), fds, COUNT_OF(fds),
-                                       &fd_count);
+        ssize_t size =
+            sys_receive_fds(guest->report, report, sizeof(*report), fds, COUNT_OF(fds), &fd_count);
         if (size == 0)
             return NULL;
         assert_int_equal(size, sizeof(*report));

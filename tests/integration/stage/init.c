@@ -133,9 +133,12 @@ static void test_init__link_to_descriptors__leads_nowhere(void **state)
     (void)state;
     static const char *const paths[] = {"/fd3", "/fd4", "/fd5", "/fd6", "/fd7", "/fd8", "/fd9"};
     static const char *const links[] = {"/proc/self/fd/3/../../bin/busybox",
-                                        "/proc/self/fd/4/bin/busybox", "/proc/self/fd/5",
-                                        "/proc/self/fd/6/bin/busybox", "/proc/self/fd/7",
-                                        "/proc/self/fd/8/bin/busybox", "/proc/self/fd/9"};
+                                        "/proc/self/fd/4/bin/busybox",
+                                        "/proc/self/fd/5",
+                                        "/proc/self/fd/6/bin/busybox",
+                                        "/proc/self/fd/7",
+                                        "/proc/self/fd/8/bin/busybox",
+                                        "/proc/self/fd/9"};
     guest.header.candidate_count = 0;
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
         assert_int_equal(symlinkat(links[i], guest.root, paths[i] + 1), 0);
@@ -174,8 +177,8 @@ static void test_init__third_candidate__is_executed(void **state)
     guest_run(&guest);
 
     static const struct stage_report expected[] = {
-        {.kind = STAGE_TRY, .detail = 0},   {.kind = STAGE_ERRNO, .error = ENOENT, .detail = 0},
-        {.kind = STAGE_TRY, .detail = 1},   {.kind = STAGE_ERRNO, .error = ENOEXEC, .detail = 1},
+        {.kind = STAGE_TRY, .detail = 0}, {.kind = STAGE_ERRNO, .error = ENOENT, .detail = 0},
+        {.kind = STAGE_TRY, .detail = 1}, {.kind = STAGE_ERRNO, .error = ENOEXEC, .detail = 1},
         {.kind = STAGE_TRY, .detail = 2},
     };
     assert_int_equal(guest.report_count, COUNT_OF(expected));

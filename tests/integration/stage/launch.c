@@ -39,11 +39,13 @@ static int tear_down(void **state)
 
 #define LOOK                                                                                       \
     "echo pid=$$; cat /proc/self/status; cat /proc/self/mountinfo; echo host=$(busybox hostname);" \
-    "echo groups=$(id -G); echo fds; ls -1 /proc/1/fd; echo end;"                                     \
+    "echo groups=$(id -G); echo fds; ls -1 /proc/1/fd; echo end;"                                  \
     "echo tty=$(tty); echo umask=$(umask); echo cwd=$(readlink /proc/self/cwd);"                   \
-    "echo sid=$(busybox cut -d' ' -f6,7 /proc/1/stat); echo root=$(ls -a / | busybox tr '\\n' ' ');" \
-    "echo lo=$(cat /sys/class/net/lo/flags); echo nets=$(ls /sys/class/net | busybox tr '\\n' ' ');" \
-    "echo null=$(stat -c '%t:%T' /dev/null); echo x > /dev/null && echo written;" \
+    "echo sid=$(busybox cut -d' ' -f6,7 /proc/1/stat); echo root=$(ls -a / | busybox tr '\\n' ' "  \
+    "');"                                                                                          \
+    "echo lo=$(cat /sys/class/net/lo/flags); echo nets=$(ls /sys/class/net | busybox tr '\\n' ' "  \
+    "');"                                                                                          \
+    "echo null=$(stat -c '%t:%T' /dev/null); echo x > /dev/null && echo written;"                  \
     "echo owner=$(stat -c '%u:%g' /bin/busybox); exit 7"
 
 static void look(bool has_userns, bool is_overlay)
@@ -75,7 +77,8 @@ static void look(bool has_userns, bool is_overlay)
     assert_output(&guest, "owner=0:0\n");
     assert_output(&guest, "SigBlk:\t0000000000000000\n");
     assert_output(&guest, "NoNewPrivs:\t0\n");
-    assert_no_output(&guest, "/sys/fs/cgroup"); /* the host's tree is gone, and ours that was on it */
+    assert_no_output(&guest,
+                     "/sys/fs/cgroup"); /* the host's tree is gone, and ours that was on it */
     assert_no_output(&guest, "nr_inodes=256");
     assert_true(WIFEXITED(guest.wait_status) && WEXITSTATUS(guest.wait_status) == 7);
     assert_int_equal(guest.report_count, 1);

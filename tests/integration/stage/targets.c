@@ -19,8 +19,6 @@
 #include "cleanup.h"
 #include "guest.h"
 
-
-
 static struct guest guest;
 
 static int set_up(void **state)

@@ -25,7 +25,7 @@ static struct event events[PAGE];
 
 /* ---- killed ---- */
 
-static int report; /* the child's end of the pipe */
+static int report;             /* the child's end of the pipe */
 static uint64_t ends[1 << 16]; /* by a batch's number: its last seq */
 
 /* Where a batch begins can be told from where the one before ended. */
@@ -132,8 +132,7 @@ static uint64_t check_whole(uint64_t told)
     assert_int_equal(store_read_rows(rig.store, on_row, &last_of_row), 0);
     assert_int_equal(last_of_row, heads.last_seq);
     do {
-        assert_int_equal(store_read_events(rig.store, seq, 0, NULL, NULL, events, PAGE, &count),
-                         0);
+        assert_int_equal(store_read_events(rig.store, seq, 0, NULL, NULL, events, PAGE, &count), 0);
         for (size_t i = 0; i < count; i++, of_1 += seq % CTS == 1) {
             if (seq == end)
                 end += batch_events(seq + 1);

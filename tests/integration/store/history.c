@@ -148,8 +148,8 @@ static void test_history__written_while_it_is_paged__has_the_new_ones_too(void *
     (void)state;
     fill();
     for (unsigned page = 0; page < 5; page++) {
-        assert_int_equal(
-            store_read_events(rig.store, after, 0, NULL, "web-3", events, 10, &count), 0);
+        assert_int_equal(store_read_events(rig.store, after, 0, NULL, "web-3", events, 10, &count),
+                         0);
         assert_int_equal(count, 10);
         after = events[count - 1].seq;
     }
@@ -310,8 +310,7 @@ static void test_history__very_long__is_paged_through(void **state)
     rig_settle();
 
     began_ns = clock_monotonic_ns();
-    uint64_t found =
-        page_through(&(struct asked){.name = "web-0", .max = PAGE}, 0, LONG, is_any);
+    uint64_t found = page_through(&(struct asked){.name = "web-0", .max = PAGE}, 0, LONG, is_any);
 
     assert_int_equal(found, LONG);
     print_message("history of %d events in pages of %d: %lu ms\n", LONG, PAGE,

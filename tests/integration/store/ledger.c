@@ -23,8 +23,8 @@ static void check_events(uint64_t first, uint64_t last, uint32_t cts)
     size_t count = 1;
 
     while (count > 0) {
-        assert_int_equal(
-            store_read_events(rig.store, seq - 1, 0, NULL, NULL, events, PAGE, &count), 0);
+        assert_int_equal(store_read_events(rig.store, seq - 1, 0, NULL, NULL, events, PAGE, &count),
+                         0);
         for (size_t i = 0; i < count; i++, seq++)
             rig_check_event(&events[i], seq, (uint32_t)(seq % cts));
     }

@@ -279,15 +279,13 @@ static void test_store__read_only__is_refused(void **state)
         skip();
     assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
     assert_int_equal(mount(rig.directory, rig.directory, NULL, MS_BIND, NULL), 0);
-    assert_int_equal(
-        mount(NULL, rig.directory, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(mount(NULL, rig.directory, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
 
     check_refused_untouched(-EROFS, STATUS_FAILED, "read-only");
     assert_int_equal(umount2(rig.directory, MNT_DETACH), 0);
     assert_int_equal(unlink(rig_path("node.db")), 0);
     assert_int_equal(mount(rig.directory, rig.directory, NULL, MS_BIND, NULL), 0);
-    assert_int_equal(
-        mount(NULL, rig.directory, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(mount(NULL, rig.directory, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
     struct fault fault = {0};
     assert_int_equal(rig_try_open(&fault), -EROFS); /* nor is one made */
     assert_int_equal(umount2(rig.directory, MNT_DETACH), 0);

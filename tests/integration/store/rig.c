@@ -57,9 +57,9 @@ int rig_make(void **state)
 
 int rig_remove(void **state)
 {
-    static const char *const names[] = {"node.db",         "node.db-wal",     "node.db-shm",
-                                        "node.db.new",     "node.db.new-wal", "node.db.new-shm",
-                                        "node.db-journal", "copy"};
+    static const char *const names[] = {
+        "node.db",         "node.db-wal",     "node.db-shm",     "node.db.new",
+        "node.db.new-wal", "node.db.new-shm", "node.db-journal", "copy"};
 
     (void)state;
     if (rig.store != NULL)

@@ -235,14 +235,14 @@ static struct store_change result_change(unsigned n, enum store_kind kind)
     struct store_result *result = &change.result;
     bool is_open = kind == STORE_PUT_INTENT;
 
-    *result = (struct store_result){.command_hash = UINT64_MAX - n,
-                                    .verb = (enum verb)(1 + n % (VERB_COUNT - 1)),
-                                    .generation = 5 + n,
-                                    .phase = is_open ? PHASE_ACCEPTED : PHASE_FAILED,
-                                    .status = is_open ? STATUS_UNSET
-                                                      : (enum status)(n % STATUS_COUNT),
-                                    .error = (int)n,
-                                    .time_wall_ns = NEW_WALL_NS + n};
+    *result =
+        (struct store_result){.command_hash = UINT64_MAX - n,
+                              .verb = (enum verb)(1 + n % (VERB_COUNT - 1)),
+                              .generation = 5 + n,
+                              .phase = is_open ? PHASE_ACCEPTED : PHASE_FAILED,
+                              .status = is_open ? STATUS_UNSET : (enum status)(n % STATUS_COUNT),
+                              .error = (int)n,
+                              .time_wall_ns = NEW_WALL_NS + n};
     (void)snprintf(result->request, sizeof(result->request), "request-%u", n);
     (void)snprintf(result->text, sizeof(result->text), "it's \"no\" good %u", n);
     rig_uuid(n, result->uuid);
