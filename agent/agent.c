@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Start and end of the agent, and its doors: signals, the local socket, the controller. What it does
- * in between is turn.c.
+ * Start and end of the agent, and its doors: signals, the local socket, the controller. What it
+ * does in between is turn.c.
  */
 #include "agent.h"
 
@@ -214,6 +214,9 @@ static int open_doors(struct agent *agent, struct fault *fault)
     char path[PATH_MAX + 16];
     const char *url = agent->options->controller_count > 0 ? agent->options->controllers[0] : "";
 
+    if (agent->options->controller_count > 1)
+        (void)fprintf(stderr, "drover-agent: this version reports to the first controller alone: "
+                              "%s\n", url);
     (void)snprintf(path, sizeof(path), "%s/agent.sock", agent->options->run_dir);
     agent->local.on_message = on_local_message;
     agent->local.on_gone = on_local_gone;

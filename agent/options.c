@@ -50,7 +50,7 @@ void options_print_help(void)
         "  --cgroup PATH     top-level cgroup of its own (default drover.NODE)\n"
         "  --uid-base N      first id of the range that containers get theirs from\n"
         "  --uid-count N     how many ids; 65536 a container\n"
-        "  --controller URL  report to it, and obey it; may be given again");
+        "  --controller URL  report to it and obey it (of several, the first)");
 }
 
 static int copy(char *to, size_t room, const char *from, const char *what, struct fault *fault)
