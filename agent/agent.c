@@ -215,8 +215,10 @@ static int open_doors(struct agent *agent, struct fault *fault)
     const char *url = agent->options->controller_count > 0 ? agent->options->controllers[0] : "";
 
     if (agent->options->controller_count > 1)
-        (void)fprintf(stderr, "drover-agent: this version reports to the first controller alone: "
-                              "%s\n", url);
+        (void)fprintf(stderr,
+                      "drover-agent: this version reports to the first controller alone: "
+                      "%s\n",
+                      url);
     (void)snprintf(path, sizeof(path), "%s/agent.sock", agent->options->run_dir);
     agent->local.on_message = on_local_message;
     agent->local.on_gone = on_local_gone;
