@@ -34,7 +34,8 @@ size_t console_tail_read(const struct kw_ring *ring, size_t ring_bytes, uint64_t
     memcpy(data, octets + at, first);
     memcpy((uint8_t *)data + first, octets, count - first);
 
-    /* The writer may have lapped us meanwhile: what it overwrote is not told as if it were whole. */
+    /* The writer may have lapped us meanwhile: what it overwrote is not told as if it were
+     * whole. */
     uint64_t oldest = written(ring) > size_bytes ? written(ring) - size_bytes : 0;
     if (oldest > *position) {
         size_t lost = oldest - *position < count ? (size_t)(oldest - *position) : count;

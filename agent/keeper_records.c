@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keeper's records as observations. A record is a level, said whole each time: what it says more
- * than the one before becomes BOOTED, READY, ENDED, in this order, however they were joined.
+ * The keeper's records as observations. A record is a level, said whole each time: what it says
+ * more than the one before becomes BOOTED, READY, ENDED, in this order, however they were joined.
  */
 #include "agent.h"
 

@@ -21,8 +21,8 @@ static bool is_same_build(const struct keeper_client *keeper, int binary)
     return strcmp(build_id_file(binary, text), keeper->build) == 0;
 }
 
-/* Stages whose agent died are being killed: the keeper refuses with EBUSY until they are reaped, and
- * tells the end of each in a record. */
+/* Stages whose agent died are being killed: the keeper refuses with EBUSY until they are reaped,
+ * and tells the end of each in a record. */
 static int ask(struct agent *agent, int binary, uint64_t end_ns, struct fault *fault)
 {
     struct keeper_client *keeper = &agent->keeper;

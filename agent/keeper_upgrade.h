@@ -2,11 +2,11 @@
 /*
  * keeper_upgrade.h — putting this agent's build of the keeper in the place of an older one.
  *
- * Shape    one call between the keeper's table being read and its being believed: the new build says
- *          its table again.
+ * Shape    one call between the keeper's table being read and its being believed: the new build
+ *          says its table again.
  * Units    none.
- * Errors   only a keeper that went away; one that will not or cannot change goes on as it is, which is
- *          said on stderr.
+ * Errors   only a keeper that went away; one that will not or cannot change goes on as it is, which
+ *          is said on stderr.
  * Owner    struct agent; what was held of the old table is let go.
  * Context  at start, before the loop runs; blocks for at most 10 s. Source: keeper_wire.h, REEXEC.
  */

@@ -2,9 +2,9 @@
 /*
  * prepare.h — the effect PREPARE: a boot's plan and its cgroups, made side by side.
  *
- * Shape    prepare_begin() when the model orders it, prepare_apply() when its intent is durable. Both
- *          halves are made while the intent is committed: a plan changes nothing outside, and cgroups
- *          in which nothing runs are removed by the next agent where no row names them.
+ * Shape    prepare_begin() when the model orders it, prepare_apply() when its intent is durable.
+ *          Both halves are made while the intent is committed: a plan changes nothing outside, and
+ *          cgroups in which nothing runs are removed by the next agent where no row names them.
  * Units    none.
  * Errors   the observation PREPARE_FAILED with the plan's fault, else the cgroup's; what the other
  *          half made stays with the slot for the clean-up that follows.

@@ -18,4 +18,5 @@ target_link_libraries(drover_rootfs PUBLIC drover_base drover_model PRIVATE drov
 pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 add_library(drover_template STATIC template.c)
 target_include_directories(drover_template PUBLIC .)
-target_link_libraries(drover_template PUBLIC drover_rootfs PRIVATE drover_flags PkgConfig::LIBARCHIVE)
+target_link_libraries(drover_template
+    PUBLIC drover_rootfs PRIVATE drover_flags PkgConfig::LIBARCHIVE)

@@ -12,7 +12,8 @@
  * Context  the executor's mount thread; blocking. Source: open_tree(2), fsopen(2),
  *          mount_setattr(2), overlayfs.rst, systemd's container interface.
  *
- * On disk: STATE/templates/NAME/ (an OS root, read-only by use), STATE/containers/UUID/{upper,work}.
+ * On disk: STATE/templates/NAME/ (an OS root, read-only by use),
+ * STATE/containers/UUID/{upper,work}.
  */
 #ifndef DROVER_ROOTFS_H
 #define DROVER_ROOTFS_H
@@ -95,9 +96,9 @@ int rootfs_plan(const struct rootfs *rootfs, const struct launch_request *reques
 void launch_close(struct launch *launch);
 
 /* What an exec session carries: a packed plan for SPAWN in a memfd. user: "" root, else a name or
- * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root, from
- * /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME, USER,
- * PATH, TERM get defaults. joins: KP_JOIN_*. */
+ * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root,
+ * from /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME,
+ * USER, PATH, TERM get defaults. joins: KP_JOIN_*. */
 int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
               struct fault *fault);
 

@@ -2,7 +2,8 @@
 /* A guest's root may remount what its own mount namespace holds, and so take `ro` and `nodev` off
  * a bind, unless the kernel locked them. It locks the attributes of every mount that is copied from
  * the mount namespace of one user namespace into that of another, and clones keep the lock. So such
- * a namespace is kept, empty but for two places to mount on, and mounts pass through a copy of it. */
+ * a namespace is kept, empty but for two places to mount on, and mounts pass through a copy of
+ * it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asking a guest to stop or reboot, by what its PID 1 is: a signal where that works, a command run
- * inside where it does not. A signal is held until PID 1 can hear it: before that the kernel drops it
- * for a PID 1 (signal(7), pid_namespaces(7)), and the guest would run on.
+ * inside where it does not. A signal is held until PID 1 can hear it: before that the kernel drops
+ * it for a PID 1 (signal(7), pid_namespaces(7)), and the guest would run on.
  */
 #include "agent.h"
 
@@ -56,8 +56,8 @@ static uint64_t read_mask(const char *text, const char *name)
     return line == NULL ? 0 : strtoull(line + strlen(name), NULL, 16);
 }
 
-/* The kernel takes waited-for signals out of the blocked ones that it shows, so a PID 1 that sits in
- * sigtimedwait(2), as busybox and sinit do, seems deaf. Which ones it waits for is not told. */
+/* The kernel takes waited-for signals out of the blocked ones that it shows, so a PID 1 that sits
+ * in sigtimedwait(2), as busybox and sinit do, seems deaf. Which ones it waits for is not told. */
 static bool is_waiting_for_signals(pid_t pid)
 {
     char path[64];
@@ -173,7 +173,8 @@ static bool is_shutting_down(const struct agent *agent, uint32_t index)
 {
     const struct slot *slot = &agent->slots[index];
 
-    /* busybox init lets go of its signals as soon as it begins; the others' scripts cannot be seen. */
+    /* busybox init lets go of its signals as soon as it begins; the others' scripts cannot be
+     * seen. */
     if (slot->family == FAMILY_BUSYBOX)
         return (heard_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
     return slot->is_shutdown_seen;

@@ -6,8 +6,9 @@
  *          acknowledged. Changes go in as one batch a turn, committed together by a writer thread
  *          (group commit), in the order in which they were posted.
  * Units    *_wall_ns CLOCK_REALTIME; seq from 1, without a gap.
- * Errors   store_open(): a fault in words (corrupt, locked, newer) and never a fresh start. A commit
- *          that fails later ends the agent: what was promised durable is not (fsync is never retried).
+ * Errors   store_open(): a fault in words (corrupt, locked, newer) and never a fresh start. A
+ *          commit that fails later ends the agent: what was promised durable is not (fsync is never
+ *          retried).
  * Owner    the agent; batches belong to the store from store_post() until on_committed.
  * Context  store_post() and callbacks on the loop; reads by a connection of their own, on the loop
  *          for what the agent needs at start, on a worker thread else. SQLite, WAL,

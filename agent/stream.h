@@ -3,7 +3,8 @@
  * stream.h — one stream, for streams.c, stream_io.c and its kinds (stream_exec.c, stream_console.c,
  * stream_import.c) alone.
  *
- * Shape    struct stream with at most two outlets (descriptors read from) and one inlet (written to).
+ * Shape    struct stream with at most two outlets (descriptors read from) and one inlet (written
+ *          to).
  * Units    octets; cumulative where named *_bytes.
  * Errors   stream_end() carries them to the other side.
  * Owner    struct streams; freed when its last handle is closed.

@@ -4,7 +4,8 @@
  *
  * Shape    one check against /etc/subuid and /etc/subgid.
  * Units    ids.
- * Errors   STATUS_INVALID with file, owner and range of the first overlap; a missing file owns none.
+ * Errors   STATUS_INVALID with file, owner and range of the first overlap; a missing file owns
+ *          none.
  * Owner    nobody.
  * Context  once, at start. Source: subuid(5): NAME:START:COUNT.
  */

@@ -16,7 +16,8 @@
 
 #include "fault.h"
 
-/* Owners, modes, times, hard links, xattrs, ACLs, devices are kept by number; sockets are skipped. */
+/* Owners, modes, times, hard links, xattrs, ACLs, devices are kept by number; sockets are
+ * skipped. */
 /* is_cut: looked at when the tar is read: what came of it is not all there was; may be NULL. A tar
  * that ends between two members is a tar, so its reader alone cannot tell. */
 int template_import(int templates_dir, const char *name, int tar_fd, const atomic_bool *is_cut,

@@ -3,11 +3,11 @@
  * upstream.h — this node's side of its controller: two channels, a session on each, and events that
  * go up until they are acknowledged.
  *
- * Shape    struct upstream holds the control channel (commands, queries, events, pings) and the bulk
- *          channel (streams).
+ * Shape    struct upstream holds the control channel (commands, queries, events, pings) and the
+ *          bulk channel (streams).
  * Units    *_ns CLOCK_MONOTONIC.
- * Errors   false from a send: no room now, or no session; what must not be lost is sent again by the
- *          session, or read again from the ledger.
+ * Errors   false from a send: no room now, or no session; what must not be lost is sent again by
+ *          the session, or read again from the ledger.
  * Owner    struct agent.
  * Context  the loop's thread.
  */

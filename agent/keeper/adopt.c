@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ADOPT: a guest whose parent was a keeper that died. It is watched like a child, but its status went
- * to the host's init.
+ * ADOPT: a guest whose parent was a keeper that died. It is watched like a child, but its status
+ * went to the host's init.
  */
 #include <errno.h>
 #include <fcntl.h>

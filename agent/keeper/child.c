@@ -75,7 +75,8 @@ const struct kp_header *child_plan(const struct cargo *cargo)
 }
 
 /* The owner of a user namespace is charged for its inotify instances, signals and queues: guests
- * owned by root would share one limit. The raw calls leave the capabilities, under the securebit. */
+ * owned by root would share one limit. The raw calls leave the capabilities, under the
+ * securebit. */
 static int take_ids(uid_t uid)
 {
     if (uid != 0 && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
@@ -203,7 +204,8 @@ bool child_has_executed(pid_t pid)
     if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
         return true; /* the protocol of the report socket alone has to do */
 
-    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold anything but ends last */
+    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold anything but ends
+     * last */
     char *field = strrchr(text, ')');
     for (int n = 0; field != NULL && n < 7; n++)
         field = strchr(field + 1, ' ');

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ends. A child is reaped at once, always: one that is dead but not reaped holds the PID 1 of its pid
- * namespace in the kernel for ever. The status stays in the table until the agent made it durable.
+ * Ends. A child is reaped at once, always: one that is dead but not reaped holds the PID 1 of its
+ * pid namespace in the kernel for ever. The status stays in the table until the agent made it
+ * durable.
  */
 #include <errno.h>
 #include <sys/wait.h>

@@ -51,8 +51,8 @@ struct stage {
 /* Become the guest's init. */
 _Noreturn void stage_launch(const struct stage *stage);
 
-/* Become the command of a SPAWN. The parent already cloned it into the target's pid namespace and the
- * leaf cgroup; the rest is joined here. Sends no STAGE_READY; waits for 'G' on `go` only. */
+/* Become the command of a SPAWN. The parent already cloned it into the target's pid namespace and
+ * the leaf cgroup; the rest is joined here. Sends no STAGE_READY; waits for 'G' on `go` only. */
 _Noreturn void stage_spawn(const struct stage *stage);
 
 #endif

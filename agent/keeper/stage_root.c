@@ -13,7 +13,8 @@
 #include "cleanup.h"
 #include "stage_steps.h"
 
-/* LIMIT: fsconfig(2) takes strings of 256 octets, which the names "0:1:…" of so many layers fill. */
+/* LIMIT: fsconfig(2) takes strings of 256 octets, which the names "0:1:…" of so many layers
+ * fill. */
 #define LAYERS_MAX 64
 
 static int attach_at(int mount, int scratch, const char *name)
@@ -119,8 +120,8 @@ int root_enter(const struct stage_root *root)
 {
     if (fchdir(root->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
-    /* The old root now lies on top of the new one, and the scratch place, if there was one, on that:
-     * each call takes off what is topmost. See pivot_root(2), "pivot_root(".", ".")". */
+    /* The old root now lies on top of the new one, and the scratch place, if there was one, on
+     * that: each call takes off what is topmost. See pivot_root(2), "pivot_root(".", ".")". */
     for (int layers = root->scratch >= 0 ? 2 : 1; layers > 0; layers--)
         if (umount2(".", MNT_DETACH) < 0)
             return -errno;

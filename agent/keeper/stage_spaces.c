@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups and namespaces that the child enters itself: groups before the cgroup namespace, whose root
- * they become; network and time where the work then runs on the child's core and not the keeper's.
+ * Groups and namespaces that the child enters itself: groups before the cgroup namespace, whose
+ * root they become; network and time where the work then runs on the child's core and not the
+ * keeper's.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From clone to a command in a guest, or beside one. Between joining and execve we are in the guest's
- * pid namespace with descriptors and memory of the host: not dumpable, so its root cannot attach.
+ * From clone to a command in a guest, or beside one. Between joining and execve we are in the
+ * guest's pid namespace with descriptors and memory of the host: not dumpable, so its root cannot
+ * attach.
  */
 #include <errno.h>
 #include <fcntl.h>

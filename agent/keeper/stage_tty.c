@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A terminal for a command in a guest. Its devpts is used, so that ttyname(3) works there; that it is
- * one is checked first, as guests may put anything at /dev/pts.
+ * A terminal for a command in a guest. Its devpts is used, so that ttyname(3) works there; that it
+ * is one is checked first, as guests may put anything at /dev/pts.
  */
 #include <errno.h>
 #include <fcntl.h>

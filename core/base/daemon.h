@@ -24,7 +24,8 @@ void daemon_raise_nofile(void);
 /* SIGTERM and SIGINT as a descriptor to read; both are blocked for this and all later threads. */
 int daemon_open_signals(struct fault *fault);
 
-/* False: a fault is set, or the value is not understood. Sections are for people: names alone count. */
+/* False: a fault is set, or the value is not understood. Sections are for people: names alone
+ * count. */
 typedef bool (*daemon_key_fn)(void *context, const char *name, const char *value,
                               struct fault *fault);
 /* Each key of an ini file. path "": `fallback`, which need not be there. */

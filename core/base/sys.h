@@ -6,8 +6,8 @@
  * Units    sizes in octets.
  * Errors   -errno.
  * Owner    the caller owns each returned descriptor; all are close-on-exec.
- * Context  any thread; all but sys_read_text() and sys_send_fds() are async-signal-safe. Source: clone3(2),
- *          openat2(2), memfd_create(2), unix(7).
+ * Context  any thread; all but sys_read_text() and sys_send_fds() are async-signal-safe. Source:
+ *          clone3(2), openat2(2), memfd_create(2), unix(7).
  */
 #ifndef DROVER_SYS_H
 #define DROVER_SYS_H

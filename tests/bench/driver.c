@@ -2,8 +2,8 @@
 /*
  * bench-driver SOCKET REPORTS PREFIX N VERB…
  *
- *   create template NAME | create roots DIR | storm | apart GAP_MS | exits GAP_MS CONTROLLER_SOCKET |
- *   restart PID LOG AGENT [ARGUMENT…] | destroy
+ *   create template NAME | create roots DIR | storm | apart GAP_MS | exits GAP_MS CONTROLLER_SOCKET
+ *   | restart PID LOG AGENT [ARGUMENT…] | destroy
  */
 #include "driver.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * At stake: an agent that meets a keeper it cannot speak with must not take its place, as it may hold
- * guests; and one that nobody answers must start one. A real agent is started with this test behind
- * RUN/keeper.sock, which answers as the cases say; then its exit, its words and the socket are read.
+ * At stake: an agent that meets a keeper it cannot speak with must not take its place, as it may
+ * hold guests; and one that nobody answers must start one. A real agent is started with this test
+ * behind RUN/keeper.sock, which answers as the cases say; then its exit, its words and the socket
+ * are read.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /*
  * daemon_start LOG COMMAND [ARGUMENT...] — start a daemon and return when it is ready.
  *
- * Its output goes to LOG (appended). Prints its pid and ends with 0 at READY=1; ends with the daemon's
- * own exit code if it ended before, and with 1 after 30 s. The daemon goes on by itself.
+ * Its output goes to LOG (appended). Prints its pid and ends with 0 at READY=1; ends with the
+ * daemon's own exit code if it ended before, and with 1 after 30 s. The daemon goes on by itself.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* At stake: a guest's console never blocks its PID 1, never makes the keeper spin, and what it says
- * by notify is kept. Real guests write, hang up and speak; the ring is read as the agent reads it. */
+ * by notify is kept. Real guests write, hang up and speak; the ring is read as the agent reads
+ * it. */
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>

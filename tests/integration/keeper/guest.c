@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's init for tests: does what its first argument says. Static, so that a root is one file. */
+/* A guest's init for tests: does what its first argument says. Static, so that a root is one
+ * file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: agent and keeper come and go, guests do not notice. A real keeper loses its agent at bad
- * moments, is replaced by another build in place, and adopts what is not its child. */
+/* At stake: agent and keeper come and go, guests do not notice. A real keeper loses its agent at
+ * bad moments, is replaced by another build in place, and adopts what is not its child. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a command's output, code and end are exact, its whole tree dies at its deadline and with
- * its agent, and its zombie never holds a guest. Real commands run beside and inside a real guest. */
+/* At stake: a command's output, code and end are exact, its whole tree dies at its deadline and
+ * with its agent, and its zombie never holds a guest. Real commands run beside and inside a real
+ * guest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

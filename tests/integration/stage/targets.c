@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a root that its guest laid out leads a mount, or a new file, out of it. Each trap is put
- * into the root; then either the guest shows that the mount landed inside, or the step is named. */
+/* At stake: a root that its guest laid out leads a mount, or a new file, out of it. Each trap is
+ * put into the root; then either the guest shows that the mount landed inside, or the step is
+ * named. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
