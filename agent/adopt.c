@@ -5,7 +5,6 @@
  */
 #include "agent.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "inits.h"
 #include "keeper_upgrade.h"
 #include "sys.h"
 
@@ -79,45 +79,14 @@ static bool is_other_boot(struct agent *agent)
 
     (void)sys_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, sizeof(now));
     bool is_known = sys_read_text_at(agent->rootfs.state, "boot-id", then, sizeof(then)) > 0;
-    AUTO_FD fd = openat(agent->rootfs.state, "boot-id", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                        0600);
+    AUTO_FD fd =
+        openat(agent->rootfs.state, "boot-id", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd >= 0)
         (void)!write(fd, now, strlen(now)); /* unwritten, the next start calls it unknown */
     return is_known && strcmp(now, then) != 0;
 }
 
 /* ---- guests whose keeper died ---- */
-
-/* Is pid the PID 1 of a namespace one below ours? */
-static bool is_init(const char *pid)
-{
-    char path[64];
-    char text[8192];
-
-    (void)snprintf(path, sizeof(path), "/proc/%.16s/status", pid);
-    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
-        return false;
-    const char *line = strstr(text, "\nNSpid:");
-    int last = 0;
-    return line != NULL && sscanf(line, "\nNSpid:\t%*d\t%d", &last) == 1 && last == 1;
-}
-
-static pid_t find_init(const struct cgroup *cgroup)
-{
-    DIR *proc = opendir("/proc");
-    pid_t found = 0;
-
-    if (proc == NULL)
-        return 0;
-    for (struct dirent *entry = readdir(proc); entry != NULL && found == 0; entry = readdir(proc)) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-
-        if (pid > 1 && is_init(entry->d_name) && cgroup_has_process(cgroup, pid))
-            found = pid;
-    }
-    (void)closedir(proc);
-    return found;
-}
 
 /* Have the keeper watch a guest that is not its child. False: it is no more. */
 static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
@@ -143,9 +112,8 @@ static void tell_console_lost(struct agent *agent, const struct ct *ct)
 {
     struct event *event = &agent->out.events[agent->out.event_count++];
 
-    *event = (struct event){.time_wall_ns = clock_wall_ns(),
-                            .generation = ct->generation,
-                            .type = EVENT_CONSOLE_LOST};
+    *event = (struct event){
+        .time_wall_ns = clock_wall_ns(), .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
     memcpy(event->uuid, ct->uuid, UUID_BYTES);
     memcpy(event->name, ct->name, NAME_BYTES);
 }
@@ -155,6 +123,8 @@ static void tell_console_lost(struct agent *agent, const struct ct *ct)
 struct adoption {
     struct agent *agent;
     bool is_other_boot;
+    struct inits inits;
+    int result; /* of what kept on_row() from going on */
 };
 
 static void fill_found(const struct adoption *adoption, const struct store_row *row,
@@ -195,8 +165,7 @@ static void fill_from_keeper(const struct kw_record *record, struct ct_found *fo
     found->is_ready = record->is_ready != 0;
     found->booted_ns = record->exec_ns;
     found->is_live = record->phase == KW_PHASE_BOOTED;
-    found->is_launching =
-        record->phase == KW_PHASE_STAGING || record->phase == KW_PHASE_STAGED;
+    found->is_launching = record->phase == KW_PHASE_STAGING || record->phase == KW_PHASE_STAGED;
     found->is_staged = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
     found->has_ended = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
     if (found->is_staged && record->exec_ns != 0)
@@ -215,8 +184,7 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
 
     held->is_used = true;
     slot->launch = record->launch;
-    slot->is_booted_seen =
-        record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
+    slot->is_booted_seen = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
     slot->is_ready_seen = record->is_ready != 0;
     slot->is_ended_seen = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
     if (slot->is_ended_seen)
@@ -256,7 +224,10 @@ static bool on_row(const struct store_row *row, void *context)
         if (held->record.phase == KW_PHASE_FAILED)
             keeper_records_fault(&slot, &held->record, &found.ended.fault);
     } else if (slot.has_cgroup && ct_state_has_init(row->state) && row->cause == CAUSE_UNSET) {
-        found.pid = find_init(&slot.cgroup);
+        adoption->result = inits_read(&adoption->inits, &agent->cgroups);
+        if (adoption->result < 0)
+            return false; /* nobody may be called dead for it */
+        found.pid = inits_find(&adoption->inits, leaf);
         found.is_live = found.pid != 0;
         found.is_ready = row->state != CT_BOOTING;
     }
@@ -351,8 +322,10 @@ static void settle_unclaimed(struct agent *agent)
             keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
                               record->change);
         if (record->phase == KW_PHASE_BOOTED)
-            (void)fprintf(stderr, "drover-agent: the keeper holds a guest that node.db does not "
-                                  "know: pid %d; left alone\n", record->pid);
+            (void)fprintf(stderr,
+                          "drover-agent: the keeper holds a guest that node.db does not "
+                          "know: pid %d; left alone\n",
+                          record->pid);
     }
 }
 
@@ -380,6 +353,11 @@ int adopt_all(struct agent *agent, struct fault *fault)
         result = store_read_results(agent->store, on_result, agent);
     if (result == 0)
         result = store_read_rows(agent->store, on_row, &adoption);
+    inits_close(&adoption.inits);
+    if (adoption.result < 0) {
+        fault_set(fault, STATUS_FAILED, -adoption.result, "cannot see in /proc which guests run");
+        return adoption.result;
+    }
     if (result < 0)
         return result;
     link_results(agent);
@@ -413,8 +391,8 @@ void keeper_records_on_lost(struct keeper_client *client)
 
     streams_keeper_lost(&agent->streams);
     (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
-    if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper,
-                           &agent->cgroups, &fault) < 0)
+    if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper, &agent->cgroups,
+                           &fault) < 0)
         agent_die(&fault);
     if (!client->is_started_now) { /* it holds all that it held: a start of the agent adopts that */
         fault_set(&fault, STATUS_FAILED, 0, "the connection to a keeper that lives broke off");

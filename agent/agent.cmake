@@ -11,6 +11,7 @@ add_executable(drover-agent
     effects.c
     executor.c
     inbox.c
+    inits.c
     keeper_client.c
     keeper_records.c
     keeper_start.c
@@ -33,7 +34,8 @@ add_executable(drover-agent
     upstream.c
     views.c
     watch.c)
-target_link_libraries(drover-agent PRIVATE drover_flags drover_base drover_daemon drover_model drover_codec
+target_link_libraries(drover-agent PRIVATE
+    drover_flags drover_base drover_daemon drover_model drover_codec
     drover_session drover_local drover_link drover_cgroup drover_rootfs drover_template drover_store
     PkgConfig::LIBUV PkgConfig::SODIUM)
 # Beside it, so that a built agent finds it.

@@ -146,6 +146,8 @@ bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name
 
 /* Does pid live in the container's subtree (read from /proc/PID/cgroup)? */
 bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid);
+/* The leaf in whose subtree pid lives: a container's, or the keeper's own. */
+bool cgroup_find_leaf(const struct cgroups *cgroups, pid_t pid, char leaf[CGROUP_LEAF_BYTES]);
 
 /* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5):
  * -EBUSY, STATUS_BUSY "uses N", nothing changed. May reclaim, and so block for long. */

@@ -157,21 +157,41 @@ bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name
 
 /* LIMIT: of a process whose group's path is longer than PATH_MAX the kernel tells no group
  * (ENAMETOOLONG); a guest that hides itself so is none of ours until it ends. */
-bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid)
+static bool find_leaf(const char *path, pid_t pid, char leaf[CGROUP_LEAF_BYTES])
 {
-    char path[32];
-    char own[CGROUP_LEAF_BYTES + 128];
+    char name[32];
+    char above[128];
     bool is_found = false;
     size_t line_bytes = 0;
     AUTO_FREE char *line = NULL;
 
-    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-    size_t length = (size_t)snprintf(own, sizeof(own), "0::/%s/%s", cgroup->path, cgroup->leaf);
-    FILE *file = fopen(path, "re");
+    (void)snprintf(name, sizeof(name), "/proc/%d/cgroup", pid);
+    size_t length = (size_t)snprintf(above, sizeof(above), "0::/%s/", path);
+    FILE *file = fopen(name, "re");
     /* The kernel lets no newline into a group's name: a line is a hierarchy. */
-    while (file != NULL && !is_found && getline(&line, &line_bytes, file) > 0)
-        is_found = strncmp(line, own, length) == 0 && strchr("/\n", line[length]) != NULL;
+    while (file != NULL && !is_found && getline(&line, &line_bytes, file) > 0) {
+        if (strncmp(line, above, length) != 0)
+            continue;
+        size_t leaf_length = strcspn(line + length, "/\n");
+        if (leaf_length >= CGROUP_LEAF_BYTES)
+            break; /* not a name that we give */
+        memcpy(leaf, line + length, leaf_length);
+        leaf[leaf_length] = '\0';
+        is_found = true;
+    }
     if (file != NULL)
         (void)fclose(file);
     return is_found;
+}
+
+bool cgroup_find_leaf(const struct cgroups *cgroups, pid_t pid, char leaf[CGROUP_LEAF_BYTES])
+{
+    return find_leaf(cgroups->path, pid, leaf);
+}
+
+bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid)
+{
+    char leaf[CGROUP_LEAF_BYTES];
+
+    return find_leaf(cgroup->path, pid, leaf) && strcmp(leaf, cgroup->leaf) == 0;
 }

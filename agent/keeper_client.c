@@ -89,8 +89,8 @@ static int receive(struct keeper_client *client)
     _Alignas(8) uint8_t octets[sizeof(struct kw_record) + 64];
     int fds[KW_FDS_MAX];
     size_t fd_count = 0;
-    ssize_t size = sys_receive_fds(client->socket, octets, sizeof(octets), fds, KW_FDS_MAX,
-                                   &fd_count);
+    ssize_t size =
+        sys_receive_fds(client->socket, octets, sizeof(octets), fds, KW_FDS_MAX, &fd_count);
 
     if (size == -EAGAIN)
         return 0;
@@ -125,8 +125,8 @@ static void flush_packets(struct keeper_client *client)
 {
     while (client->first != NULL) {
         struct keeper_packet *packet = client->first;
-        ssize_t result = sys_send_fds(client->socket, packet->octets, packet->size_bytes, packet->fds,
-                                  packet->fd_count);
+        ssize_t result = sys_send_fds(client->socket, packet->octets, packet->size_bytes,
+                                      packet->fds, packet->fd_count);
 
         if (result == -EAGAIN)
             return;
@@ -146,8 +146,9 @@ static void on_readable(uv_poll_t *handle, int status, int events)
         result = receive(client);
     if (result >= 0 && status >= 0) {
         flush_packets(client);
-        (void)uv_poll_start(&client->poll, client->first != NULL ? UV_READABLE | UV_WRITABLE
-                                                                 : UV_READABLE, on_readable);
+        (void)uv_poll_start(&client->poll,
+                            client->first != NULL ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                            on_readable);
         return;
     }
     lose(client);
@@ -326,7 +327,8 @@ int keeper_client_sync(struct keeper_client *client, struct fault *fault)
         if (result == 0)
             result = receive(client);
         if (result < 0) {
-            fault_set(fault, STATUS_FAILED, -result, "the keeper went away while it told its table");
+            fault_set(fault, STATUS_FAILED, -result,
+                      "the keeper went away while it told its table");
             return result;
         }
     }

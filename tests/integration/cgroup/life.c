@@ -106,6 +106,7 @@ static void test_cgroup__process_in_it__is_found_and_killed(void **state)
     struct scene *scene = *state;
     struct cgroup cgroup = scene_make(scene, "web.1", &scene_unlimited);
     struct cgroup other = scene_make(scene, "web.11", &scene_unlimited);
+    char leaf[CGROUP_LEAF_BYTES];
     char name[32];
     pid_t found = 0;
 
@@ -116,6 +117,9 @@ static void test_cgroup__process_in_it__is_found_and_killed(void **state)
     assert_true(cgroup_has_process(&cgroup, pid));
     assert_false(cgroup_has_process(&cgroup, getpid()));
     assert_false(cgroup_has_process(&cgroup, stranger)); /* web.1 is no prefix of web.11 */
+    assert_true(cgroup_find_leaf(&scene->cgroups, stranger, leaf));
+    assert_string_equal(leaf, "web.11");
+    assert_false(cgroup_find_leaf(&scene->cgroups, getpid(), leaf));
     assert_true(cgroup_find_process(&cgroup, &found, name, sizeof(name)));
     assert_int_equal(found, pid);
     assert_string_not_equal(name, "");

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inits.h — the guests' PID 1s that run in this node's groups, where no keeper can tell of them.
+ *
+ * Shape    struct inits is one look at /proc, for as many containers as are asked about. Zero is
+ *          one that has not looked.
+ * Units    pids of this pid namespace.
+ * Errors   -errno: /proc cannot be read, which says nothing about who lives.
+ * Owner    the caller; a pid may be another's by the time it is used: see adopt.c.
+ * Context  the loop's thread, at start only: thousands of files of /proc are read. Source: proc(5),
+ *          pid_namespaces(7).
+ */
+#ifndef DROVER_INITS_H
+#define DROVER_INITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "cgroup.h"
+
+struct init;
+
+struct inits {
+    struct init *found; /* sorted by leaf */
+    size_t count;
+    size_t room;
+    bool is_read;
+};
+
+/* Look once; again it costs nothing. */
+int inits_read(struct inits *inits, const struct cgroups *cgroups);
+void inits_close(struct inits *inits);
+
+/* 0: none runs in it. */
+pid_t inits_find(const struct inits *inits, const char *leaf);
+
+#endif
