@@ -36,9 +36,12 @@ static size_t read_after(struct publisher *publisher, const struct follower *fol
             events[count++] = publisher->recent[seq % PUBLISHER_RECENT];
         return count;
     }
-    int result = store_read_events(publisher->agent->store, follower->seq, follower->after_wall_ns,
-                                   follower->has_filter ? follower->uuid : NULL, NULL, events,
-                                   PUBLISHER_CHUNK, &count);
+    int result = store_read_events(
+        publisher->agent->store,
+        &(struct store_query){.after = follower->seq,
+                              .after_wall_ns = follower->after_wall_ns,
+                              .uuid = follower->has_filter ? follower->uuid : NULL},
+        events, PUBLISHER_CHUNK, &count);
     return result < 0 ? 0 : count;
 }
 

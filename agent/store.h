@@ -123,11 +123,16 @@ struct store_heads {
 };
 int store_read_heads(struct store *store, struct store_heads *ret_heads);
 
-/* Events with seq > after, oldest first, at most max; of one container when uuid is not NULL; with
- * time_wall_ns > after_wall_ns. Any thread (a reading connection under a lock of its own). */
-int store_read_events(struct store *store, uint64_t after, uint64_t after_wall_ns,
-                      const uint8_t *uuid, const char *name, struct event *ret_events, size_t max,
-                      size_t *ret_count);
+/* Which events: all fields hold. */
+struct store_query {
+    uint64_t after;         /* seq beyond it */
+    uint64_t after_wall_ns; /* time_wall_ns beyond it */
+    const uint8_t *uuid;    /* of one container; NULL: of any */
+    const char *name;       /* likewise */
+};
+/* Oldest first, at most max. Any thread (a reading connection under a lock of its own). */
+int store_read_events(struct store *store, const struct store_query *query,
+                      struct event *ret_events, size_t max, size_t *ret_count);
 /* One result by request id; -ENOENT. Any thread. */
 int store_find_result(struct store *store, const char *request, struct store_result *ret_result);
 

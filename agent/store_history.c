@@ -257,15 +257,14 @@ static int read_page(struct store_reader *reader, struct page *page)
     return result;
 }
 
-int store_read_events(struct store *store, uint64_t after, uint64_t after_wall_ns,
-                      const uint8_t *uuid, const char *name, struct event *ret_events, size_t max,
-                      size_t *ret_count)
+int store_read_events(struct store *store, const struct store_query *query,
+                      struct event *ret_events, size_t max, size_t *ret_count)
 {
     struct store_reader *reader = store_reader_of(store);
-    struct page page = {.after = after,
-                        .after_wall_ns = after_wall_ns,
-                        .uuid = uuid,
-                        .name = name,
+    struct page page = {.after = query->after,
+                        .after_wall_ns = query->after_wall_ns,
+                        .uuid = query->uuid,
+                        .name = query->name,
                         .events = ret_events,
                         .max = max};
 

@@ -132,7 +132,9 @@ static uint64_t check_whole(uint64_t told)
     assert_int_equal(store_read_rows(rig.store, on_row, &last_of_row), 0);
     assert_int_equal(last_of_row, heads.last_seq);
     do {
-        assert_int_equal(store_read_events(rig.store, seq, 0, NULL, NULL, events, PAGE, &count), 0);
+        assert_int_equal(
+            store_read_events(rig.store, &(struct store_query){.after = seq}, events, PAGE, &count),
+            0);
         for (size_t i = 0; i < count; i++, of_1 += seq % CTS == 1) {
             if (seq == end)
                 end += batch_events(seq + 1);
@@ -143,7 +145,9 @@ static uint64_t check_whole(uint64_t told)
     assert_int_equal(seq, heads.last_seq);
     assert_int_equal(end, heads.last_seq);
     for (seq = 0, count = 1; count > 0; of_1 -= count) {
-        assert_int_equal(store_read_events(rig.store, seq, 0, NULL, "web-1", events, PAGE, &count),
+        assert_int_equal(store_read_events(rig.store,
+                                           &(struct store_query){.after = seq, .name = "web-1"},
+                                           events, PAGE, &count),
                          0);
         seq = count > 0 ? events[count - 1].seq : seq;
     }
@@ -200,8 +204,9 @@ static void check_kept(uint64_t told_events)
     rig_open();
     assert_int_equal(store_read_heads(rig.store, &heads), 0);
     assert_true(heads.last_seq >= told_events);
-    assert_int_equal(
-        store_read_events(rig.store, told_events - 1, 0, NULL, NULL, events, 1, &count), 0);
+    assert_int_equal(store_read_events(rig.store, &(struct store_query){.after = told_events - 1},
+                                       events, 1, &count),
+                     0);
     assert_int_equal(count, 1);
     rig_check_event(&events[0], told_events, (uint32_t)(told_events % CTS));
     rig_post_events(heads.last_seq + 1, heads.last_seq + 1000, CTS);

@@ -30,9 +30,14 @@ static uint64_t page_through(const struct asked *asked, uint64_t after, uint64_t
     size_t count;
 
     do {
-        assert_int_equal(store_read_events(rig.store, seq, asked->after_wall_ns, asked->uuid,
-                                           asked->name, events, asked->max, &count),
-                         0);
+        assert_int_equal(
+            store_read_events(rig.store,
+                              &(struct store_query){.after = seq,
+                                                    .after_wall_ns = asked->after_wall_ns,
+                                                    .uuid = asked->uuid,
+                                                    .name = asked->name},
+                              events, asked->max, &count),
+            0);
         assert_true(count <= asked->max);
         for (size_t i = 0; i < count; i++, found++) {
             do
@@ -148,7 +153,9 @@ static void test_history__written_while_it_is_paged__has_the_new_ones_too(void *
     (void)state;
     fill();
     for (unsigned page = 0; page < 5; page++) {
-        assert_int_equal(store_read_events(rig.store, after, 0, NULL, "web-3", events, 10, &count),
+        assert_int_equal(store_read_events(rig.store,
+                                           &(struct store_query){.after = after, .name = "web-3"},
+                                           events, 10, &count),
                          0);
         assert_int_equal(count, 10);
         after = events[count - 1].seq;
@@ -229,10 +236,14 @@ static void test_history__after_a_change_of_name__is_whole_by_uuid(void **state)
     rig_settle();
 
     (void)page_through(&(struct asked){.uuid = uuid, .max = 3}, 0, 20, is_any);
-    assert_int_equal(store_read_events(rig.store, 0, 0, NULL, "web-3", events, PAGE, &count), 0);
+    assert_int_equal(
+        store_read_events(rig.store, &(struct store_query){.name = "web-3"}, events, PAGE, &count),
+        0);
     assert_int_equal(count, 10);
     assert_string_equal(events[9].name, "web-3");
-    assert_int_equal(store_read_events(rig.store, 0, 0, NULL, "new", events, PAGE, &count), 0);
+    assert_int_equal(
+        store_read_events(rig.store, &(struct store_query){.name = "new"}, events, PAGE, &count),
+        0);
     assert_int_equal(count, 10);
     assert_int_equal(events[0].seq, 11);
 }
@@ -281,7 +292,9 @@ static void test_history__pruned_meanwhile__goes_on_with_what_is_kept(void **sta
     for (uint64_t seq = 1; seq <= EVENTS; seq += 300)
         rig_post_events(seq, seq + 299, CTS);
     rig_settle();
-    assert_int_equal(store_read_events(rig.store, 0, 0, NULL, "web-3", events, 10, &count), 0);
+    assert_int_equal(
+        store_read_events(rig.store, &(struct store_query){.name = "web-3"}, events, 10, &count),
+        0);
     assert_int_equal(count, 10);
 
     for (unsigned i = 0; i < 200; i++) { /* a few go with each transaction */

@@ -23,7 +23,8 @@ static void check_events(uint64_t first, uint64_t last, uint32_t cts)
     size_t count = 1;
 
     while (count > 0) {
-        assert_int_equal(store_read_events(rig.store, seq - 1, 0, NULL, NULL, events, PAGE, &count),
+        assert_int_equal(store_read_events(rig.store, &(struct store_query){.after = seq - 1},
+                                           events, PAGE, &count),
                          0);
         for (size_t i = 0; i < count; i++, seq++)
             rig_check_event(&events[i], seq, (uint32_t)(seq % cts));
@@ -109,7 +110,8 @@ static void test_ledger__limits_of_texts__come_back_whole(void **state)
     rig_settle();
     size_t count = 0;
 
-    assert_int_equal(store_read_events(rig.store, 0, 0, NULL, change.event.name, events, 2, &count),
+    assert_int_equal(store_read_events(rig.store, &(struct store_query){.name = change.event.name},
+                                       events, 2, &count),
                      0);
 
     assert_int_equal(count, 1);
@@ -325,8 +327,9 @@ static void test_ledger__much_written__log_begins_again(void **state)
         rig_post_events(seq, seq + 499, 600);
         if (seq % 5000 == 1) {
             rig_settle();
-            assert_int_equal(
-                store_read_events(rig.store, 0, 0, NULL, "web-5", events, PAGE, &count), 0);
+            assert_int_equal(store_read_events(rig.store, &(struct store_query){.name = "web-5"},
+                                               events, PAGE, &count),
+                             0);
         }
     }
     rig_settle();
@@ -349,13 +352,14 @@ static void *read_meanwhile(void *context)
     size_t count = 0;
 
     while (!atomic_load(&is_reading_done) || count > 0) {
-        if (store_read_events(rig.store, last, 0, NULL, NULL, seen, PAGE, &count) < 0)
+        if (store_read_events(rig.store, &(struct store_query){.after = last}, seen, PAGE, &count) <
+            0)
             return "reading failed";
         for (size_t i = 0; i < count; i++)
             if (seen[i].seq != ++last)
                 return "a gap in what is read meanwhile";
-        if (*rounds % 3 == 0 &&
-            store_read_events(rig.store, 0, 0, NULL, "web-1", seen, PAGE, &count) < 0)
+        if (*rounds % 3 == 0 && store_read_events(rig.store, &(struct store_query){.name = "web-1"},
+                                                  seen, PAGE, &count) < 0)
             return "history failed";
         ++*rounds;
     }

@@ -205,7 +205,9 @@ static bool on_row_read_more(const struct store_row *row, void *context)
     size_t count = 0;
     unsigned *seen = context;
 
-    assert_int_equal(store_read_events(rig.store, 0, 0, row->uuid, NULL, events, 4, &count), 0);
+    assert_int_equal(
+        store_read_events(rig.store, &(struct store_query){.uuid = row->uuid}, events, 4, &count),
+        0);
     assert_int_equal(count, 2);
     (*seen)++;
     return true;
