@@ -351,7 +351,11 @@ static void on_failed(struct stream *stream, const struct kw_spawn_record *recor
     const char *command = stream->open.argv_count > 0 ? stream->open.argv[0] : "";
     int32_t code = record->exec_errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT;
 
-    if (record->failed_step != KW_STEP_EXEC) {
+    if (record->failed_step == KW_STEP_CWD) {
+        fault_set(&fault, STATUS_FAILED, record->exec_errno, "--cwd %s: %s", stream->open.cwd,
+                  strerror(record->exec_errno));
+        code = EXIT_OURS;
+    } else if (record->failed_step != KW_STEP_EXEC) {
         fault_set(&fault, STATUS_FAILED, record->exec_errno, "%s cannot be entered",
                   stream->container);
         code = EXIT_OURS;

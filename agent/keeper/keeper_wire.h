@@ -185,7 +185,8 @@ enum kw_phase {
     X(GO, go)                                                                                      \
     X(EXEC, exec)                                                                                  \
     X(DEADLINE, deadline)                                                                          \
-    X(ABORTED, aborted)
+    X(ABORTED, aborted)                                                                            \
+    X(CWD, cwd)
 
 enum kw_step {
 #define KW_STEP_ENUM(upper, lower) KW_STEP_##upper,

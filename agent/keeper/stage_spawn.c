@@ -123,6 +123,6 @@ _Noreturn void stage_spawn(const struct stage *stage)
     stage_check(stage, KW_STEP_CAPABILITIES, ids_drop_capabilities(plan->caps_keep));
     stage_check(stage, KW_STEP_SECCOMP, ids_filter(plan)); /* while we still may */
     stage_check(stage, KW_STEP_IDS, ids_become(plan));
-    stage_check(stage, KW_STEP_EXEC, chdir(cwd) < 0 ? -errno : 0);
+    stage_check(stage, KW_STEP_CWD, chdir(cwd) < 0 ? -errno : 0);
     run(stage, &program);
 }

@@ -174,10 +174,15 @@ static void test_spawn__found_in_path__is_executed(void **state)
     assert_int_equal(guest_last(&command)->detail, 2);
 }
 
-static void fails(int error)
+static void fails_at(enum kw_step step, int error)
 {
     run(target.pidfd >= 0);
-    assert_failed(&command, KW_STEP_EXEC, error, GUEST_NO_DETAIL);
+    assert_failed(&command, step, error, GUEST_NO_DETAIL);
+}
+
+static void fails(int error)
+{
+    fails_at(KW_STEP_EXEC, error);
 }
 
 static void test_spawn__not_in_path__is_told(void **state)
@@ -220,7 +225,7 @@ static void test_spawn__no_directory__is_told(void **state)
     boot(true, ":");
     command.header.cwd = guest_text(&command, "/gone");
     shell("echo ran");
-    fails(ENOENT);
+    fails_at(KW_STEP_CWD, ENOENT);
 }
 
 /* A directory of the host among the stage's descriptors would be a way out. */
@@ -234,7 +239,7 @@ static void test_spawn__directory_by_descriptor__leads_nowhere(void **state)
     (void)guest_fd(&command, host, KW_FD_CGROUP);
     command.header.cwd = guest_text(&command, path);
     shell("echo ran; ls /");
-    fails(ENOENT);
+    fails_at(KW_STEP_CWD, ENOENT);
 }
 
 static void test_spawn__guest_is_gone__is_named(void **state)
