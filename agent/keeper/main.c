@@ -37,13 +37,20 @@ static void blank(struct keeper *k)
     k->is_timer_stale = true;
 }
 
-static int usage(void)
+static int say(int fd, const char *text, int code)
 {
-    static const char text[] = "usage: drover-keeper --listen-fd N --cgroup PATH "
-                               "--hierarchy FD [--hierarchy FD]...\n"
-                               "       drover-keeper --check-table FD\n";
-    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
-    return EXIT_USAGE;
+    return write(fd, text, strlen(text)) < 0 ? 1 : code;
+}
+
+static int usage(int fd, int code)
+{
+    return say(fd,
+               "usage: drover-keeper --listen-fd N --cgroup PATH --hierarchy FD "
+               "[--hierarchy FD]...\n"
+               "       drover-keeper --check-table FD\n"
+               "\n"
+               "The parent of all inits of a node. drover-agent starts it.\n",
+               code);
 }
 
 static void complain(const char *what, int error)
@@ -196,6 +203,10 @@ static int start(struct keeper *k)
 int main(int argc, char **argv)
 {
     blank(&keeper);
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage(STDOUT_FILENO, 0);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return say(STDOUT_FILENO, "drover-keeper " DROVER_VERSION "\n", 0);
     if (argc == 3 && strcmp(argv[1], "--check-table") == 0)
         return reexec_check_table(parse_fd(argv[2]));
     if (argc == 3 && strcmp(argv[1], "--resume") == 0) {
@@ -204,7 +215,7 @@ int main(int argc, char **argv)
         return reexec_resume(&keeper, parse_fd(argv[2])) < 0 ? 1 : serve(&keeper);
     }
     if (!parse(&keeper, argc, argv) || !is_listening(keeper.listen))
-        return usage();
+        return usage(STDERR_FILENO, EXIT_USAGE);
     home_seal(argv);
     return start(&keeper);
 }
