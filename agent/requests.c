@@ -50,8 +50,7 @@ void requests_answer_receipt(struct agent *agent, const struct ct_receipt *recei
     uint64_t listeners[RESULT_LISTENERS_MAX];
     uint32_t count = result->listener_count;
     memcpy(listeners, result->listeners, sizeof(listeners));
-    if (receipt->phase != PHASE_ACCEPTED)
-        result->receipt = *receipt;
+    result->receipt = *receipt;
     if (!result->is_accepted)
         results_remove(&agent->results, result);
     for (uint32_t i = 0; i < count; i++)
@@ -119,9 +118,13 @@ static bool answer_again(struct agent *agent, uint64_t origin, const struct comm
         send_receipt(agent, origin, &again);
         return true;
     }
-    if (!result_listen(result, origin))
+    if (!result_listen(result, origin)) {
         refuse(agent, origin, command->request_id, STATUS_BUSY,
                "too many ask for the result of this request");
+        return true;
+    }
+    if (result->receipt.has_ct) /* its intent is committed, and `accepted` was said of it */
+        send_receipt(agent, origin, &result->receipt);
     return true;
 }
 
