@@ -361,7 +361,8 @@ void requests_take(struct controller *controller, uint64_t client, const struct 
         queries_ask_all(controller, client, target.container, message))
         return;
     struct fault_view view = answers_view(&fault, command->container, command->node);
-    answers_refuse(controller, client, command->request_id, PHASE_FAILED, &view);
+    answers_refuse(controller, client, command->request_id,
+                   fault.status == STATUS_UNREACHABLE ? PHASE_NOT_SENT : PHASE_FAILED, &view);
 }
 
 /* What the receipt shows of the container is newer than what was known, but for a destroyed one. */

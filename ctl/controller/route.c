@@ -56,9 +56,11 @@ void route_fault_down(const struct member *member, struct fault *fault)
     fault_hint(fault, "drover node ls shows the nodes");
 }
 
+/* A controller that was just started knows nobody, but may in a moment: what is asked for may well
+ * exist. */
 void route_fault_nobody(struct fault *fault)
 {
-    fault_set(fault, STATUS_NOT_FOUND, 0, "no node has spoken to this controller yet");
+    fault_set(fault, STATUS_UNREACHABLE, 0, "no node has spoken to this controller yet");
     fault_hint(fault, "start an agent with --controller and this one's address");
 }
 

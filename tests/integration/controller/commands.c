@@ -252,9 +252,11 @@ static void test_commands__nobody_has_spoken__refused_in_words(void **state)
 {
     (void)state;
     client_command(&client, "r1", VERB_CREATE, "web", "");
-    assert_int_equal(client_receipt(&client, "r1", PHASE_FAILED)->fault.status, STATUS_NOT_FOUND);
+    assert_int_equal(client_receipt(&client, "r1", PHASE_NOT_SENT)->fault.status,
+                     STATUS_UNREACHABLE);
     client_command(&client, "r2", VERB_START, "web", "");
-    assert_int_equal(client_receipt(&client, "r2", PHASE_FAILED)->fault.status, STATUS_NOT_FOUND);
+    assert_int_equal(client_receipt(&client, "r2", PHASE_NOT_SENT)->fault.status,
+                     STATUS_UNREACHABLE);
     client_command(&client, "", VERB_START, "web", "");
     assert_int_equal(client_receipt(&client, "", PHASE_FAILED)->fault.status, STATUS_INVALID);
 }
