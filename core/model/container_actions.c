@@ -312,7 +312,10 @@ static void act_grace_over(struct step *step)
     struct event *event = ct_tell(step->out, ct, EVENT_ESCALATED, step->now);
     struct fault words = {0};
 
-    fault_set(&words, STATUS_UNSET, 0, "grace of %u s is over: killed", ct->grace_ns / SECOND_NS);
+    bool is_whole = ct->grace_ns % SECOND_NS == 0;
+    fault_set(&words, STATUS_UNSET, 0,
+              is_whole ? "grace of %u s is over: killed" : "grace of %u ms is over: killed",
+              ct->grace_ns / (is_whole ? SECOND_NS : SECOND_NS / 1000));
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
     kill_all(ct, step->out);
 }
