@@ -120,7 +120,7 @@ static bool on_key(void *context, const char *name, const char *value, struct fa
         if (option->has_arg == required_argument && strcmp(option->name, name) == 0)
             return is_given(&reading->given, option->val) ||
                    set(reading->options, option->val, value, fault) == 0;
-    fault_set(fault, STATUS_INVALID, 0, "unknown key %s", name);
+    fault_set(fault, STATUS_INVALID, 0, "the configuration file has an unknown key %s", name);
     return false;
 }
 
