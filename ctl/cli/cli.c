@@ -187,6 +187,8 @@ static int receive_answer(struct cli *cli, bool is_follow, struct message *ret_m
     uint64_t deadline_ns = is_ours ? clock_monotonic_ns() + ANSWER_NS : cli->deadline_ns;
     int result = wire_receive(&cli->wire, ret_message, deadline_ns, fault);
 
+    if (result == -ETIMEDOUT && is_follow)
+        fault_set(fault, STATUS_TIMEOUT, 0, "the time given is over");
     if (result == -ETIMEDOUT && is_ours) {
         fault_set(fault, STATUS_UNREACHABLE, 0, "no answer from %s", cli_socket(cli));
         fault_hint(fault, "does the server hang? its log may tell");

@@ -139,6 +139,7 @@ static void give_up(struct life *life, const struct fault *fault)
             item->phase = PHASE_RESULT_UNKNOWN;
         item->fault = *fault;
         item->is_over = true;
+        item->is_given_up = true;
     }
 }
 
@@ -186,10 +187,12 @@ static int finish(struct life *life, int result, struct fault *fault)
     if (result < 0) {
         if (fault->status == STATUS_TIMEOUT)
             fault_set(fault, STATUS_TIMEOUT, 0, "not done in the time given; the command goes on");
-        if (life->cli->wire.fd >= 0 && life->count - life->over > 0) /* else it was told already */
-            (void)cli_fail(life->cli, fault, life->count == 1 ? life->items[0].name : "",
-                           life->count == 1 ? life->items[0].node : "");
         give_up(life, fault);
+        if (life->cli->wire.fd < 0) /* it was told already why */
+            life_tell_lost(life);
+        for (size_t i = 0; life->cli->wire.fd >= 0 && i < life->count; i++)
+            if (life->items[i].is_given_up)
+                life_tell_item(life, &life->items[i]);
     }
     int told = life_tell_end(life);
     return told != 0 ? told : life_exit_code_all(life->items, life->count);

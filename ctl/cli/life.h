@@ -23,6 +23,7 @@ struct life_item {
     enum phase phase; /* UNSET: no word yet */
     bool is_posted;
     bool is_over;
+    bool is_given_up; /* without its last receipt */
     struct fault fault; /* status UNSET: none */
     bool has_view;
     uint8_t uuid[UUID_BYTES];
@@ -56,6 +57,8 @@ int life_exit_code_all(const struct life_item *items, size_t count);
 
 /* life_tell.c: lines for people as they come, rows for programs at the end. */
 void life_tell_item(const struct life *life, const struct life_item *item);
+/* Nobody answered, and the person was told why: the word of each receipt, in a line of its own. */
+void life_tell_lost(const struct life *life);
 void life_tell_progress(const struct life *life);
 void life_clear_progress(const struct life *life);
 int life_tell_end(struct life *life);

@@ -54,16 +54,17 @@ static void tell_done(const struct life *life, const struct life_item *item)
 {
     bool is_gone = life->shape.verb == VERB_DESTROY;
     bool is_made = life->shape.verb == VERB_CREATE && !life->shape.is_started;
+    bool has_state = item->has_view && item->state != CT_UNSET;
     char took[32];
 
     cli_say(life->cli, "%s: ", item->name);
     if (item->phase != PHASE_DONE)
-        cli_say(life->cli, "%s%s", phase_word(item->phase), item->has_view ? ", " : "");
+        cli_say(life->cli, "%s%s", phase_word(item->phase), has_state ? ", " : "");
     if (is_gone && item->phase == PHASE_DONE)
         cli_say(life->cli, "destroyed");
     else if (is_made && item->phase == PHASE_DONE)
         cli_say(life->cli, "created");
-    else if (item->has_view)
+    else if (has_state)
         cli_say(life->cli, "%s", ct_state_name(item->state));
     else if (item->phase == PHASE_DONE)
         cli_say(life->cli, "done");
@@ -72,6 +73,25 @@ static void tell_done(const struct life *life, const struct life_item *item)
     if (item->has_view && item->pid > 0 && !is_gone)
         cli_say(life->cli, ", pid %d", item->pid);
     cli_say(life->cli, " (%s)\n", text_of_duration(item->took_ns, took));
+}
+
+/* Rows have a receipt of their own. For people, what is more than `failed` stands before the words:
+ * "superseded: stop took its place". */
+static void add_word(struct fault *fault, const struct life_item *item)
+{
+    const char *word = phase_word(item->phase);
+    char text[FAULT_TEXT_BYTES];
+    size_t length = strlen(item->name);
+    bool is_named = strncmp(fault->text, item->name, length) == 0 && fault->text[length] == ':';
+
+    if ((item->phase != PHASE_SUPERSEDED && item->phase != PHASE_NOT_SENT &&
+         item->phase != PHASE_RESULT_UNKNOWN) ||
+        strstr(fault->text, word) != NULL)
+        return;
+    memcpy(text, fault->text, sizeof(text));
+    (void)snprintf(fault->text, sizeof(fault->text), "%s: %.*s", word,
+                   (int)(sizeof(text) - strlen(word) - 3),
+                   is_named ? text + length + 1 + strspn(text + length + 1, " ") : text);
 }
 
 void life_tell_item(const struct life *life, const struct life_item *item)
@@ -85,11 +105,23 @@ void life_tell_item(const struct life *life, const struct life_item *item)
     if (fault.status == STATUS_UNSET)
         fault_set(&fault, item->phase == PHASE_SUPERSEDED ? STATUS_SUPERSEDED : STATUS_FAILED, 0,
                   "%s", phase_word(item->phase));
+    if (life->cli->format == FORMAT_TABLE)
+        add_word(&fault, item);
     (void)cli_fail(life->cli, &fault, item->name, node_of(item));
 }
 
-static json_t *row_of(const struct life_item *item)
+void life_tell_lost(const struct life *life)
 {
+    if (life->cli->format != FORMAT_TABLE)
+        return;
+    for (size_t i = 0; i < life->count; i++)
+        (void)fprintf(stderr, "        %s: %s\n", life->items[i].name,
+                      phase_word(life->items[i].phase));
+}
+
+static json_t *row_of(const struct life *life, const struct life_item *item)
+{
+    bool is_gone = life->shape.verb == VERB_DESTROY && item->phase == PHASE_DONE;
     json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s}", "name", item->name, "id",
                             row_uuid(item->uuid), "node", row_text(node_of(item)), "receipt",
                             phase_word(item->phase), "state", json_null(), "generation",
@@ -97,7 +129,7 @@ static json_t *row_of(const struct life_item *item)
 
     if (!item->has_view)
         return row;
-    if (item->state != CT_UNSET)
+    if (item->state != CT_UNSET && !is_gone) /* what was destroyed is in no state */
         (void)json_object_set_new(row, "state", json_string(ct_state_name(item->state)));
     (void)json_object_set_new(row, "generation", json_integer((json_int_t)item->generation));
     if (item->pid != 0)
@@ -116,7 +148,7 @@ int life_tell_end(struct life *life)
         if (code != 0)
             return code;
         for (size_t i = 0; i < life->count; i++)
-            render_add(&render, row_of(&life->items[i]));
+            render_add(&render, row_of(life, &life->items[i]));
         return cli_render_end(life->cli, &render, 0);
     }
     if (life->count < 2)

@@ -48,7 +48,7 @@ const struct cli_verb verbs[] = {
     {"wait", "[" TARGETS "] --for running|stopped|generation=N|event=X",
      "wait for a state or an event", BIT(ALL) | BIT(FOR) | BIT(SINCE), BIT(REQUEST_ID), verb_wait},
     {"boot", "NAME", "where the time of the last boot went", 0, BIT(REQUEST_ID), verb_boot},
-    {"template", "import NAME PATH", "make a template from a directory or a tar", 0, OUTPUT,
+    {"template", "import NAME PATH", "make a template from a directory or a tar", 0, 0,
      verb_template},
     {"node", "ls", "list nodes", 0, BIT(REQUEST_ID), verb_node},
     {"completion", "bash", "print the completion script of a shell", 0, SERVER | OUTPUT,
@@ -150,6 +150,8 @@ static int run(struct cli *cli, int argc, char **argv)
     if (cli->options.argument_count == 0 || cli->options.command_at == 0) {
         if (options_has(&cli->options, OPTION_HELP))
             return verb_help(cli);
+        if (options_has(&cli->options, OPTION_VERSION))
+            return verb_version(cli);
         return cli_usage(cli, "what is to be done? `drover help` lists the verbs");
     }
     cli->arguments = cli->options.arguments + 1;

@@ -21,7 +21,7 @@
 #define OPTION_LIST(X)                                                                             \
     X(AGENT, "agent", 0, "SOCKET", "ask the agent at this socket")                                 \
     X(CONTROLLER, "controller", 0, "SOCKET", "ask the controller at this socket")                  \
-    X(FORMAT, "format", 'f', "FORMAT", "table, json, jsonl, yaml or csv")                          \
+    X(FORMAT, "format", 'f', "table|json|jsonl|yaml|csv", "how rows are printed")                  \
     X(NO_HEADER, "no-header", 0, NULL, "leave out the headings of a table or csv")                 \
     X(COLUMNS, "columns", 'o', "COL,COL", "print these columns alone, in this order")              \
     X(SORT, "sort", 's', "COL", "sort by this column")                                             \
@@ -29,6 +29,7 @@
     X(REQUEST_ID, "request-id", 0, "ID", "repeat a request without repeating its effect")          \
     X(NODE, "node", 0, "NODE", "on this node")                                                     \
     X(HELP, "help", 'h', NULL, "say how this verb is used")                                        \
+    X(VERSION, "version", 0, NULL, "as the verb: drover --version")                                \
     X(ALL, "all", 0, NULL, "all containers")                                                       \
     X(WAIT, "wait", 0, "exec|ready", "return when init runs, or when it is ready (default)")       \
     X(DETACH, "detach", 0, NULL, "return as soon as the command is accepted")                      \

@@ -160,17 +160,23 @@ static json_t *detail_of(const struct event *event)
     return row_text(text);
 }
 
+/* A controller's own events, that a node came or went, are in no node's ledger: those count from 1
+ * and carry an epoch. */
 json_t *row_event(const struct event_view *view, bool has_cursor)
 {
     const struct event *event = &view->event;
-    char epoch[24];
+    bool is_of_node = event->name[0] == '\0';
+    char epoch[24] = "";
 
-    (void)snprintf(epoch, sizeof(epoch), "%" PRIu64, event->epoch);
+    if (event->seq != 0)
+        (void)snprintf(epoch, sizeof(epoch), "%" PRIu64, event->epoch);
     json_t *row =
-        json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
-                  row_text(view->node), "epoch", epoch, "seq", number_of(event->seq), "time",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
+                  row_text(view->node), "epoch", row_text(epoch), "seq",
+                  event->seq == 0 ? json_null() : number_of(event->seq), "time",
                   time_of(event->time_wall_ns), "container", row_uuid(event->uuid), "name",
-                  row_text(event->name), "generation", number_of(event->generation), "type",
+                  row_text(event->name), "generation",
+                  is_of_node ? json_null() : number_of(event->generation), "type",
                   name_of(event->type, event_type_name(event->type)), "from",
                   name_of(event->from, ct_state_name(event->from)), "to",
                   name_of(event->to, ct_state_name(event->to)), "cause",

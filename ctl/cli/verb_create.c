@@ -18,7 +18,7 @@ static int run(struct cli *cli, struct command *shape, char *name)
     if (!name_check(name))
         return cli_usage(cli, "a name has a-z, 0-9 and - (not first, not last), at most 63");
     int code = cli_connect(cli);
-    if (code != 0 && (code != status_exit_code(STATUS_UNREACHABLE) || cli->format == FORMAT_TABLE))
+    if (code != 0 && code != status_exit_code(STATUS_UNREACHABLE))
         return code;
     return life_run(cli, shape, &targets);
 }

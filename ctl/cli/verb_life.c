@@ -25,7 +25,7 @@ static int read_shape(const struct cli *cli, struct command *shape, struct fault
     return 0;
 }
 
-/* Nobody answers: the rows of those named say that nothing was sent. */
+/* Nobody answers: the receipts of those named say that nothing was sent. */
 static int tell_not_sent(struct cli *cli, const struct command *shape, int code)
 {
     struct targets targets = {0};
@@ -33,8 +33,7 @@ static int tell_not_sent(struct cli *cli, const struct command *shape, int code)
     for (size_t i = 0; i < cli->argument_count; i++)
         if (!target_is_plain(cli->arguments[i]))
             return code;
-    if (code != status_exit_code(STATUS_UNREACHABLE) || cli->format == FORMAT_TABLE ||
-        options_has(&cli->options, OPTION_ALL))
+    if (code != status_exit_code(STATUS_UNREACHABLE) || options_has(&cli->options, OPTION_ALL))
         return code;
     code = targets_find(cli, &targets);
     if (code == 0)

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "flow.h"
 #include "pack.h"
+#include "rows.h"
 #include "select.h"
 #include "text.h"
 #include "units.h"
@@ -109,7 +110,7 @@ static int send_all(struct import *import, const char *path)
 
     if (strcmp(path, "-") != 0 && stat(path, &status) < 0) {
         int error = errno;
-        fault_set(&import->fault, STATUS_FAILED, error, "%s", path);
+        fault_set(&import->fault, STATUS_FAILED, error, "cannot read %s", path);
         return -error;
     }
     bool is_directory = strcmp(path, "-") != 0 && S_ISDIR(status.st_mode);
@@ -117,6 +118,29 @@ static int send_all(struct import *import, const char *path)
     if (result < 0)
         return result;
     return flow_send(&import->flow, LANE_STDIN, (struct octets){0}, true, &import->fault);
+}
+
+static int tell_made(struct import *import, const char *name)
+{
+    static const struct column columns[] = {{"name", COLUMN_BOTH, 0},
+                                            {"node", COLUMN_BOTH, 0},
+                                            {"size", COLUMN_BOTH, -1},
+                                            {NULL, COLUMN_BOTH, 0}};
+    bool is_small = import->flow.out_bytes < 1 << 20;
+    struct render render;
+
+    cli_say(import->cli, "template %s imported, %llu %s\n", name,
+            (unsigned long long)(import->flow.out_bytes >> (is_small ? 10 : 20)),
+            is_small ? "KiB" : "MiB");
+    if (import->cli->format == FORMAT_TABLE)
+        return 0;
+    int code = cli_render(import->cli, &render, columns);
+    if (code != 0)
+        return code;
+    render_add(&render,
+               json_pack("{s:s, s:o, s:I}", "name", name, "node", row_text(import->cli->node),
+                         "size", (json_int_t)import->flow.out_bytes));
+    return cli_render_end(import->cli, &render, 0);
 }
 
 static int finish(struct import *import, int result, const char *name)
@@ -136,11 +160,7 @@ static int finish(struct import *import, int result, const char *name)
         return cli_fail(cli, &import->flow.fault, name, import->flow.node);
     if (result < 0 && result != -ECANCELED) /* it thinks well of what we know to be half */
         return cli_fail(cli, &import->fault, name, cli->node);
-    bool is_small = import->flow.out_bytes < 1 << 20;
-    cli_say(cli, "template %s imported, %llu %s\n", name,
-            (unsigned long long)(import->flow.out_bytes >> (is_small ? 10 : 20)),
-            is_small ? "KiB" : "MiB");
-    return 0;
+    return tell_made(import, name);
 }
 
 static int run(struct cli *cli, const char *name, const char *path)
