@@ -287,10 +287,11 @@ void agent_close(struct agent *agent)
 {
     notify_stopping();
     agent->is_ending = true;
+    upstream_leave(&agent->upstream);
     local_close(&agent->local);
-    upstream_close(&agent->upstream);
     turn_run(agent);
     store_close(agent->store);
+    upstream_close(&agent->upstream);
     for (int i = 0; i < CLOSE_ROUNDS; i++)
         (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
     keeper_client_close(&agent->keeper);

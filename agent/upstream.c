@@ -375,6 +375,14 @@ static void on_link_closed(struct link *link)
     buffer_close(&channel->out);
 }
 
+void upstream_leave(struct upstream *upstream)
+{
+    struct message message = {.kind = MESSAGE_RESET, .reset = upstream->control.session.id};
+
+    if (upstream->control.state == UPSTREAM_UP)
+        (void)post(&upstream->control, &message); /* lost: it is missed by its pings */
+}
+
 void upstream_close(struct upstream *upstream)
 {
     struct channel *channels[] = {&upstream->control, &upstream->bulk};

@@ -297,7 +297,7 @@ struct message {
         struct hello hello;
         struct hello_answer hello_answer;
         uint64_t ping_ns; /* PING, PONG: the sender's clock, given back */
-        uint64_t reset;   /* RESET: the session that is not known; a hint only */
+        uint64_t reset;   /* RESET: down, a session that is not known, a hint; up, one that ends */
         struct command command;
         struct receipt receipt;
         struct event_batch events;

@@ -269,12 +269,15 @@ static void act(struct controller *controller, struct member *member, enum chann
         if (kind == CHANNEL_BULK)
             streams_take_member(controller, member, message);
         return;
+    case MESSAGE_RESET:
+        if (kind == CHANNEL_CONTROL && message->reset == member->channels[kind].session.id)
+            go_down(controller, member, kind); /* the agent ends, and says so */
+        return;
     case MESSAGE_UNSET:
     case MESSAGE_HELLO:
     case MESSAGE_HELLO_ANSWER:
     case MESSAGE_PING:
     case MESSAGE_PONG:
-    case MESSAGE_RESET:
     case MESSAGE_COMMAND:
     case MESSAGE_EVENT_ACK:
     case MESSAGE_QUERY:

@@ -222,4 +222,9 @@ jq -e '.[0] | keys == ["cause","generation","id","ip","labels","name","node","pi
 jq -se 'all(.[]; keys == ["cause","container","epoch","from","generation","name","node","request","seq","status","time","to","type"])' \
     "$WORK"/by-agent/*-history.out >/dev/null || fail "an event has other fields: $(head -n 1 "$WORK"/by-agent/*-history.out)"
 same 'an empty list' '[]' "$(jq -c . "$WORK"/by-agent/*-ls-empty.out)"
+
+# An agent that ends says so: its node is down at once, and commands to it are not sent.
+node_kill TERM
+same 'a node whose agent ended' down "$(d node ls -f json | jq -r '.[0].state')"
+want 10 d start one
 echo "ok"
