@@ -198,8 +198,31 @@ static int check_idmap(const struct rootfs *rootfs, const struct config *config,
                              file_system, fault);
 }
 
+/* What the stage mounts itself: hidden, nothing of an operating system would work. */
+static bool is_ours(const char *target)
+{
+    static const char *const names[] = {"proc", "sys", "dev"};
+
+    target += strspn(target, "/.");
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        size_t length = strlen(names[i]);
+        const char *rest = target + length;
+
+        /* /dev/shm and its like may be covered; /dev itself may not, nor anything of the other two. */
+        if (strncmp(target, names[i], length) == 0 && (*rest == '\0' || *rest == '/') &&
+            (names[i][0] != 'd' || rest[strspn(rest, "/.")] == '\0'))
+            return true;
+    }
+    return false;
+}
+
 static int check_target(const char *target, const char *what, struct fault *fault)
 {
+    if (is_ours(target)) {
+        fault_set(fault, STATUS_INVALID, EINVAL,
+                  "%s target \"%s\" would hide what every guest needs", what, target);
+        return -EINVAL;
+    }
     if (target[0] == '/' && target[strspn(target, "/.")] != '\0')
         return 0;
     fault_set(fault, STATUS_INVALID, EINVAL, "%s target \"%s\" is not an absolute path below /",

@@ -33,6 +33,8 @@ refuse 2 invalid d create x --template busybox --cpus 0.00001
 refuse 3 not_found d create x --template nobody
 refuse 2 invalid d create x --template ../../etc
 refuse 2 invalid d create x --template busybox --bind /tmp:relative
+refuse 2 invalid d create x --template busybox --bind /etc:/proc
+refuse 2 invalid d create x --template busybox --tmpfs /dev/
 refuse 2 invalid d create x --template busybox --init sbin/init
 same 'nothing half made' good "$(d ls --no-header -o name)"
 
