@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "family.h"
 #include "inits.h"
 #include "keeper_upgrade.h"
 #include "sys.h"
@@ -194,6 +195,16 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
         (void)watch_start(agent, index);
 }
 
+/* Its launch was sent, and the agent died before it could write down what it had planned. */
+static void guess_plan(struct slot *slot, const struct kw_record *record)
+{
+    enum ready ready = slot->view.ready;
+
+    slot->family = family_of_process(record->pid);
+    slot->is_ready_on_exec =
+        ready == READY_EXEC || (ready != READY_NOTIFY && slot->family != FAMILY_SYSTEMD);
+}
+
 static bool on_row(const struct store_row *row, void *context)
 {
     struct adoption *adoption = context;
@@ -212,13 +223,16 @@ static bool on_row(const struct store_row *row, void *context)
     slot.revision = row->revision;
     slot.uid_base = row->uid_base;
     slot.family = row->family;
+    slot.is_ready_on_exec = row->is_ready_on_exec;
     slot.generation = row->generation;
+    if (held != NULL && row->state == CT_PREPARING)
+        guess_plan(&slot, &held->record);
     cgroup_leaf(row->name, row->generation, leaf);
     if (row->generation != 0)
         slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;
 
     fill_found(adoption, row, &slot.view, &found);
-    found.is_ready_on_exec = row->is_ready_on_exec;
+    found.is_ready_on_exec = slot.is_ready_on_exec;
     if (held != NULL) {
         fill_from_keeper(&held->record, &found);
         if (held->record.phase == KW_PHASE_FAILED)
