@@ -7,7 +7,10 @@
 . "$(dirname "$0")/harness.sh"
 
 state() { d ls "$1" -f json | jq -r '.[0] | "\(.state) \(.generation) \(.cause)"'; }
-ends() { d history "$1" -f jsonl | jq -r 'select(.type == "changed" and .cause != null) | "\(.generation) \(.cause) \(.status | tojson)"'; }
+ends() {
+    d history "$1" -f jsonl |
+        jq -r 'select(.type == "changed" and .cause != null) | "\(.generation) \(.cause) \(.status | tojson)"'
+}
 
 fds_before=''
 node_start
@@ -75,7 +78,8 @@ want 0 d start one
 want 0 d kill one
 same 'killed' 'stopped 5 operator_kill' "$(state one)"
 d logs one >"$WORK/console" || fail "no logs of a stopped container"
-d boot one -f json | expect 'boot' 'map(.step) | (index("cgroup") and index("plan") and index("clone") and index("exec"))'
+d boot one -f json |
+    expect 'boot' 'map(.step) | (index("cgroup") and index("plan") and index("clone") and index("exec"))'
 want 0 d start one
 want 4 d destroy one
 want 0 d destroy --force one

@@ -54,7 +54,10 @@ init_dir() { mkdir "$1/sbin/init"; }
 init_dangling() { ln -s /nowhere/init "$1/sbin/init"; }
 init_loop() { ln -s init "$1/sbin/init"; }
 init_noshebang() { printf '#!/no/such/interpreter\n' >"$1/sbin/init" && chmod 755 "$1/sbin/init"; }
-init_arch() { printf '\177ELF\002\001\001\0\0\0\0\0\0\0\0\0\002\0\363\0\001\0\0\0%0100d' 0 >"$1/sbin/init" && chmod 755 "$1/sbin/init"; }
+init_arch() {
+    printf '\177ELF\002\001\001\0\0\0\0\0\0\0\0\0\002\0\363\0\001\0\0\0%0100d' 0 >"$1/sbin/init" &&
+        chmod 755 "$1/sbin/init"
+}
 init_escape() { ln -s ../../../../../../../../bin/busybox "$1/sbin/init"; }
 init_absolute() { ln -s /bin/busybox "$1/sbin/init"; }
 for name in missing plain fifo dir dangling loop noshebang arch; do
@@ -98,7 +101,8 @@ want 9 agent --state-dir "$WORK/open" --run-dir "$WORK/r2" --node other
 want 2 agent --state-dir "$WORK/s2" --run-dir "$WORK/$(printf 'r%.0s' $(seq 100))" --node other
 want 2 agent --state-dir "$WORK/s2" --run-dir "$WORK/r2" --node 'Bad_Node'
 want 2 agent --no-such-option
-want 2 "$BUILD/drover-controller" --state-dir "$WORK/c2" --run-dir "$WORK/cr2" --listen tcp://0.0.0.0:7700 2>"$WORK/second.log"
+want 2 "$BUILD/drover-controller" --state-dir "$WORK/c2" --run-dir "$WORK/cr2" \
+    --listen tcp://0.0.0.0:7700 2>"$WORK/second.log"
 grep -qi loopback "$WORK/second.log" || fail "no reason is given: $(cat "$WORK/second.log")"
 refuse 2 invalid "$BUILD/drover" --agent "/tmp/$(printf 's%.0s' $(seq 110))" ls
 refuse 10 unreachable "$BUILD/drover" --agent "$WORK/none.sock" ls
@@ -109,7 +113,8 @@ mkdir "$WORK"/{lower,upper,workdir,merged,r3}
 unshare -m --propagation private bash -c '
     mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/workdir" "$1/merged"
     mkdir -m 700 "$1/merged/state"
-    pid=$("$2/test.support.daemon_start" "$1/overlay.log" "$2/drover-agent" --state-dir "$1/merged/state" --run-dir "$1/r3" --node overlaid --cgroup "drover.$3-o")
+    pid=$("$2/test.support.daemon_start" "$1/overlay.log" "$2/drover-agent" \
+        --state-dir "$1/merged/state" --run-dir "$1/r3" --node overlaid --cgroup "drover.$3-o")
     "$2/drover" --agent "$1/r3/agent.sock" template import busybox "$1/roots/busybox"
     "$2/drover" --agent "$1/r3/agent.sock" create x --template busybox -f json 2>"$1/overlay.err"
     echo "$?" >"$1/overlay.code"
@@ -136,7 +141,8 @@ head -c 30000000 /dev/urandom >"$WORK/roots/busybox/big"
 unshare -m --propagation private bash -c '
     mount -o loop "$1/small.img" "$1/small"
     mkdir -m 700 "$1/small/state"
-    pid=$("$2/test.support.daemon_start" "$1/small.log" "$2/drover-agent" --state-dir "$1/small/state" --run-dir "$1/r4" --node small --cgroup "drover.$3-s")
+    pid=$("$2/test.support.daemon_start" "$1/small.log" "$2/drover-agent" \
+        --state-dir "$1/small/state" --run-dir "$1/r4" --node small --cgroup "drover.$3-s")
     "$2/drover" --agent "$1/r4/agent.sock" template import big "$1/roots/busybox" 2>"$1/small.err"
     echo "$?" >"$1/small.code"
     ls -A "$1/small/state/templates" >"$1/small.left"

@@ -31,13 +31,17 @@ same 'uid map' '0 65536' "$inside $count"
 ((outside >= 65536)) || fail "guest root is $outside outside"
 same 'virtualisation' container-other "$(d exec sd -- /usr/bin/systemd-detect-virt || true)"
 same 'PID 1' systemd "$(d exec sd -- /bin/cat /proc/1/comm)"
-same 'a service of the guest' active "$(d exec sd -- /usr/bin/systemctl is-active dbus.service systemd-journald.service | sort -u)"
-same 'delegated cgroup' 'ok' "$(d exec sd -- /bin/sh -c 'mkdir /sys/fs/cgroup/mine && rmdir /sys/fs/cgroup/mine && echo ok')"
-same 'limits of a service of its own' 'ok' "$(d exec sd -- /usr/bin/systemd-run --wait --pipe -q -p TasksMax=32 /bin/echo ok)"
+same 'a service of the guest' active \
+    "$(d exec sd -- /usr/bin/systemctl is-active dbus.service systemd-journald.service | sort -u)"
+same 'delegated cgroup' 'ok' \
+    "$(d exec sd -- /bin/sh -c 'mkdir /sys/fs/cgroup/mine && rmdir /sys/fs/cgroup/mine && echo ok')"
+same 'limits of a service of its own' 'ok' \
+    "$(d exec sd -- /usr/bin/systemd-run --wait --pipe -q -p TasksMax=32 /bin/echo ok)"
 
 # What apt does to the files of a template.
 d exec sd -- /bin/sh -ec '
-    rm -r /usr/share/keyrings; mkdir /usr/share/keyrings; touch /usr/share/keyrings/new; rm /usr/share/keyrings/new; rmdir /usr/share/keyrings; mkdir /usr/share/keyrings
+    rm -r /usr/share/keyrings; mkdir /usr/share/keyrings; touch /usr/share/keyrings/new; rm /usr/share/keyrings/new
+    rmdir /usr/share/keyrings; mkdir /usr/share/keyrings
     mv /etc/issue /etc/issue.old
     cp -a /etc/issue.old /etc/issue
     chown nobody:nogroup /etc/issue.old

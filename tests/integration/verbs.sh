@@ -71,7 +71,8 @@ all_verbs() {
     run exec-timeout d exec --timeout 300ms one -- /bin/sleep 100
     run exec-missing d exec one -- /none
     run exec-none d exec none -- /bin/true
-    run exec-config d exec one -- /bin/sh -c 'tr "\0" "\n" </proc/1/environ | grep ^A=; df -k /scratch | tail -n 1 | tr -s " " | cut -d" " -f2'
+    run exec-config d exec one -- /bin/sh -c \
+        'tr "\0" "\n" </proc/1/environ | grep ^A=; df -k /scratch | tail -n 1 | tr -s " " | cut -d" " -f2'
     run wait-running d wait one two --for running
     run wait-timeout d wait one --for stopped --timeout 100ms
     run freeze d freeze one
@@ -138,13 +139,17 @@ clean() {
         -e 's/in [0-9.]+ (s|ms|us)$/in T/' -e 's/verbs-(agent|controller)/REQUEST/g' \
         -e "s#$WORK/run/(agent|controller).sock#SOCK#g" "$1" | sort_targets "$1"
 }
+hide_numbers() { tr -s ' ' | sed -E -e 's/ [0-9]+ / N /g' -e 's/ [0-9]+ / N /g'; }
+
 differs=0
 for file in "$WORK"/by-agent/*; do
     name=$(basename "$file")
     case $name in
         *events-bad.err) continue ;; # a seq at one, a cursor at the other
-        *ls.out | *show.out | *show-yaml.out | *-ls-sorted.out) clean "$file" | tr -s ' ' | sed -E -e 's/ [0-9]+ / N /g' -e 's/ [0-9]+ / N /g' >"$WORK/x" &&
-            clean "$WORK/by-controller/$name" | tr -s ' ' | sed -E -e 's/ [0-9]+ / N /g' -e 's/ [0-9]+ / N /g' >"$WORK/y" ;;
+        *ls.out | *show.out | *show-yaml.out | *-ls-sorted.out)
+            clean "$file" | hide_numbers >"$WORK/x" &&
+                clean "$WORK/by-controller/$name" | hide_numbers >"$WORK/y"
+            ;;
         *) clean "$file" >"$WORK/x" && clean "$WORK/by-controller/$name" >"$WORK/y" ;;
     esac
     cmp -s "$WORK/x" "$WORK/y" && continue
@@ -217,10 +222,15 @@ done <<'CODES'
 2 usage
 2 unknown
 CODES
-jq -e '.[0] | keys == ["cause","generation","id","ip","labels","name","node","pid","ready","started","state","status"]' \
-    "$WORK"/by-agent/*-ls-json.out >/dev/null || fail "ls -f json has other fields: $(jq -c '.[0] | keys' "$WORK"/by-agent/*-ls-json.out)"
-jq -se 'all(.[]; keys == ["cause","container","epoch","from","generation","name","node","request","seq","status","time","to","type"])' \
-    "$WORK"/by-agent/*-history.out >/dev/null || fail "an event has other fields: $(head -n 1 "$WORK"/by-agent/*-history.out)"
+jq -e '.[0] |
+    keys == ["cause","generation","id","ip","labels","name","node","pid","ready","started","state","status"]' \
+    "$WORK"/by-agent/*-ls-json.out >/dev/null ||
+    fail "ls -f json has other fields: $(jq -c '.[0] | keys' "$WORK"/by-agent/*-ls-json.out)"
+jq -se 'all(.[];
+    keys == ["cause","container","epoch","from","generation","name","node","request","seq","status",
+             "time","to","type"])' \
+    "$WORK"/by-agent/*-history.out >/dev/null ||
+    fail "an event has other fields: $(head -n 1 "$WORK"/by-agent/*-history.out)"
 same 'an empty list' '[]' "$(jq -c . "$WORK"/by-agent/*-ls-empty.out)"
 
 # An agent that ends says so: its node is down at once, and commands to it are not sent.
