@@ -41,7 +41,7 @@ static void test_queries__no_node__empty_lists(void **state)
     client_query(&client, "q2", QUERY_NODES, "");
     assert_int_equal(client_answer(&client, "q2")->node_count, 0);
     client_query(&client, "q3", QUERY_SHOW, "web");
-    expect_fault("q3", STATUS_NOT_FOUND, "");
+    expect_fault("q3", STATUS_UNREACHABLE, "");
     client_query(&client, "q4", QUERY_VERSION, "");
     assert_non_null(strstr(client_answer(&client, "q4")->version, "drover-controller "));
     client_query(&client, "q5", QUERY_EVENTS, "");
