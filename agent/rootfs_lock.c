@@ -6,6 +6,7 @@
  * it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,6 +25,10 @@
 
 #define PLACE_DIR "/dir"
 #define PLACE_FILE "/file"
+
+/* One mount at a time is on a place. Nothing that is done meanwhile can hang: all of it is in the
+ * kernel's own tables, no file system is asked. */
+static pthread_mutex_t places = PTHREAD_MUTEX_INITIALIZER;
 
 static int map_ids(pid_t pid)
 {
@@ -138,11 +143,13 @@ int mount_lock(int mntns, int mount, uint64_t attributes, bool is_file)
     if (home < 0 || directory < 0)
         return -errno;
 
-    if (setns(mntns, CLONE_NEWNS) < 0)
-        return -errno;
-    int locked = pass_through(mntns, mount, is_file ? PLACE_FILE : PLACE_DIR);
+    (void)pthread_mutex_lock(&places);
+    int locked = setns(mntns, CLONE_NEWNS) < 0
+                     ? -errno
+                     : pass_through(mntns, mount, is_file ? PLACE_FILE : PLACE_DIR);
     /* A thread that stayed here would resolve every later path in the wrong place. */
     ENSURE(setns(home, CLONE_NEWNS) == 0);
     ENSURE(fchdir(directory) == 0);
+    (void)pthread_mutex_unlock(&places);
     return locked;
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,6 +191,44 @@ static void test_lock__mounts__can_still_be_idmapped(void **state)
     }
 }
 
+struct locking {
+    const struct scene *scene;
+    struct stat expected;
+    int failures;
+};
+
+static void *lock_again_and_again(void *argument)
+{
+    struct locking *locking = argument;
+
+    for (int i = 0; i < 200; i++) {
+        struct stat stat;
+        AUTO_FD mount = mount_clone(locking->scene->top, "");
+        AUTO_FD locked = mount_lock(locking->scene->rootfs.mntns, mount, MOUNT_ATTR_RDONLY, false);
+        if (locked < 0 || fstatat(locked, "", &stat, AT_EMPTY_PATH) < 0 ||
+            stat.st_ino != locking->expected.st_ino)
+            locking->failures++;
+    }
+    return NULL;
+}
+
+static void test_lock__many_threads__each_gets_its_own(void **state)
+{
+    struct locking lockings[4];
+    pthread_t threads[COUNT_OF(lockings)];
+
+    for (size_t i = 0; i < COUNT_OF(lockings); i++) {
+        lockings[i] = (struct locking){.scene = *state};
+        assert_int_equal(fstat(lockings[i].scene->top, &lockings[i].expected), 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(lockings); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, lock_again_and_again, &lockings[i]), 0);
+    for (size_t i = 0; i < COUNT_OF(lockings); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(lockings[i].failures, 0);
+    }
+}
+
 static void test_passwd__users__are_found_in_the_guests_files(void **state)
 {
     struct scene *scene = *state;
@@ -304,6 +343,7 @@ int main(void)
         SCENE_TEST(test_find_all__strange_names__are_passed_over),
         SCENE_TEST(test_lock__attributes__survive_a_guests_root),
         SCENE_TEST(test_lock__mounts__can_still_be_idmapped),
+        SCENE_TEST(test_lock__many_threads__each_gets_its_own),
         SCENE_TEST(test_passwd__users__are_found_in_the_guests_files),
         SCENE_TEST(test_passwd__strange_files__neither_block_nor_lead_out),
         SCENE_TEST(test_exec_plan__command__is_packed_with_defaults),
