@@ -121,6 +121,8 @@ void stream_exec_record(struct stream *stream, const struct kw_spawn_record *rec
 void stream_exec_pumped(struct stream *stream);
 void stream_exec_resize(struct stream *stream, uint16_t rows, uint16_t columns);
 void stream_exec_kill(struct stream *stream);
+/* Its cgroup, if nothing stays behind in it; else it goes with the generation. */
+void stream_exec_remove_leaf(struct stream *stream);
 void stream_exec_generation_over(struct stream *stream);
 void stream_console_start(struct stream *stream);
 void stream_console_pump(struct stream *stream);

@@ -214,6 +214,8 @@ static void on_prepared(struct work *work)
     stream->is_working = false;
     if (preparation->result == 0 && (!ct->has_init || ct->generation != stream->generation))
         preparation->result = -ESRCH;
+    if (stream->is_closed || preparation->result < 0)
+        stream_exec_remove_leaf(stream);
     if (stream->is_closed) {
         stream_free_if_done(stream);
     } else if (preparation->result < 0) {
@@ -287,7 +289,7 @@ static void finish(struct stream *stream)
         code = EXIT_TIMEOUT;
         fault_set(&fault, STATUS_TIMEOUT, 0, "%s: the command was killed at its timeout",
                   stream->container);
-    } else if (stream->is_killing) {
+    } else if (stream->is_killing && code == 128 + SIGKILL) { /* else it ended by itself */
         bool is_over = ct->generation != stream->generation || !ct->is_open;
 
         fault_set(&fault, STATUS_FAILED, 0, "%s ended under the command: %s", stream->container,
@@ -384,8 +386,7 @@ static void take_pty(struct stream *stream, int *fds, const uint8_t *roles)
     }
 }
 
-/* If nothing stays behind in it; else it goes with the generation. */
-static void remove_leaf(struct stream *stream)
+void stream_exec_remove_leaf(struct stream *stream)
 {
     struct slot *slot = &stream_agent(stream)->slots[stream->ct];
 
@@ -406,7 +407,9 @@ void stream_exec_record(struct stream *stream, const struct kw_spawn_record *rec
     if (is_final) {
         stream->is_spawned = false;
         stream->is_timed_out = record->is_timed_out != 0;
-        remove_leaf(stream);
+        stream_exec_remove_leaf(stream);
+    } else if (stream->is_closed) {
+        stream_exec_kill(stream); /* its leaf was still empty when it was let go of */
     }
     if (record->phase == KW_PHASE_FAILED)
         on_failed(stream, record);

@@ -51,6 +51,8 @@ static void on_timer_closed(uv_handle_t *handle)
 static void let_go(struct stream *stream)
 {
     stream->is_closed = true;
+    if (stream->kind == STREAM_EXEC)
+        stream_exec_kill(stream); /* what still runs has nobody left who hears of it */
     if (!stream->inlet.is_ended || stream->inlet.waiting_bytes > 0)
         atomic_store(&stream->is_input_cut, true); /* before its reader sees the end of the pipe */
     stream_close_outlet(&stream->outlets[0]);
@@ -90,8 +92,6 @@ void stream_fail(struct stream *stream, enum status status, int error, const cha
 
 void stream_abandon(struct stream *stream)
 {
-    if (stream->kind == STREAM_EXEC)
-        stream_exec_kill(stream);
     let_go(stream);
     stream_free_if_done(stream);
 }
@@ -317,6 +317,7 @@ void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error)
     if (stream == NULL)
         return;
     stream->is_spawned = false;
+    stream_exec_remove_leaf(stream);
     stream_fail(stream, STATUS_KEEPER_FULL, error, "the keeper refused to start it");
     stream_free_if_done(stream);
 }
@@ -358,6 +359,7 @@ void streams_keeper_lost(struct streams *streams)
         next = stream->next;
         if (!stream->is_spawned)
             continue;
+        stream_exec_kill(stream);
         stream->is_spawned = false;
         stream_fail(stream, STATUS_AGENT_LOST, 0, "the keeper ended under it");
         stream_free_if_done(stream);
