@@ -29,8 +29,8 @@ struct init {
 int init_find(const struct layers *layers, char candidates[][64], size_t count,
               struct init *ret_init);
 
-/* By the program that a running PID 1 executes; UNKNOWN if that tells nothing. For a boot whose plan
- * is lost: sysvinit and OpenRC, which share a name, are not told apart. */
+/* By the program that a running PID 1 executes; UNKNOWN if that tells nothing. For a boot whose
+ * plan is lost: sysvinit and OpenRC, which share a name, are not told apart. */
 enum family family_of_process(pid_t pid);
 
 #endif

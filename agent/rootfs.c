@@ -208,7 +208,8 @@ static bool is_ours(const char *target)
         size_t length = strlen(names[i]);
         const char *rest = target + length;
 
-        /* /dev/shm and its like may be covered; /dev itself may not, nor anything of the other two. */
+        /* /dev/shm and its like may be covered; /dev itself may not, nor anything of the other
+         * two. */
         if (strncmp(target, names[i], length) == 0 && (*rest == '\0' || *rest == '/') &&
             (names[i][0] != 'd' || rest[strspn(rest, "/.")] == '\0'))
             return true;

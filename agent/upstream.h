@@ -52,7 +52,8 @@ struct upstream {
 /* url: "" is none. Begins to greet; answers come in the loop. */
 int upstream_open(struct upstream *upstream, struct agent *agent, const char *url,
                   struct fault *fault);
-/* Say that this session ends, a while before upstream_close(): nanomsg drops what it still holds. */
+/* Say that this session ends, a while before upstream_close(): nanomsg drops what it still
+ * holds. */
 void upstream_leave(struct upstream *upstream);
 void upstream_close(struct upstream *upstream);
 /* On control: receipts and answers. False: it was not taken; a receipt is asked for again. */

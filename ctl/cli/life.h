@@ -23,7 +23,7 @@ struct life_item {
     enum phase phase; /* UNSET: no word yet */
     bool is_posted;
     bool is_over;
-    bool is_given_up; /* without its last receipt */
+    bool is_given_up;   /* without its last receipt */
     struct fault fault; /* status UNSET: none */
     bool has_view;
     uint8_t uuid[UUID_BYTES];

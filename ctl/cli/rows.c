@@ -170,19 +170,18 @@ json_t *row_event(const struct event_view *view, bool has_cursor)
 
     if (event->seq != 0)
         (void)snprintf(epoch, sizeof(epoch), "%" PRIu64, event->epoch);
-    json_t *row =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
-                  row_text(view->node), "epoch", row_text(epoch), "seq",
-                  event->seq == 0 ? json_null() : number_of(event->seq), "time",
-                  time_of(event->time_wall_ns), "container", row_uuid(event->uuid), "name",
-                  row_text(event->name), "generation",
-                  is_of_node ? json_null() : number_of(event->generation), "type",
-                  name_of(event->type, event_type_name(event->type)), "from",
-                  name_of(event->from, ct_state_name(event->from)), "to",
-                  name_of(event->to, ct_state_name(event->to)), "cause",
-                  name_of(event->cause, cause_name(event->cause)), "status",
-                  status_of(event->has_status, event->wait_status), "request",
-                  row_text(event->request), "detail", detail_of(event));
+    json_t *row = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "node",
+        row_text(view->node), "epoch", row_text(epoch), "seq",
+        event->seq == 0 ? json_null() : number_of(event->seq), "time", time_of(event->time_wall_ns),
+        "container", row_uuid(event->uuid), "name", row_text(event->name), "generation",
+        is_of_node ? json_null() : number_of(event->generation), "type",
+        name_of(event->type, event_type_name(event->type)), "from",
+        name_of(event->from, ct_state_name(event->from)), "to",
+        name_of(event->to, ct_state_name(event->to)), "cause",
+        name_of(event->cause, cause_name(event->cause)), "status",
+        status_of(event->has_status, event->wait_status), "request", row_text(event->request),
+        "detail", detail_of(event));
     if (has_cursor)
         (void)json_object_set_new(row, "cursor", row_text(view->cursor));
     return row;
