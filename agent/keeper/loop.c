@@ -155,8 +155,10 @@ static void arm_timer(struct keeper *k)
 /* Nothing is left to keep, and nobody is there to give more. */
 static bool is_over(struct keeper *k)
 {
+    /* What was begun in the turn of a SIGTERM makes it one that is ignored. */
+    k->is_ending = k->is_ending && k->table.living == 0 && !spawn_is_any(k, false);
     if (k->is_ending)
-        return k->table.living == 0 && !spawn_is_any(k, false);
+        return true;
     if (k->agent_phase != AGENT_NONE || k->first_agent_ns != 0 || k->table.count > 0 ||
         k->check_pid != 0 || spawn_is_any(k, false))
         return false;
