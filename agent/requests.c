@@ -195,6 +195,7 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
     /* Known from now on: sent again before its turn, it must not come to a turn of its own. */
     struct result *result = results_add(&agent->results, to->request, hash);
     if (result == NULL) {
+        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
         refuse(agent, origin, to->request, STATUS_BUSY, "too many commands are in progress");
         return;
     }
