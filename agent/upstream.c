@@ -108,7 +108,8 @@ static void note_acked(struct upstream *upstream, uint64_t seq)
 {
     struct store_change change = {.kind = STORE_ACK_EVENTS};
 
-    if (seq <= upstream->acked_seq)
+    /* Of more than was ever told, nothing is believed: it would be forgotten untold. */
+    if (seq <= upstream->acked_seq || seq > upstream->agent->publisher.published)
         return;
     upstream->acked_seq = seq;
     change.ack.epoch = upstream->agent->epoch;
