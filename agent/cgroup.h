@@ -144,6 +144,9 @@ uint64_t cgroup_read_oom_kills(const struct cgroup *cgroup);
 bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name,
                          size_t name_bytes);
 
+/* Did a keeper live in PATH/keeper, and none does now? */
+bool cgroup_is_keeper_gone(const struct cgroups *cgroups);
+
 /* Does pid live in the container's subtree (read from /proc/PID/cgroup)? */
 bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid);
 /* The leaf in whose subtree pid lives: a container's, or the keeper's own. */

@@ -155,6 +155,14 @@ bool cgroup_find_process(const struct cgroup *cgroup, pid_t *ret_pid, char *name
     return false;
 }
 
+bool cgroup_is_keeper_gone(const struct cgroups *cgroups)
+{
+    char text[32];
+
+    return sys_read_text_at(cgroups->hierarchies[0].path, "keeper/cgroup.procs", text,
+                            sizeof(text)) == 0;
+}
+
 /* LIMIT: of a process whose group's path is longer than PATH_MAX the kernel tells no group
  * (ENAMETOOLONG); a guest that hides itself so is none of ours until it ends. */
 static bool find_leaf(const char *path, pid_t pid, char leaf[CGROUP_LEAF_BYTES])

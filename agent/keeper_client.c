@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -154,6 +155,20 @@ static void on_readable(uv_poll_t *handle, int status, int events)
     lose(client);
 }
 
+/* What it said before is read first. Its connection need not show its end: a child that was cloned
+ * into a frozen group holds it, and executes nothing that would close it. */
+static void on_dead(uv_poll_t *handle, int status, int events)
+{
+    struct keeper_client *client = container_of(handle, struct keeper_client, life);
+    int result = 1;
+
+    (void)status;
+    (void)events;
+    while (result == 1)
+        result = receive(client);
+    lose(client);
+}
+
 static void enqueue(struct keeper_client *client, const struct kw_header *header, const int *fds,
                     size_t fd_count)
 {
@@ -265,6 +280,8 @@ int keeper_client_greet(struct keeper_client *client, struct fault *fault)
         welcome.header.version != KW_VERSION || welcome.header.type != KW_WELCOME)
         return complain_of_stranger(&welcome.header, size, fault);
     client->pid = welcome.pid;
+    if (client->pidfd < 0)
+        client->pidfd = (int)syscall(SYS_pidfd_open, client->pid, 0); /* -1: its EOF must do */
     client->launch_last = welcome.launch_last;
     memcpy(client->build, welcome.build, sizeof(client->build));
     client->build[sizeof(client->build) - 1] = '\0';
@@ -282,12 +299,13 @@ int keeper_client_open(struct keeper_client *client, const char *run_dir, const 
 {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
-    client->socket = -1;
+    client->socket = client->pidfd = -1;
     client->is_started_now = false;
     client->is_lost = false;
     (void)snprintf(path, sizeof(path), "%s/keeper.sock", run_dir);
 
-    int result = connect_to(path, &client->socket);
+    /* A dead one's socket may be held as its connection is, and accept what nobody hears. */
+    int result = cgroup_is_keeper_gone(cgroups) ? -ENOENT : connect_to(path, &client->socket);
     if (result == 0)
         result = keeper_client_greet(client, fault);
     if (result == -ETIMEDOUT || result == -EAGAIN) /* EAGAIN: so many wait already, unix(7) */
@@ -342,17 +360,40 @@ int keeper_client_watch(struct keeper_client *client, uv_loop_t *loop)
     if (result < 0)
         return result;
     client->is_polled = true;
+    if (client->pidfd >= 0 && uv_poll_init(loop, &client->life, client->pidfd) == 0) {
+        client->is_life_polled = true;
+        (void)uv_poll_start(&client->life, UV_READABLE, on_dead);
+    }
     return uv_poll_start(&client->poll,
                          client->first != NULL ? UV_READABLE | UV_WRITABLE : UV_READABLE,
                          on_readable);
 }
 
+static void on_handle_closed(struct keeper_client *client)
+{
+    if (--client->closing == 0 && client->is_lost)
+        client->on_lost(client);
+}
+
 static void on_poll_closed(uv_handle_t *handle)
 {
-    struct keeper_client *client = container_of(handle, struct keeper_client, poll);
+    on_handle_closed(container_of((uv_poll_t *)(void *)handle, struct keeper_client, poll));
+}
 
-    if (client->is_lost)
-        client->on_lost(client);
+static void on_life_closed(uv_handle_t *handle)
+{
+    on_handle_closed(container_of((uv_poll_t *)(void *)handle, struct keeper_client, life));
+}
+
+static void stop_watching(struct keeper_client *client, uv_poll_t *poll, bool *is_polled,
+                          uv_close_cb on_closed)
+{
+    if (!*is_polled)
+        return;
+    *is_polled = false;
+    client->closing++;
+    (void)uv_poll_stop(poll);
+    uv_close((uv_handle_t *)poll, on_closed);
 }
 
 void keeper_client_close(struct keeper_client *client)
@@ -364,12 +405,8 @@ void keeper_client_close(struct keeper_client *client)
         close_all(packet->fds, packet->fd_count);
         free(packet);
     }
-    if (client->is_polled) {
-        (void)uv_poll_stop(&client->poll);
-        uv_close((uv_handle_t *)&client->poll, on_poll_closed);
-        client->is_polled = false;
-    }
-    if (client->socket >= 0)
-        (void)close(client->socket);
-    client->socket = -1;
+    stop_watching(client, &client->poll, &client->is_polled, on_poll_closed);
+    stop_watching(client, &client->life, &client->is_life_polled, on_life_closed);
+    close_all((int[]){client->socket, client->pidfd}, 2);
+    client->socket = client->pidfd = -1;
 }

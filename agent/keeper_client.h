@@ -42,6 +42,7 @@ typedef void (*keeper_lost_fn)(struct keeper_client *client);
 struct keeper_client {
     int socket; /* -1: none */
     pid_t pid;
+    int pidfd; /* its end: a child of it that hangs may hold the connection open. -1: none */
     bool is_started_now; /* by this agent */
     bool is_synced;
     bool is_lost;               /* its end was seen; on_lost() is called or on its way */
@@ -51,7 +52,10 @@ struct keeper_client {
     uint64_t launch_last;
     uint64_t spawn_last;
     uv_poll_t poll;
+    uv_poll_t life; /* of pidfd */
     bool is_polled;
+    bool is_life_polled;
+    unsigned closing;            /* handles that libuv has not let go of */
     struct keeper_packet *first; /* unsent */
     struct keeper_packet *last;
     keeper_record_fn on_record;

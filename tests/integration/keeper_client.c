@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -233,14 +234,36 @@ static void say(const struct rig *rig, const void *record, size_t size_bytes)
 }
 
 /* WELCOME of a keeper of another build, and its empty table. */
-static void welcome(const struct rig *rig)
+static void welcome_as(const struct rig *rig, pid_t pid)
 {
     struct kw_welcome welcome = {
-        .header = header_of(KW_WELCOME, sizeof(welcome)), .build = "another", .pid = getpid()};
+        .header = header_of(KW_WELCOME, sizeof(welcome)), .build = "another", .pid = pid};
     struct kw_header synced = header_of(KW_SYNCED, sizeof(synced));
 
     say(rig, &welcome, sizeof(welcome));
     say(rig, &synced, sizeof(synced));
+}
+
+static void welcome(const struct rig *rig)
+{
+    welcome_as(rig, getpid());
+}
+
+/* PATH/keeper of a keeper that ended: there, and empty. */
+static void leave_group(const struct rig *rig)
+{
+    FILE *mounts = setmntent("/proc/mounts", "re");
+    char path[320];
+
+    assert_non_null(mounts);
+    for (struct mntent *mount; (mount = getmntent(mounts)) != NULL;) {
+        if (strcmp(mount->mnt_type, "cgroup2") != 0)
+            continue;
+        (void)snprintf(path, sizeof(path), "%s/drover.%s/keeper", mount->mnt_dir, rig->node);
+        assert_int_equal(mkdir(path, 0755), 0);
+        break;
+    }
+    endmntent(mounts);
 }
 
 static void refuse_replacement(const struct rig *rig)
@@ -269,6 +292,21 @@ static void wait_until_ready(const struct rig *rig)
     wait_for(rig->notify);
     assert_true(recv(rig->notify, text, sizeof(text) - 1, 0) > 0);
     assert_non_null(strstr(text, "READY=1"));
+}
+
+/* A name that comes to RUN is told; the last is keeper.sock's. */
+static void wait_for_another_socket(const struct rig *rig, int inotify)
+{
+    char path[108];
+    struct stat status;
+
+    path_in(rig, "run/keeper.sock", path);
+    while (stat(path, &status) < 0 || status.st_ino == rig->socket) {
+        char octets[1024];
+
+        wait_for(inotify);
+        assert_true(read(inotify, octets, sizeof(octets)) > 0);
+    }
 }
 
 /* ---- keepers that are there, and cannot be spoken with ---- */
@@ -426,6 +464,59 @@ static void test_keeper_client__connection_ends_before_a_word__starts_another(vo
     assert_int_equal(exit_code(rig), 0);
 }
 
+/* This test plays what a dead keeper's child is that hangs before its exec: it holds connection and
+ * listening socket open, and hears nothing. */
+static void test_keeper_client__dead_one_is_held_open_by_a_child__starts_another(void **state)
+{
+    struct rig *rig = *state;
+    char path[108];
+    pid_t keeper = fork();
+
+    if (keeper == 0) {
+        (void)pause();
+        _exit(0);
+    }
+    assert_true(keeper > 0);
+    start_agent(rig);
+    hear_hello(rig);
+    welcome_as(rig, keeper);
+    refuse_replacement(rig);
+    wait_until_ready(rig);
+    leave_group(rig);
+    path_in(rig, "run", path);
+    AUTO_FD inotify = inotify_init1(IN_CLOEXEC);
+    assert_true(inotify_add_watch(inotify, path, IN_CREATE) >= 0);
+    assert_int_equal(kill(keeper, SIGKILL), 0);
+    wait_for_another_socket(rig, inotify);
+    assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+    assert_int_equal(pidfd_send_signal(rig->pidfd, SIGTERM, NULL, 0), 0);
+
+    assert_int_equal(exit_code(rig), 0);
+    assert_says(rig, "the keeper is gone; starting another");
+}
+
+static void test_keeper_client__dead_one_accepts_at_start__starts_another(void **state)
+{
+    struct rig *rig = *state;
+
+    start_agent(rig);
+    hear_hello(rig);
+    welcome(rig);
+    refuse_replacement(rig);
+    wait_until_ready(rig);
+    leave_group(rig);
+    assert_int_equal(pidfd_send_signal(rig->pidfd, SIGKILL, NULL, 0), 0);
+    wait_for(rig->pidfd);
+    assert_int_equal(waitpid(rig->agent, NULL, 0), rig->agent);
+    fd_closep(&rig->pidfd);
+    start_agent(rig);
+    wait_until_ready(rig);
+    assert_true(socket_of(rig) != rig->socket);
+    assert_int_equal(pidfd_send_signal(rig->pidfd, SIGTERM, NULL, 0), 0);
+
+    assert_int_equal(exit_code(rig), 0);
+}
+
 int main(void)
 {
     if (geteuid() != 0) {
@@ -443,6 +534,8 @@ int main(void)
         CASE(replacement_is_refused__goes_on),
         CASE(connection_breaks_off__ends_without_taking_its_place),
         CASE(connection_ends_before_a_word__starts_another),
+        CASE(dead_one_is_held_open_by_a_child__starts_another),
+        CASE(dead_one_accepts_at_start__starts_another),
     };
 #undef CASE
     return cmocka_run_group_tests(tests, NULL, NULL);
