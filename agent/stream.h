@@ -25,6 +25,8 @@ struct outlet {
     enum lane lane;
     bool is_open;
     bool is_armed;
+    uint8_t *unsent; /* read, but its origin had no room; sent before more is read. NULL: none */
+    size_t unsent_bytes;
 };
 
 struct inlet {
@@ -82,7 +84,6 @@ struct stream {
     uint8_t *kept;     /* LOGS: of a generation that is over */
     size_t kept_bytes;
     size_t kept_at;
-    uint8_t last_octet;
 
     atomic_bool is_input_cut; /* IMPORT: its worker looks */
 };

@@ -94,12 +94,35 @@ void stream_close_outlet(struct outlet *outlet)
     uv_close((uv_handle_t *)&outlet->poll, on_outlet_closed);
 }
 
+static void keep_unsent(struct outlet *outlet, const uint8_t *data, size_t size_bytes)
+{
+    outlet->unsent = malloc(size_bytes);
+    ENSURE(outlet->unsent != NULL);
+    memcpy(outlet->unsent, data, size_bytes);
+    outlet->unsent_bytes = size_bytes;
+}
+
+/* The other outlet may have used up the credit meanwhile: then more of it is waited for. */
+static bool send_unsent(struct stream *stream, struct outlet *outlet)
+{
+    if (outlet->unsent == NULL)
+        return true;
+    if (stream_room(stream) < outlet->unsent_bytes ||
+        !stream_send(stream, outlet->lane, outlet->unsent, outlet->unsent_bytes, false))
+        return false;
+    free(outlet->unsent);
+    outlet->unsent = NULL;
+    return true;
+}
+
 /* False: nothing more can be done with it now. */
 static bool pump_once(struct stream *stream, struct outlet *outlet)
 {
     uint8_t chunk[STREAM_FRAME_BYTES_MAX];
-    size_t room = stream_room(stream);
 
+    if (!send_unsent(stream, outlet))
+        return false;
+    size_t room = stream_room(stream);
     if (room == 0)
         return false;
     ssize_t n = read(outlet->fd, chunk, room);
@@ -107,9 +130,7 @@ static bool pump_once(struct stream *stream, struct outlet *outlet)
         return true;
     bool is_over = n == 0 || (n < 0 && errno != EAGAIN) || (n < 0 && stream->has_status);
     if (n > 0 && !stream_send(stream, outlet->lane, chunk, (size_t)n, false)) {
-        /* LIMIT: octets read and refused by a peer that broke its own credit are gone; the stream
-         * ends, rather than go on with a hole. */
-        stream_fail(stream, STATUS_FAILED, ENOBUFS, "the reader is too slow");
+        keep_unsent(outlet, chunk, (size_t)n);
         return false;
     }
     if (is_over && stream_send(stream, outlet->lane, NULL, 0, true))
@@ -119,7 +140,7 @@ static bool pump_once(struct stream *stream, struct outlet *outlet)
 
 static void arm(struct stream *stream, struct outlet *outlet)
 {
-    bool is_wanted = stream_room(stream) > 0;
+    bool is_wanted = stream_room(stream) > 0 && outlet->unsent == NULL;
 
     if (!outlet->is_open || is_wanted == outlet->is_armed)
         return;

@@ -35,6 +35,8 @@ void stream_free_if_done(struct stream *stream)
     if (stream->kill >= 0)
         (void)close(stream->kill);
     arena_close(&stream->arena);
+    free(stream->outlets[0].unsent);
+    free(stream->outlets[1].unsent);
     free(stream->inlet.waiting);
     free(stream->kept);
     free(stream);
