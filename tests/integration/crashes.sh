@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# At stake: agent and keeper may die at any moment, whatever is in progress, and all comes to rest: one
+# init or none for each container, each end said once, each accepted command answered once, nothing left
+# on the host. Guests are started, stopped, rebooted, entered, frozen, destroyed and made anew at random
+# while one daemon or both are killed; then everything is counted.
+#   crashes.sh BUILD [SEED [ROUNDS [COUNT]]]
+# shellcheck source=harness.sh
+. "$(dirname "$0")/harness.sh"
+
+SEED=${2:-$(date +%s)} ROUNDS=${3:-8} COUNT=${4:-40}
+echo "crashes.sh $1 $SEED $ROUNDS $COUNT"
+RANDOM=$SEED
+export BUILD AGENT_SOCK WORK
+
+# What one worker does with a line "REQUEST VERB NAME": the exit code is noted, and judged later.
+cat >"$WORK/act" <<'END'
+request=$1 verb=$2 name=$3 code=0
+d() { timeout -k 5 60 "$BUILD/drover" --agent "$AGENT_SOCK" "$@" >/dev/null 2>&1 || code=$?; }
+case $verb in
+    stop) d stop --timeout 2s --request-id "$request" "$name" ;;
+    exec) d exec "$name" -- /sbin/init return 7 ;;
+    session) d exec --timeout 1s -t "$name" -- /sbin/init ;;
+    reboot-itself) d exec "$name" -- /sbin/init reboot ;;
+    halt-itself) d exec "$name" -- /sbin/init halt ;;
+    crash-itself) d exec "$name" -- /sbin/init crash ;;
+    anew)
+        d destroy --force --request-id "$request" "$name"
+        d create --request-id "$request-c" "$name" --template trivial --memory 32M --pids 16 --start
+        ;;
+    *) d "$verb" --request-id "$request" "$name" ;;
+esac
+echo "$request $verb $name $code" >>"$WORK/codes"
+END
+
+orders() {
+    awk -v seed="$((SEED * 1000 + $1))" -v round="$1" -v count="$COUNT" 'BEGIN {
+        srand(seed)
+        split("start start start start stop kill reboot reboot freeze thaw thaw exec exec session " \
+            "reboot-itself halt-itself crash-itself anew", verbs, " ")
+        for (i = 0; i < 4 * count; i++)
+            printf "r%d-%d-%d %s c-%d\n", seed, round, i, verbs[1 + int(rand() * 18)], 1 + int(rand() * count)
+    }'
+}
+
+keeper_pid() { cat "$V2/drover.$NODE/keeper/cgroup.procs" 2>/dev/null || true; }
+
+keeper_kill() {
+    local pid
+    pid=$(keeper_pid)
+    [[ -z $pid ]] || kill -KILL "$pid" 2>/dev/null || true
+}
+
+# Time passes for the orders in progress: up to 0.6 s.
+pass() { sleep "0.$((RANDOM % 6))$((RANDOM % 10))"; }
+
+# An agent that is killed while it starts: before, in, or after adoption.
+start_cut_short() {
+    local pid lock
+    "$BUILD/drover-agent" --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE" \
+        </dev/null >>"$WORK/agent.log" 2>&1 &
+    pid=$!
+    sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"
+    [[ $((RANDOM % 3)) != 0 ]] || keeper_kill
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    # A keeper that it was starting holds its locks until it is executed.
+    for lock in "$WORK/run/agent.lock" "$WORK/state/agent.lock" "$V2/drover.$NODE"; do
+        [[ ! -e $lock ]] || flock -w 5 "$lock" true || fail "$lock stays locked"
+    done
+}
+
+strike() {
+    case $1 in
+        KILL | TERM) node_kill "$1" ;;
+        keeper) keeper_kill ;;
+        both)
+            keeper_kill
+            node_kill KILL
+            ;;
+        both-late)
+            node_kill KILL
+            keeper_kill
+            ;;
+        starts)
+            node_kill KILL
+            start_cut_short
+            start_cut_short
+            ;;
+    esac
+    [[ -n $AGENT_PID ]] || node_start
+}
+
+# Who was told "unknown" asks again by request id: it is done now, or answered as before; and a second
+# time nothing is done, and the same is said.
+ask_again() {
+    local request verb name code first second
+    while read -r request verb name code; do
+        [[ $code == 10 && ! $verb =~ ^(exec|session|anew|.*-itself)$ ]] || continue
+        first=0 second=0
+        d "$verb" --request-id "$request" "$name" >/dev/null 2>&1 || first=$?
+        ((first == 0)) || continue # a refusal leaves no trace, and what it met may be over
+        d "$verb" --request-id "$request" "$name" >/dev/null 2>&1 || second=$?
+        same "$verb $name asked again as $request" "$first" "$second"
+    done <"$WORK/codes"
+}
+
+at_rest() {
+    local end=$((SECONDS + 60))
+    while ! d ls -f json >"$WORK/ls" ||
+        ! jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null; do
+        ((SECONDS < end)) || fail "no rest: $(jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls")"
+        sleep 0.1
+    done
+}
+
+inits_below() {
+    local pid
+    find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null | while read -r pid; do
+        awk '$1 == "NSpid:" && $NF == 1 { print $2 }' "/proc/$pid/status" 2>/dev/null || true
+    done
+}
+
+# The model's word and the kernel's.
+say_and_see() {
+    local root
+    at_rest
+    jq -r '.[] | select(.pid != null) | "\(.name).\(.generation) \(.pid)"' "$WORK/ls" | sort >"$WORK/said"
+    for root in "$V2/drover.$NODE"/c-*.*; do
+        [[ ! -d $root ]] || echo "${root##*/} $(inits_below "$root" | paste -sd+)"
+    done | sort >"$WORK/seen"
+}
+
+check() {
+    local root keeper end=$((SECONDS + 5))
+    ! grep -n 'always hold\|ERROR: \|WARNING: \|runtime error' "$WORK/agent.log" || fail "the agent broke off"
+    # A guest that was told to end itself may do so after the rest was seen.
+    while say_and_see && ! cmp -s "$WORK/said" "$WORK/seen" && ((SECONDS < end)); do
+        sleep 0.1
+    done
+    same 'inits' "$(cat "$WORK/said")" "$(cat "$WORK/seen")"
+    while read -r root; do
+        same "cgroups in $root" "$(cut -d' ' -f1 "$WORK/said")" "$(find "$root/drover.$NODE" -mindepth 1 \
+            -maxdepth 1 -name 'c-*' -printf '%f\n' 2>/dev/null | sort)"
+        same "exec leaves in $root" '' "$(find "$root/drover.$NODE" -path '*/exec/*' -type d 2>/dev/null)"
+    done < <(awk '$3 == "cgroup2" || ($3 == "cgroup" && $4 ~ /memory|pids/) { print $2 }' /proc/mounts)
+    same 'directories' "$(jq -r '.[].id' "$WORK/ls" | sort)" "$(ls "$WORK/state/containers")"
+    same 'mounts' '' "$(grep -F "$WORK" /proc/mounts || true)"
+    keeper=$(keeper_pid)
+    same 'keepers' 1 "$(wc -w <<<"$keeper")"
+    # Descriptors belong to what runs.
+    ls -l "/proc/$keeper/fd" >"$WORK/keeper.fds" && ls -l "/proc/$AGENT_PID/fd" >"$WORK/agent.fds"
+    echo "    $(wc -l <"$WORK/said") run; descriptors: keeper $(wc -l <"$WORK/keeper.fds"), agent $(wc -l <"$WORK/agent.fds")"
+    # The ledger: one end a generation, moves in one chain, no open intent, one result a request.
+    d events -f jsonl >"$WORK/events"
+    same 'seq' true "$(jq -s 'map(.seq) | . == (sort | unique)' "$WORK/events")"
+    same 'ends said twice' '' "$(jq -r 'select(.type == "changed" and .cause != null) | "\(.container) \(.generation)"' \
+        "$WORK/events" | sort | uniq -d)"
+    same 'ends not said' '' "$(jq -rs '(map(select(.type == "destroyed") | .container)) as $gone |
+        group_by(.container)[] | (map(.generation) | max) as $last |
+        (map(select(.type == "changed" and .cause != null) | .generation) | unique) as $ends |
+        .[0].container as $c | range(1; $last) | select([.] - $ends != []) | "\($c) \(.)"' "$WORK/events")"
+    same 'chains' true "$(jq -s 'map(select(.type == "changed")) | group_by(.container) |
+        all(.[]; . as $e | all(range(1; length); $e[.].from == $e[. - 1].to))' "$WORK/events")"
+    same 'results said twice' '' "$(jq -r 'select(.type == "result") | .request' "$WORK/events" | sort | uniq -d)"
+    same 'states' "$(jq -r '.[] | "\(.id) \(.state)"' "$WORK/ls" | sort)" "$(jq -rs '
+        (map(select(.type == "destroyed") | .container)) as $gone |
+        map(select(.type == "changed" or .type == "created")) | group_by(.container)[] | last |
+        select([.container] - $gone != []) | "\(.container) \(.to // "stopped")"' "$WORK/events" | sort)"
+    # A command that was answered is in the ledger; exit codes are among those that make sense.
+    same 'codes' '' "$(awk '$2 != "exec" && $2 != "session" && $2 !~ /itself/ && $4 !~ /^(0|1|3|4|8|10)$/' "$WORK/codes")"
+    same 'codes of exec' '' "$(awk '($2 == "exec" && $4 !~ /^(7|125|137)$/) || ($2 == "session" && $4 !~ /^(2|124|125|137)$/)' "$WORK/codes")"
+}
+
+node_start
+template trivial
+# shellcheck disable=SC2086 # two words
+seq -f 'c-%g' "$COUNT" | xargs -P 4 -I{} "$BUILD/drover" $TO create {} --template trivial \
+    --memory 32M --pids 16 >/dev/null
+strikes=(KILL TERM keeper both both-late starts keeper starts)
+for round in $(seq "$ROUNDS"); do
+    how=${strikes[$(((round - 1) % ${#strikes[@]}))]}
+    echo "--- round $round: $how"
+    : >"$WORK/codes"
+    orders "$round" | xargs -P 6 -L 1 bash "$WORK/act" &
+    workers=$!
+    for _ in 1 2 3; do
+        pass
+        strike "$how"
+    done
+    wait "$workers" || true
+    ask_again
+    check
+    echo "    codes: $(awk '{ print $2 "=" $4 }' "$WORK/codes" | sort | uniq -c | awk '{ printf "%s*%s ", $2, $1 }')"
+done
+want 0 d destroy --force --all --timeout 120s >/dev/null
+d ls -f json | expect 'all gone' 'length == 0'
+same 'directories at the end' '' "$(ls "$WORK/state/containers")"
+keeper=$(keeper_pid)
+same 'children of the keeper' '' "$(cat "/proc/$keeper/task/$keeper/children")"
+node_kill TERM
+ended "$keeper"
+[[ ! -e $V2/drover.$NODE ]] || fail "the keeper left its cgroup"
+echo "ok"
