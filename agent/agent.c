@@ -290,6 +290,7 @@ void agent_close(struct agent *agent)
     upstream_leave(&agent->upstream);
     local_close(&agent->local);
     turn_run(agent);
+    (void)uv_prepare_stop(&agent->turn); /* a turn after this one would post to a closed store */
     store_close(agent->store);
     upstream_close(&agent->upstream);
     for (int i = 0; i < CLOSE_ROUNDS; i++)
