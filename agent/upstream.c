@@ -93,7 +93,6 @@ static bool send_events(struct follower *follower, const struct event *events, s
     message.events = (struct event_batch){views, count};
     if (upstream->control.state != UPSTREAM_UP || post(&upstream->control, &message) < 0)
         return false;
-    upstream->in_flight_seq = events[count - 1].seq;
     return true;
 }
 
@@ -117,26 +116,6 @@ static void note_acked(struct upstream *upstream, uint64_t seq)
     agent_store(upstream->agent, &change);
 }
 
-static void on_hello_answer(struct channel *channel, const struct hello_answer *answer)
-{
-    struct upstream *upstream = channel->upstream;
-    struct follower follower = {.send = send_events, .origin = ORIGIN_UPSTREAM};
-
-    if (channel->state == UPSTREAM_UP && channel->session.id == answer->session)
-        return; /* said twice */
-    session_close(&channel->session);
-    session_init(&channel->session, answer->session, clock_monotonic_ns());
-    channel->state = UPSTREAM_UP;
-    if (channel == &upstream->bulk)
-        return;
-    (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
-                   answer->session);
-    drop_follower(upstream);
-    follower.seq = answer->acknowledged;
-    upstream->acked_seq = upstream->in_flight_seq = answer->acknowledged;
-    upstream->follower = publisher_add(&upstream->agent->publisher, &follower);
-}
-
 /* Nothing of the old session holds; streams end, events go up again from what is acknowledged. */
 static void lose_session(struct channel *channel)
 {
@@ -158,6 +137,30 @@ static void lose_session(struct channel *channel)
         streams_origin_gone(&upstream->agent->streams, ORIGIN_UPSTREAM);
     }
     rearm(upstream);
+}
+
+static void on_hello_answer(struct channel *channel, const struct hello_answer *answer)
+{
+    struct upstream *upstream = channel->upstream;
+    struct follower follower = {.send = send_events, .origin = ORIGIN_UPSTREAM};
+
+    if (channel->state == UPSTREAM_UP && channel->session.id == answer->session)
+        return; /* said twice */
+    if (channel->state == UPSTREAM_UP)
+        lose_session(channel); /* the other end began anew: its streams are gone there */
+    session_close(&channel->session);
+    session_init(&channel->session, answer->session, clock_monotonic_ns());
+    channel->state = UPSTREAM_UP;
+    if (channel == &upstream->bulk)
+        return;
+    (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
+                   answer->session);
+    drop_follower(upstream);
+    /* Of a ledger that this one is not: all is told again, and known there by its epoch. */
+    follower.seq =
+        answer->acknowledged > upstream->agent->publisher.published ? 0 : answer->acknowledged;
+    upstream->acked_seq = follower.seq;
+    upstream->follower = publisher_add(&upstream->agent->publisher, &follower);
 }
 
 /* ---- what comes down ---- */

@@ -41,7 +41,6 @@ struct upstream {
     struct channel bulk;
     uv_timer_t timer;
     struct follower *follower; /* events on their way up; NULL: no session */
-    uint64_t in_flight_seq;    /* highest sent */
     uint64_t acked_seq;
     char session_text[24];
     char url[128];
