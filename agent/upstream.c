@@ -86,7 +86,9 @@ static bool send_events(struct follower *follower, const struct event *events, s
     (void)is_last; /* upstream follows for ever */
     if (count == 0)
         return true;
-    if (events[count - 1].seq > upstream->acked_seq + EVENTS_IN_FLIGHT)
+    /* What was pruned is not in flight: the first ones after it go in any case. */
+    if (follower->seq > upstream->acked_seq &&
+        events[count - 1].seq > upstream->acked_seq + EVENTS_IN_FLIGHT)
         return false;
     for (size_t i = 0; i < count; i++)
         views[i] = (struct event_view){events[i], agent->options->node, ""};
