@@ -152,7 +152,7 @@ bool cgroup_has_process(const struct cgroup *cgroup, pid_t pid);
 /* The leaf in whose subtree pid lives: a container's, or the keeper's own. */
 bool cgroup_find_leaf(const struct cgroups *cgroups, pid_t pid, char leaf[CGROUP_LEAF_BYTES]);
 
-/* Live change of limits through libcgroup's tables; memory is never lowered below use (design 5):
+/* Live change of limits through libcgroup's tables; memory is never lowered below use:
  * -EBUSY, STATUS_BUSY "uses N", nothing changed. May reclaim, and so block for long. */
 int cgroup_set(struct cgroups *cgroups, const struct cgroup *cgroup,
                const struct cgroup_limits *limits, struct fault *fault);

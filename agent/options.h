@@ -6,7 +6,7 @@
  * Units    ids are counts of uids.
  * Errors   a fault in words (exit 2).
  * Owner    main().
- * Context  once, at start. Source: inih; design 9 for names and defaults.
+ * Context  once, at start. Source: inih; drover-agent(8) for names and defaults.
  */
 #ifndef DROVER_OPTIONS_H
 #define DROVER_OPTIONS_H

@@ -38,7 +38,7 @@ static const struct row rows_dev[] = {
     {KP_TMPFS, "run", "mode=755,size=20%,nr_inodes=800k", MS_NOSUID | MS_NODEV, false},
 };
 
-/* Comfort, not walls (design 8). What the host's root alone may open needs none in a user
+/* Comfort, not walls. What the host's root alone may open needs none in a user
  * namespace: these are what anyone may read. */
 static const struct row rows_masks[] = {
     {KP_MASK, "proc/keys", NULL, 0, true},        {KP_MASK, "proc/latency_stats", NULL, 0, true},

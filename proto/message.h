@@ -264,7 +264,7 @@ struct stream_end {
     uint64_t stream;
     uint64_t bytes; /* full length sent by this end */
     struct fault_view fault;
-    int32_t exit_code; /* of EXEC, as design 9 counts it (128+n for a signal) */
+    int32_t exit_code; /* of EXEC; 128+n for a signal */
 };
 
 enum message_kind {

@@ -8,7 +8,7 @@
  * Errors   a failed step is one STAGE_FAILED report, then _exit(1); the step's name goes upstream.
  * Owner    the parent keeps its own copies of the descriptors.
  * Context  a single-threaded child, libc only, no heap; signals are default and unblocked before
- *          exec. Source: design 5, clone(2), pivot_root(2), user_namespaces(7), capabilities(7).
+ *          exec. Source: clone(2), pivot_root(2), user_namespaces(7), capabilities(7).
  *
  * The report socket is a SOCK_SEQPACKET pair, close-on-exec. Its end without STAGE_TRY: died in the
  * stage. Its end after STAGE_TRY without STAGE_ERRNO for it: the exec succeeded.

@@ -6,7 +6,7 @@
  * Units    events_max counts events.
  * Errors   a fault in words, status INVALID (exit 2).
  * Owner    main().
- * Context  once, at start. Source: inih; design 9 for names and defaults.
+ * Context  once, at start. Source: inih; drover-controller(8) for names and defaults.
  */
 #ifndef DROVER_CONTROLLER_OPTIONS_H
 #define DROVER_CONTROLLER_OPTIONS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* At stake: why a guest ended, and whether it boots again. Guests are booted and ended in each
- * way that design.md 3 knows; cause, what follows and when are looked at. */
+ * way there is; cause, what follows and when are looked at. */
 #include "world.h"
 
 #include <signal.h>
