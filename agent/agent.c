@@ -26,11 +26,6 @@
 
 #define CLOSE_ROUNDS 4
 
-struct slot *agent_slot(struct agent *agent, uint32_t index)
-{
-    return &agent->slots[index];
-}
-
 void agent_wake(struct agent *agent)
 {
     (void)uv_async_send(&agent->again);

@@ -112,7 +112,6 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
 void agent_run(struct agent *agent);
 void agent_close(struct agent *agent);
 void agent_wake(struct agent *agent); /* there is something in the inbox; any loop callback */
-struct slot *agent_slot(struct agent *agent, uint32_t index);
 const struct ct *agent_find(struct agent *agent, const char *container, struct fault *fault);
 /* Commit one change that is no row of a container. */
 void agent_store(struct agent *agent, const struct store_change *change);

@@ -16,13 +16,6 @@ int publisher_open(struct publisher *publisher, struct agent *agent, uint64_t pu
     return publisher->recent == NULL ? -ENOMEM : 0;
 }
 
-void publisher_close(struct publisher *publisher)
-{
-    while (publisher->followers != NULL)
-        publisher_remove(publisher, publisher->followers);
-    free(publisher->recent);
-}
-
 /* What follows `after`: from memory if it reaches back so far, else from the ledger. */
 static size_t read_after(struct publisher *publisher, const struct follower *follower,
                          struct event *events)

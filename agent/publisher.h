@@ -50,7 +50,6 @@ struct publisher {
 };
 
 int publisher_open(struct publisher *publisher, struct agent *agent, uint64_t published);
-void publisher_close(struct publisher *publisher);
 /* They are durable now; called in order of seq. */
 void publisher_post(struct publisher *publisher, const struct event *events, size_t count);
 /* follower is copied to the heap; sends what is there at once. */

@@ -89,11 +89,6 @@ void store_batch_add(struct store_batch *batch, const struct store_change *chang
     }
 }
 
-size_t store_batch_count(const struct store_batch *batch)
-{
-    return batch->count;
-}
-
 /* ---- the writer's thread ---- */
 
 /* Waits for batches and takes as many as make one transaction. NULL: there will be none. */

@@ -91,7 +91,6 @@ struct store_change {
 struct store_batch; /* opaque list of changes */
 struct store_batch *store_batch_new(void);
 void store_batch_add(struct store_batch *batch, const struct store_change *change);
-size_t store_batch_count(const struct store_batch *batch);
 
 struct store;
 /* batch is freed after the call; context is store_post()'s. On the loop, in order of posting. */
