@@ -257,7 +257,9 @@ static int place_reader(const struct events *events, const struct query *query,
     case SINCE_CURSOR:
         errno = 0;
         reader->position = strtoull(query->since_cursor, &end, 10);
-        if (errno != 0 || end == query->since_cursor || *end != '\0')
+        /* strtoull(3) takes a sign and white space for parts of a number. */
+        if (errno != 0 || query->since_cursor[0] < '0' || query->since_cursor[0] > '9' ||
+            *end != '\0')
             return -EINVAL;
         break;
     }
