@@ -18,6 +18,9 @@ drover_script(verbs 180)
 drover_script(storm 180)
 drover_script(adoption 300)
 drover_script(refusals 180)
+drover_script(contract 120)
+drover_script(contract_requests 60)
+drover_script(contract_nodes 60)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 
 # The keeper of another build: the same objects, another build id.
