@@ -192,7 +192,11 @@ static int wait_for_more(struct relay *relay, struct fault *fault)
     for (size_t i = 0; i < 2; i++) {
         const struct outlet *outlet = &relay->outlets[i];
         bool is_writing = outlet->waiting.size_bytes > 0;
-        watched[1 + i] = (struct pollfd){.fd = is_writing ? outlet->fd : -1, .events = POLLOUT};
+        /* A reader that left shows as POLLERR though nothing is written: with no input either, the
+         * stream would go on for nobody. */
+        bool is_watched = is_writing || (i == 0 && !relay->has_input && !outlet->is_broken);
+        watched[1 + i] =
+            (struct pollfd){.fd = is_watched ? outlet->fd : -1, .events = is_writing ? POLLOUT : 0};
     }
     int result = wire_wait(&relay->cli->wire, watched, 3, relay->deadline_ns, fault);
     if (result == -EINTR)
@@ -200,8 +204,10 @@ static int wait_for_more(struct relay *relay, struct fault *fault)
     if (result == 0 && watched[0].revents != 0)
         result = take_input(relay, fault);
     for (size_t i = 0; i < 2 && result == 0; i++)
-        if (watched[1 + i].revents != 0)
+        if (watched[1 + i].revents != 0 && watched[1 + i].events != 0)
             result = flush_outlet(relay, &relay->outlets[i], fault);
+    if (watched[1].events == 0 && (watched[1].revents & POLLERR) != 0)
+        relay->broken_error = EPIPE;
     return result;
 }
 

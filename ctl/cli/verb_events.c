@@ -90,6 +90,7 @@ int verb_events(struct cli *cli)
         code = read_since(cli, &query);
     if (code != 0)
         return code;
+    cli->wire.is_output_watched = query.is_follow;
     if (query.is_follow && cli->format == FORMAT_JSON)
         (void)wire_catch(&cli->wire, signals); /* so that the array is closed at its end */
     return print(cli, &query);

@@ -135,10 +135,17 @@ static int until(uint64_t deadline_ns)
     return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
+/* Its reader left while there was nothing to write: as if there had been. */
+static void end_by_pipe(void)
+{
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)raise(SIGPIPE);
+}
+
 int wire_wait(struct wire *wire, struct pollfd *watched, size_t count, uint64_t deadline_ns,
               struct fault *fault)
 {
-    struct pollfd fds[WIRE_WATCHED_MAX + 2];
+    struct pollfd fds[WIRE_WATCHED_MAX + 3];
 
     ENSURE(count <= WIRE_WATCHED_MAX);
     wire_flush(wire);
@@ -148,7 +155,9 @@ int wire_wait(struct wire *wire, struct pollfd *watched, size_t count, uint64_t 
     fds[1] = (struct pollfd){.fd = wire->signals, .events = POLLIN};
     if (count > 0)
         memcpy(&fds[2], watched, count * sizeof(*watched));
-    int ready = poll(fds, 2 + count, until(deadline_ns));
+    struct pollfd *output = &fds[2 + count];
+    *output = (struct pollfd){.fd = wire->is_output_watched ? STDOUT_FILENO : -1};
+    int ready = poll(fds, 3 + count, until(deadline_ns));
     if (ready < 0 && errno != EINTR)
         return lost(errno, fault);
     if (count > 0)
@@ -161,6 +170,8 @@ int wire_wait(struct wire *wire, struct pollfd *watched, size_t count, uint64_t 
     }
     if (fds[1].revents != 0)
         return -EINTR;
+    if ((output->revents & POLLERR) != 0)
+        end_by_pipe();
     if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) /* read to the end before its EOF counts */
         return fill(wire, fault);
     return 0;

@@ -27,7 +27,8 @@ struct wire {
     struct buffer out;
     size_t taken_bytes; /* of the message at the front of `in` that was handed out */
     struct arena arena;
-    bool has_sent; /* an octet went out: what was asked may be known there */
+    bool is_output_watched; /* a wait ends as SIGPIPE does when nobody reads standard output */
+    bool has_sent;          /* an octet went out: what was asked may be known there */
 };
 
 #define WIRE_EMPTY ((struct wire){.fd = -1, .signals = -1})
