@@ -21,11 +21,13 @@
 /*
  * X(name, name of the threads, how many). cgroup: libcgroup, which is not thread-safe, and making
  * cgroups. mount: plans and directories made; a source that hangs holds up its own thread only.
+ * guest: what reads a running guest's own files, which may hang (FUSE), and must not stop boots.
  * clean: kill and removal of cgroups. remove: removal of directories, large ones beside small.
  */
 #define WORKER_LIST(X)                                                                             \
     X(CGROUP, cgroup, 1)                                                                           \
     X(MOUNT, mount, 4)                                                                             \
+    X(GUEST, guest, 2)                                                                             \
     X(CLEAN, clean, 1)                                                                             \
     X(REMOVE, remove, 2)
 #define WORKER_THREADS_MAX 4

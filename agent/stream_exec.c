@@ -82,7 +82,7 @@ static bool run_leaf(struct work *work)
     if (preparation->result < 0)
         return true;
     preparation->work.run = run_plan;
-    executor_post(&preparation->agent->executor, WORKER_MOUNT, work);
+    executor_post(&preparation->agent->executor, WORKER_GUEST, work);
     return false;
 }
 
