@@ -70,8 +70,8 @@ static int make_null(void)
  * guest's user namespace its own proc and sysfs. root, layers: places to mount on. */
 static int fill_root(void)
 {
-    static const char *const directories[] = {"proc", "sys", "dev",    "dev/pts",
-                                              "mnt",  "tmp", "layers", "root", "empty"};
+    static const char *const directories[] = {"proc", "sys",    "dev",  "dev/pts", "mnt",
+                                              "tmp",  "layers", "root", "empty"};
     for (size_t i = 0; i < COUNT_OF(directories); i++)
         if (mkdir(directories[i], 0755) < 0)
             return -errno;
@@ -86,8 +86,8 @@ static int fill_root(void)
         return -errno;
     /* What stages cover directories with: no inode is left to be made in it, and a guest's user
      * namespace cannot take its flags away. */
-    if (mount("empty", "empty", "tmpfs",
-              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,size=4k,nr_inodes=1") < 0)
+    if (mount("empty", "empty", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=555,size=4k,nr_inodes=1") < 0)
         return -errno;
     return make_null();
 }

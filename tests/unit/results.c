@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: a command that is done twice because its request id was forgotten, or answered with what
- * became of another. The ring is filled, wrapped and thinned out, and asked for each id. */
+/* At stake: a command that is done twice because its request id was forgotten, or answered with
+ * what became of another. The ring is filled, wrapped and thinned out, and asked for each id. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
