@@ -7,6 +7,16 @@ static const char *const step_names[BOOT_STEPS_MAX] = {
 #undef BOOT_STEP_NAME
 };
 
+/* Behind those that began before it or with it. */
+static void insert(struct boot_step *steps, size_t count, struct boot_step step)
+{
+    size_t at = count;
+
+    for (; at > 0 && steps[at - 1].offset_ns > step.offset_ns; at--)
+        steps[at] = steps[at - 1];
+    steps[at] = step;
+}
+
 size_t boot_steps(const struct boot_times *times, struct boot_step *steps)
 {
     uint64_t before_ns = times->accepted_ns;
@@ -18,9 +28,10 @@ size_t boot_steps(const struct boot_times *times, struct boot_step *steps)
 
         if (done_ns < began_ns || began_ns < times->accepted_ns)
             continue; /* not reached, or passed over */
-        steps[count++] = (struct boot_step){.step = step_names[i],
-                                            .offset_ns = began_ns - times->accepted_ns,
-                                            .duration_ns = done_ns - began_ns};
+        insert(steps, count++,
+               (struct boot_step){.step = step_names[i],
+                                  .offset_ns = began_ns - times->accepted_ns,
+                                  .duration_ns = done_ns - began_ns});
         if (done_ns > before_ns)
             before_ns = done_ns;
     }

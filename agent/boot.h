@@ -15,11 +15,11 @@
 
 /* The steps of a boot, each with the moment at which it was done. */
 #define BOOT_STEP_LIST(X)                                                                          \
-    X(commit) /* its intent is durable */                                                          \
     X(admit)  /* its turn to boot came */                                                          \
-    X(plan)   /* while its intent is committed */                                                  \
-    X(cgroup)                                                                                      \
-    X(send) /* to the keeper */                                                                    \
+    X(commit) /* its intent is durable */                                                          \
+    X(plan)   /* while it is made so */                                                            \
+    X(cgroup) /* likewise */                                                                       \
+    X(send)   /* to the keeper */                                                                  \
     X(receive)                                                                                     \
     X(clone)                                                                                       \
     X(outside) /* id maps, limits, idmapped mounts */                                              \
@@ -41,7 +41,7 @@ struct boot_times {
 };
 
 /* steps has room for BOOT_STEPS_MAX. Returns how many there are; steps not reached are left
- * out. What was done side by side overlaps. */
+ * out. What was done side by side overlaps; they are in the order of their beginning. */
 size_t boot_steps(const struct boot_times *times, struct boot_step *steps);
 
 #endif

@@ -166,6 +166,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;
+    slot->times.done_ns[BOOT_admit] = clock_monotonic_ns();
     executor_post(&agent->executor, WORKER_MOUNT, &preparing->plan_work);
     executor_post(&agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
 }
@@ -174,7 +175,6 @@ void prepare_apply(struct agent *agent, const struct effect *effect)
 {
     struct slot *slot = &agent->slots[effect->ct];
 
-    slot->times.done_ns[BOOT_admit] = clock_monotonic_ns();
     if (slot->preparing == NULL)
         prepare_begin(agent, effect);
     ENSURE(slot->preparing->generation == effect->generation);
