@@ -249,7 +249,8 @@ static bool on_row(const struct store_row *row, void *context)
         bool is_populated = false;
 
         (void)cgroup_read_events(&slot.cgroup, &is_populated, &found.is_frozen);
-        slot.has_stale_execs = cgroup_exec_sweep(&slot.cgroup) > 0;
+        if (cgroup_exec_sweep(&slot.cgroup, now.ns) > 0)
+            slot.stale_below = now.ns;
     }
     uint32_t index = node_adopt(agent->node, &found, &now, &agent->out);
     agent->slots[index] = slot;

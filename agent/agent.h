@@ -64,7 +64,7 @@ struct slot {
     size_t candidate_count;
     struct boot_times times;
     uint64_t exec_number; /* of exec leaves, grows over restarts of the agent too */
-    bool has_stale_execs; /* leaves of sessions whose agent died are not empty yet */
+    uint64_t stale_below; /* exec leaves of lower numbers are of sessions that are lost; 0: none */
 };
 
 struct agent {

@@ -209,19 +209,26 @@ int cgroup_exec_remove(const struct cgroup *cgroup, uint64_t number)
     return cgroup_tree_remove(cgroup->dir, name);
 }
 
+struct sweep {
+    uint64_t below;
+    uint32_t left;
+};
+
 static int sweep_exec(int group, const char *name, void *context)
 {
-    uint32_t *left = context;
+    struct sweep *sweep = context;
+    uint64_t number;
 
-    if (strncmp(name, "exec.", 5) == 0 && cgroup_tree_remove(group, name) < 0)
-        ++*left;
+    if (sscanf(name, "exec.%" SCNu64, &number) == 1 && number < sweep->below &&
+        cgroup_tree_remove(group, name) < 0)
+        sweep->left++;
     return 0;
 }
 
-uint32_t cgroup_exec_sweep(const struct cgroup *cgroup)
+uint32_t cgroup_exec_sweep(const struct cgroup *cgroup, uint64_t below)
 {
-    uint32_t left = 0;
+    struct sweep sweep = {.below = below};
 
-    (void)cgroup_tree_find_children(cgroup->dir, sweep_exec, &left); /* unread: none are known */
-    return left;
+    (void)cgroup_tree_find_children(cgroup->dir, sweep_exec, &sweep); /* unread: none are known */
+    return sweep.left;
 }

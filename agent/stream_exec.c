@@ -393,9 +393,9 @@ void stream_exec_remove_leaf(struct stream *stream)
     if (!slot->has_cgroup || slot->generation != stream->generation)
         return;
     (void)cgroup_exec_remove(&slot->cgroup, stream->leaf);
-    if (slot->has_stale_execs)
-        (void)cgroup_exec_sweep(&slot->cgroup); /* by now those killed at adoption are gone */
-    slot->has_stale_execs = false;
+    if (slot->stale_below != 0) /* by now those killed at adoption are gone */
+        (void)cgroup_exec_sweep(&slot->cgroup, slot->stale_below);
+    slot->stale_below = 0;
 }
 
 void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,

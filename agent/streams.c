@@ -362,7 +362,8 @@ void streams_keeper_lost(struct streams *streams)
         if (!stream->is_spawned)
             continue;
         stream_exec_kill(stream);
-        streams->agent->slots[stream->ct].has_stale_execs = true; /* removed when it is empty */
+        if (streams->agent->slots[stream->ct].stale_below <= stream->leaf) /* removed when empty */
+            streams->agent->slots[stream->ct].stale_below = stream->leaf + 1;
         stream->is_spawned = false;
         stream_fail(stream, STATUS_AGENT_LOST, 0, "the keeper ended under it");
         stream_free_if_done(stream);
