@@ -122,6 +122,13 @@ static void lose(struct keeper_client *client)
     keeper_client_close(client);
 }
 
+/* The connection is gone, which its EOF tells as well. All else (full, no memory, too many descriptors
+ * on their way) passes: the record waits, and is tried when the socket is writable. */
+static bool is_over(int error)
+{
+    return error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN || error == -EBADF;
+}
+
 static void flush_packets(struct keeper_client *client)
 {
     while (client->first != NULL) {
@@ -129,9 +136,9 @@ static void flush_packets(struct keeper_client *client)
         ssize_t result = sys_send_fds(client->socket, packet->octets, packet->size_bytes,
                                       packet->fds, packet->fd_count);
 
-        if (result == -EAGAIN)
+        if (result < 0 && !is_over((int)result))
             return;
-        client->first = packet->next; /* any other error: its end is read as EOF */
+        client->first = packet->next; /* sent, or for nobody any more */
         close_all(packet->fds, packet->fd_count);
         free(packet);
     }
@@ -202,10 +209,11 @@ void keeper_client_send(struct keeper_client *client, struct kw_header *header, 
                                  .type = type,
                                  .size_bytes = (uint32_t)size_bytes,
                                  .fd_count = (uint32_t)fd_count};
-    if (client->first == NULL &&
-        sys_send_fds(client->socket, header, size_bytes, fds, fd_count) != -EAGAIN)
-        return;
-    enqueue(client, header, fds, fd_count);
+    ssize_t result = client->first == NULL
+                         ? sys_send_fds(client->socket, header, size_bytes, fds, fd_count)
+                         : -EAGAIN;
+    if (result < 0 && !is_over((int)result))
+        enqueue(client, header, fds, fd_count);
 }
 
 void keeper_client_ack(struct keeper_client *client, uint64_t launch, uint64_t generation,
