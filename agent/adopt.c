@@ -21,6 +21,8 @@
 #include "keeper_upgrade.h"
 #include "sys.h"
 
+#define BOOT_ID_BYTES 64
+
 /* The keeper's word of one launch, kept until its row is read. */
 struct held_record {
     struct held_record *next;
@@ -73,18 +75,25 @@ static struct held_record *find_held(struct agent *agent, const struct store_row
 
 /* ---- the machine's own end ---- */
 
-static bool is_other_boot(struct agent *agent)
+static bool is_other_boot(const struct agent *agent, char now[BOOT_ID_BYTES])
 {
-    char now[64] = "";
-    char then[64] = "";
+    char then[BOOT_ID_BYTES] = "";
 
-    (void)sys_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, sizeof(now));
+    now[0] = '\0';
+    (void)sys_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, BOOT_ID_BYTES);
     bool is_known = sys_read_text_at(agent->rootfs.state, "boot-id", then, sizeof(then)) > 0;
-    AUTO_FD fd =
-        openat(agent->rootfs.state, "boot-id", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        (void)!write(fd, now, strlen(now)); /* unwritten, the next start calls it unknown */
     return is_known && strcmp(now, then) != 0;
+}
+
+/* After all was adopted, and whole or not at all: an agent that dies before must see the other boot
+ * again. Unwritten, the next start calls the boot unknown. */
+static void note_boot(const struct agent *agent, const char *boot)
+{
+    int state = agent->rootfs.state;
+    AUTO_FD fd = openat(state, "boot-id.next", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd >= 0 && write(fd, boot, strlen(boot)) == (ssize_t)strlen(boot) && fsync(fd) == 0)
+        (void)renameat(state, "boot-id.next", state, "boot-id");
 }
 
 /* ---- guests whose keeper died ---- */
@@ -359,7 +368,8 @@ void adopt_drop_held(struct agent *agent)
 
 int adopt_all(struct agent *agent, struct fault *fault)
 {
-    struct adoption adoption = {.agent = agent, .is_other_boot = is_other_boot(agent)};
+    char boot[BOOT_ID_BYTES];
+    struct adoption adoption = {.agent = agent, .is_other_boot = is_other_boot(agent, boot)};
     int result = keeper_client_sync(&agent->keeper, fault);
 
     if (result == 0 && !agent->keeper.is_started_now)
@@ -379,6 +389,7 @@ int adopt_all(struct agent *agent, struct fault *fault)
     result = cgroup_find_all(&agent->cgroups, on_leaf, agent);
     settle_unclaimed(agent);
     adopt_drop_held(agent);
+    note_boot(agent, boot);
     agent->is_adopted = true;
     return result;
 }
