@@ -129,7 +129,8 @@ static void end_wait(struct cleaning *cleaning)
 {
     if (uv_is_closing((uv_handle_t *)&cleaning->timer))
         return;
-    uv_close((uv_handle_t *)&cleaning->events, on_events_closed);
+    if (cleaning->handles == 2)
+        uv_close((uv_handle_t *)&cleaning->events, on_events_closed);
     uv_close((uv_handle_t *)&cleaning->timer, on_timer_closed);
 }
 
@@ -177,10 +178,11 @@ static void on_swept(struct work *work)
         return;
     }
     (void)uv_timer_init(loop, &cleaning->timer);
-    int result = uv_poll_init(loop, &cleaning->events, cleaning->cgroup.events);
-    ENSURE(result == 0); /* a kernfs file, open and watched by nobody else */
-    cleaning->handles = 2;
-    (void)uv_poll_start(&cleaning->events, UV_PRIORITIZED, on_events);
+    cleaning->handles = 1;
+    if (uv_poll_init(loop, &cleaning->events, cleaning->cgroup.events) == 0) {
+        cleaning->handles = 2;
+        (void)uv_poll_start(&cleaning->events, UV_PRIORITIZED, on_events);
+    } /* else (no memory, too many watches) the timer alone looks again */
     (void)uv_timer_start(&cleaning->timer, on_late, EMPTY_WAIT_MS, 0);
     if (!is_populated(cleaning)) /* it may have emptied before it was watched */
         end_wait(cleaning);

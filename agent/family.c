@@ -7,17 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[FAMILY_COUNT] = {
-#define FAMILY_NAME(upper, lower) [FAMILY_##upper] = #lower,
-    FAMILY_LIST(FAMILY_NAME)
-#undef FAMILY_NAME
-};
-
-const char *family_name(enum family family)
-{
-    return (unsigned)family < FAMILY_COUNT ? names[family] : "unknown";
-}
-
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -51,7 +51,6 @@ enum family {
 #undef FAMILY_ENUM
         FAMILY_COUNT
 };
-const char *family_name(enum family family);
 
 struct launch {
     int fds[KW_FDS_MAX]; /* PLAN, layers, MOUNTs, NOTIFY, RING; the cgroup's are appended later */

@@ -77,8 +77,14 @@ void stream_import_start(struct stream *stream)
     memcpy(import->name, stream->container, NAME_BYTES);
     import->templates = agent->rootfs.templates;
     import->from = fds[0];
+    int result = stream_add_inlet(stream, fds[1]);
+    if (result < 0) {
+        (void)close(fds[0]);
+        free(import);
+        stream_fail(stream, STATUS_FAILED, -result, "the pipe cannot be watched");
+        return;
+    }
     stream->is_working = true;
     stream->streams->imports++;
-    (void)stream_add_inlet(stream, fds[1]);
     (void)uv_queue_work(&agent->loop, &import->work, on_unpack, on_unpacked);
 }

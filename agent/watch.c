@@ -5,6 +5,7 @@
  */
 #include "agent.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,7 +86,7 @@ static void on_events(uv_poll_t *handle, int status, int events)
 
 static int add(struct agent *agent, uv_poll_t *poll, int fd, int *ret_copy)
 {
-    int copy = dup(fd);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
     if (copy < 0 || uv_poll_init(&agent->loop, poll, copy) < 0) {
         if (copy >= 0)

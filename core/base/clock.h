@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clock.h — the three clocks, and wall-clock time as text.
+ * clock.h — the two clocks, and wall-clock time as text.
  *
  * Shape    functions that answer nanoseconds in uint64_t.
- * Units    ns since boot (monotonic, boottime) or since 1970-01-01 UTC (wall).
+ * Units    ns since boot (monotonic) or since 1970-01-01 UTC (wall).
  * Errors   none: clock_gettime(2) cannot fail for these clocks.
  * Owner    nobody.
  * Context  any thread; async-signal-safe but for clock_format_wall().
@@ -18,7 +18,6 @@
 #define CLOCK_TEXT_BYTES 40
 
 uint64_t clock_monotonic_ns(void);
-uint64_t clock_boottime_ns(void);
 uint64_t clock_wall_ns(void);
 
 /* RFC 3339, UTC, nine digits: 2026-01-02T03:04:05.000000006Z. Returns text. */
