@@ -122,8 +122,8 @@ static void lose(struct keeper_client *client)
     keeper_client_close(client);
 }
 
-/* The connection is gone, which its EOF tells as well. All else (full, no memory, too many descriptors
- * on their way) passes: the record waits, and is tried when the socket is writable. */
+/* The connection is gone, which its EOF tells as well. All else (full, no memory, too many
+ * descriptors on their way) passes: the record waits, and is tried when the socket is writable. */
 static bool is_over(int error)
 {
     return error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN || error == -EBADF;

@@ -66,8 +66,8 @@ static int make_null(void)
     return mount("/dev/null", "dev/null", NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
-/* In the working directory: all that a stage needs, each fully visible, or the kernel would refuse a
- * guest's user namespace its own proc and sysfs. root, layers: places to mount on. */
+/* In the working directory: all that a stage needs, each fully visible, or the kernel would refuse
+ * a guest's user namespace its own proc and sysfs. root, layers: places to mount on. */
 static int fill_root(void)
 {
     static const char *const directories[] = {"proc", "sys",    "dev",  "dev/pts", "mnt",

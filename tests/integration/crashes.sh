@@ -109,7 +109,8 @@ at_rest() {
     local end=$((SECONDS + 60))
     while ! d ls -f json >"$WORK/ls" ||
         ! jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null; do
-        ((SECONDS < end)) || fail "no rest: $(jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls")"
+        ((SECONDS < end)) ||
+            fail "no rest: $(jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls")"
         sleep 0.1
     done
 }
@@ -150,11 +151,13 @@ check() {
     same 'keepers' 1 "$(wc -w <<<"$keeper")"
     # Descriptors belong to what runs.
     ls -l "/proc/$keeper/fd" >"$WORK/keeper.fds" && ls -l "/proc/$AGENT_PID/fd" >"$WORK/agent.fds"
-    echo "    $(wc -l <"$WORK/said") run; descriptors: keeper $(wc -l <"$WORK/keeper.fds"), agent $(wc -l <"$WORK/agent.fds")"
+    echo "    $(wc -l <"$WORK/said") run; descriptors: keeper $(wc -l <"$WORK/keeper.fds")," \
+        "agent $(wc -l <"$WORK/agent.fds")"
     # The ledger: one end a generation, moves in one chain, no open intent, one result a request.
     d events -f jsonl >"$WORK/events"
     same 'seq' true "$(jq -s 'map(.seq) | . == (sort | unique)' "$WORK/events")"
-    same 'ends said twice' '' "$(jq -r 'select(.type == "changed" and .cause != null) | "\(.container) \(.generation)"' \
+    same 'ends said twice' '' \
+        "$(jq -r 'select(.type == "changed" and .cause != null) | "\(.container) \(.generation)"' \
         "$WORK/events" | sort | uniq -d)"
     same 'ends not said' '' "$(jq -rs '(map(select(.type == "destroyed") | .container)) as $gone |
         group_by(.container)[] | (map(.generation) | max) as $last |
@@ -168,8 +171,11 @@ check() {
         map(select(.type == "changed" or .type == "created")) | group_by(.container)[] | last |
         select([.container] - $gone != []) | "\(.container) \(.to // "stopped")"' "$WORK/events" | sort)"
     # A command that was answered is in the ledger; exit codes are among those that make sense.
-    same 'codes' '' "$(awk '$2 != "exec" && $2 != "session" && $2 !~ /itself/ && $4 !~ /^(0|1|3|4|8|10)$/' "$WORK/codes")"
-    same 'codes of exec' '' "$(awk '($2 == "exec" && $4 !~ /^(7|125|137)$/) || ($2 == "session" && $4 !~ /^(2|124|125|137)$/)' "$WORK/codes")"
+    same 'codes' '' \
+        "$(awk '$2 != "exec" && $2 != "session" && $2 !~ /itself/ && $4 !~ /^(0|1|3|4|8|10)$/' "$WORK/codes")"
+    same 'codes of exec' '' \
+        "$(awk '($2 == "exec" && $4 !~ /^(7|125|137)$/) ||
+            ($2 == "session" && $4 !~ /^(2|124|125|137)$/)' "$WORK/codes")"
 }
 
 node_start
