@@ -6,7 +6,7 @@
 #   packages_of GROUP…          print their names
 #
 # build    compile everything, the tests too
-# guests   make guest roots, and read what drover says as JSON
+# guests   make guest roots, read what drover says as JSON, and attack it (socat, small disks)
 # bench    the peers that tests/bench/run measures beside Drover
 # tidy     what tests/tidy checks with, and the second compiler
 #
@@ -22,9 +22,9 @@ packages_of() {
                     libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
                     libcmocka-dev
                 ;;
-            guests) echo busybox-static mmdebstrap debian-archive-keyring jq ;;
+            guests) echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs ;;
             bench) echo lxc crun jq ;;
-            tidy) echo clang clang-format clang-tidy ;;
+            tidy) echo clang clang-format clang-tidy shellcheck ;;
             *)
                 echo "packages_of: no group '$group' (build guests bench tidy)" >&2
                 return 2
