@@ -14,7 +14,8 @@
 
 #include "cleanup.h"
 
-#define FD_FIRST 3 /* of those that the keeper inherits, beside 0, 1, 2 */
+#define STARTS_MAX 3 /* one that is killed while it starts is no reason to give up its guests */
+#define FD_FIRST 3   /* of those that the keeper inherits, beside 0, 1, 2 */
 
 extern char **environ;
 
@@ -84,7 +85,11 @@ static int spawn(int listener, const char *binary, const struct cgroups *cgroups
     int status = 0;
     if (waitpid(pid, &status, 0) < 0)
         return -errno;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECHILD;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    (void)fprintf(stderr, "drover-agent: the keeper ended before it was set up (status %#x)\n",
+                  (unsigned)status);
+    return -ECHILD;
 }
 
 int keeper_start(const char *path, const char *binary, const struct cgroups *cgroups,
@@ -95,7 +100,8 @@ int keeper_start(const char *path, const char *binary, const struct cgroups *cgr
 
     if (result < 0)
         return result;
-    result = spawn(listener, binary, cgroups);
+    for (int i = 0; i == 0 || (result == -ECHILD && i < STARTS_MAX); i++)
+        result = spawn(listener, binary, cgroups);
     if (result < 0)
         fault_set(fault, STATUS_FAILED, -result, "cannot start %s", binary);
     return result;
