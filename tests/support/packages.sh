@@ -22,7 +22,7 @@ packages_of() {
                     libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
                     libcmocka-dev
                 ;;
-            guests) echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs ;;
+            guests) echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs xz-utils ;;
             bench) echo lxc crun jq ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;
             *)
