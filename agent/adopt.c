@@ -134,7 +134,8 @@ struct adoption {
     struct agent *agent;
     bool is_other_boot;
     struct inits inits;
-    int result; /* of what kept on_row() from going on */
+    int result; /* of what kept on_row() from going on, in words in: */
+    struct fault *fault;
 };
 
 static void fill_found(const struct adoption *adoption, const struct store_row *row,
@@ -228,7 +229,13 @@ static bool on_row(const struct store_row *row, void *context)
 
     ENSURE(config != NULL);
     memcpy(config, row->config.data, row->config.size_bytes);
-    slot_fill(&slot, (struct octets){config, row->config.size_bytes});
+    adoption->result = slot_fill(&slot, (struct octets){config, row->config.size_bytes});
+    if (adoption->result < 0) {
+        fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
+                  "node.db: the configuration of %s cannot be read", row->name);
+        fault_hint(adoption->fault, "restore node.db from a copy; nothing was changed");
+        return false; /* LIMIT: the slot is not freed: this process ends */
+    }
     slot.revision = row->revision;
     slot.uid_base = row->uid_base;
     slot.family = row->family;
@@ -248,8 +255,11 @@ static bool on_row(const struct store_row *row, void *context)
             keeper_records_fault(&slot, &held->record, &found.ended.fault);
     } else if (slot.has_cgroup && ct_state_has_init(row->state) && row->cause == CAUSE_UNSET) {
         adoption->result = inits_read(&adoption->inits, &agent->cgroups);
-        if (adoption->result < 0)
+        if (adoption->result < 0) {
+            fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
+                      "cannot see in /proc which guests run");
             return false; /* nobody may be called dead for it */
+        }
         found.pid = inits_find(&adoption->inits, leaf);
         found.is_live = found.pid != 0;
         found.is_ready = row->state != CT_BOOTING;
@@ -369,7 +379,8 @@ void adopt_drop_held(struct agent *agent)
 int adopt_all(struct agent *agent, struct fault *fault)
 {
     char boot[BOOT_ID_BYTES];
-    struct adoption adoption = {.agent = agent, .is_other_boot = is_other_boot(agent, boot)};
+    struct adoption adoption = {
+        .agent = agent, .is_other_boot = is_other_boot(agent, boot), .fault = fault};
     int result = keeper_client_sync(&agent->keeper, fault);
 
     if (result == 0 && !agent->keeper.is_started_now)
@@ -379,10 +390,8 @@ int adopt_all(struct agent *agent, struct fault *fault)
     if (result == 0)
         result = store_read_rows(agent->store, on_row, &adoption);
     inits_close(&adoption.inits);
-    if (adoption.result < 0) {
-        fault_set(fault, STATUS_FAILED, -adoption.result, "cannot see in /proc which guests run");
+    if (adoption.result < 0)
         return adoption.result;
-    }
     if (result < 0)
         return result;
     link_results(agent);

@@ -35,7 +35,6 @@
 struct slot {
     struct octets config; /* codec_encode_config(), heap; NULL: slot is free */
     bool is_config_new;   /* not yet in the store */
-    bool is_privileged;
     uint64_t revision;
     uint32_t uid_base;  /* 0: privileged */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
@@ -128,7 +127,8 @@ void turn_owe_ack(struct agent *agent, uint32_t index, const struct kw_record *r
 
 /* slots.c */
 struct octets octets_copy(const struct octets *octets); /* heap */
-void slot_fill(struct slot *slot, struct octets config_consumed);
+/* -errno: the octets are no configuration; they are the slot's all the same. */
+int slot_fill(struct slot *slot, struct octets config_consumed);
 void slot_empty(struct slot *slot);
 void slot_close_console(struct slot *slot);
 /* A create was accepted or refused: its configuration finds its slot, or is dropped. */

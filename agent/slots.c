@@ -36,14 +36,13 @@ struct octets octets_copy(const struct octets *octets)
     return (struct octets){copy, octets->size_bytes};
 }
 
-void slot_fill(struct slot *slot, struct octets config_consumed)
+int slot_fill(struct slot *slot, struct octets config_consumed)
 {
     *slot = (struct slot){.config = config_consumed, .pty = -1, .output = -1};
     int result =
         codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena, &slot->view);
-    ENSURE(result == 0); /* ours: encoded by us, or checked by the store */
-    slot->is_privileged = slot->view.is_privileged;
     slot->revision = 1;
+    return result;
 }
 
 void slot_close_console(struct slot *slot)
@@ -74,9 +73,10 @@ void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt)
         return;
     }
     struct slot *slot = &agent->slots[receipt->ct];
-    slot_fill(slot, config);
+    int result = slot_fill(slot, config);
+    ENSURE(result == 0); /* encoded by us a moment ago */
     slot->is_config_new = true;
-    if (!slot->is_privileged)
+    if (!slot->view.is_privileged)
         slot->uid_base = free_range(agent);
 }
 

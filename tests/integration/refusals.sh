@@ -153,6 +153,15 @@ grep -qi 'no space' "$WORK/small.err" || fail "it does not say why: $(cat "$WORK
 same 'left of the import' '' "$(cat "$WORK/small.left")"
 same 'the agent lives' '[]' "$(jq -c . "$WORK/small.ls")"
 
+# A configuration in node.db that is none: the agent refuses to start, in words, and changes nothing.
+node_kill TERM
+cp "$WORK/state/node.db" "$WORK/node.db"
+LC_ALL=C sed -i 's/busybox/\xff\xff\xff\xff\xff\xff\xff/g' "$WORK/state/node.db"
+want 1 agent --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE"
+grep -q 'configuration of' "$WORK/second.log" || fail "it does not say what: $(cat "$WORK/second.log")"
+cp "$WORK/node.db" "$WORK/state/node.db"
+node_start
+
 same 'the good guest' "$good" "$(d ls good -f json | jq '.[0].pid')"
 same 'directories' "$(d ls -f json | jq -r '.[].id' | sort)" "$(ls "$WORK/state/containers" | sort)"
 echo "ok"
