@@ -215,6 +215,26 @@ static void guess_plan(struct slot *slot, const struct kw_record *record)
         ready == READY_EXEC || (ready != READY_NOTIFY && slot->family != FAMILY_SYSTEMD);
 }
 
+/* What the row says of it; -errno: it is not kept. */
+static int read_slot(const struct store_row *row, struct slot *slot, struct fault *fault)
+{
+    int result = slot_fill(slot, octets_copy(&row->config));
+
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "node.db: the configuration of %s cannot be read",
+                  row->name);
+        fault_hint(fault, "restore node.db from a copy; nothing was changed");
+        slot_empty(slot);
+        return result;
+    }
+    slot->revision = row->revision;
+    slot->uid_base = row->uid_base;
+    slot->family = row->family;
+    slot->is_ready_on_exec = row->is_ready_on_exec;
+    slot->generation = row->generation;
+    return 0;
+}
+
 static bool on_row(const struct store_row *row, void *context)
 {
     struct adoption *adoption = context;
@@ -225,22 +245,10 @@ static bool on_row(const struct store_row *row, void *context)
     struct fault fault = {0};
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
     char leaf[CGROUP_LEAF_BYTES];
-    uint8_t *config = malloc(row->config.size_bytes + 1);
 
-    ENSURE(config != NULL);
-    memcpy(config, row->config.data, row->config.size_bytes);
-    adoption->result = slot_fill(&slot, (struct octets){config, row->config.size_bytes});
-    if (adoption->result < 0) {
-        fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
-                  "node.db: the configuration of %s cannot be read", row->name);
-        fault_hint(adoption->fault, "restore node.db from a copy; nothing was changed");
-        return false; /* LIMIT: the slot is not freed: this process ends */
-    }
-    slot.revision = row->revision;
-    slot.uid_base = row->uid_base;
-    slot.family = row->family;
-    slot.is_ready_on_exec = row->is_ready_on_exec;
-    slot.generation = row->generation;
+    adoption->result = read_slot(row, &slot, adoption->fault);
+    if (adoption->result < 0)
+        return false;
     if (held != NULL && row->state == CT_PREPARING)
         guess_plan(&slot, &held->record);
     cgroup_leaf(row->name, row->generation, leaf);
@@ -258,6 +266,7 @@ static bool on_row(const struct store_row *row, void *context)
         if (adoption->result < 0) {
             fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
                       "cannot see in /proc which guests run");
+            slot_empty(&slot);
             return false; /* nobody may be called dead for it */
         }
         found.pid = inits_find(&adoption->inits, leaf);
