@@ -130,8 +130,8 @@ struct cgroup_exec {
 int cgroup_exec_make(const struct cgroup *cgroup, uint64_t number, struct cgroup_exec *ret_exec,
                      struct fault *fault);
 int cgroup_exec_remove(const struct cgroup *cgroup, uint64_t number);
-/* Remove every exec leaf of a lower number in which nothing lives. Returns how many of them are
- * left. */
+/* Remove every exec leaf of a lower number; what lives in one is killed, and it goes at the next
+ * sweep. Returns how many of them are left. */
 uint32_t cgroup_exec_sweep(const struct cgroup *cgroup, uint64_t below);
 
 int cgroup_kill(const struct cgroup *cgroup);                   /* whole subtree, SIGKILL */

@@ -214,14 +214,26 @@ struct sweep {
     uint32_t left;
 };
 
+/* Whom a keeper that was killed left in it belongs to no session any more. */
+static void kill_exec(int group, const char *name)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "%s/cgroup.kill", name);
+    (void)sys_write_text_at(group, path, "1"); /* on failure it stays, and is counted */
+}
+
 static int sweep_exec(int group, const char *name, void *context)
 {
     struct sweep *sweep = context;
     uint64_t number;
 
-    if (sscanf(name, "exec.%" SCNu64, &number) == 1 && number < sweep->below &&
-        cgroup_tree_remove(group, name) < 0)
-        sweep->left++;
+    if (sscanf(name, "exec.%" SCNu64, &number) != 1 || number >= sweep->below)
+        return 0;
+    if (cgroup_tree_remove(group, name) == 0)
+        return 0;
+    kill_exec(group, name);
+    sweep->left++;
     return 0;
 }
 

@@ -141,5 +141,18 @@ kill -KILL "$(awk '$1 == "a-299" { print $3 }' "$WORK/after")"
 want 0 d wait a-299 --for stopped --timeout 20s
 same 'an end without a parent' unknown "$(d ls a-299 -f json | jq -r '.[0].cause')"
 BUILD=$BUILD_WAS
+
+# Both are killed under an open exec session: nobody is left whom it could be told to, so its processes
+# end; alive or dead they must not hold the guest's own end.
+"$BUILD/drover" $TO exec bb -- /bin/sleep 1000 2>/dev/null &
+session=$!
+want 0 d exec bb -- /bin/true
+kill -KILL "$(cat "$V2/drover.$NODE/keeper/cgroup.procs")"
+node_kill KILL
+wait "$session" || true
+node_start
+"$BUILD/test.support.await_end" --empty "$(echo "$V2/drover.$NODE"/bb.*/exec.*)"
+want 0 d reboot bb --timeout 30s
+
 want 0 d kill --all --timeout 120s >/dev/null
 echo "ok"

@@ -34,7 +34,7 @@ echo "$request $verb $name $code" >>"$WORK/codes"
 END
 
 orders() {
-    awk -v seed="$((SEED * 1000 + $1))" -v round="$1" -v count="$COUNT" 'BEGIN {
+    awk -v seed="$((SEED % 1000000 * 1000 + $1))" -v round="$1" -v count="$COUNT" 'BEGIN {
         srand(seed)
         split("start start start start stop kill reboot reboot freeze thaw thaw exec exec session " \
             "reboot-itself halt-itself crash-itself anew", verbs, " ")
@@ -105,12 +105,22 @@ ask_again() {
     done <"$WORK/codes"
 }
 
+no_rest() {
+    local pid
+    for pid in $(jq '.[] | select(.state != "running" and .state != "stopped") | .pid // empty' "$WORK/ls"); do
+        grep -E '^(Name|State|NSpid|Sig|Shd)' "/proc/$pid/status" || true
+        cat "/proc/$pid/wchan" "/proc/$pid/cgroup" || true
+    done
+    jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls"
+    tail -n 400 "$WORK/agent.log"
+    fail "no rest"
+}
+
 at_rest() {
     local end=$((SECONDS + 60))
     while ! d ls -f json >"$WORK/ls" ||
         ! jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null; do
-        ((SECONDS < end)) ||
-            fail "no rest: $(jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls")"
+        ((SECONDS < end)) || no_rest
         sleep 0.1
     done
 }
@@ -143,8 +153,9 @@ check() {
     while read -r root; do
         same "cgroups in $root" "$(cut -d' ' -f1 "$WORK/said")" "$(find "$root/drover.$NODE" -mindepth 1 \
             -maxdepth 1 -name 'c-*' -printf '%f\n' 2>/dev/null | sort)"
-        same "exec leaves in $root" '' "$(find "$root/drover.$NODE" -path '*/exec/*' -type d 2>/dev/null)"
     done < <(awk '$3 == "cgroup2" || ($3 == "cgroup" && $4 ~ /memory|pids/) { print $2 }' /proc/mounts)
+    same 'commands without a client' '' "$(grep -l 'populated 1' "$V2/drover.$NODE"/c-*/exec.*/cgroup.events \
+        2>/dev/null || true)"
     same 'directories' "$(jq -r '.[].id' "$WORK/ls" | sort)" "$(ls "$WORK/state/containers")"
     same 'mounts' '' "$(grep -F "$WORK" /proc/mounts || true)"
     keeper=$(keeper_pid)

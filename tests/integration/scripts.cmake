@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests in bash over the built programs: whole nodes with real guests. Root.
-foreach(program daemon_start await_end)
+foreach(program daemon_start await_end reaper)
     add_executable(test.support.${program} ${PROJECT_SOURCE_DIR}/tests/support/${program}.c)
     target_link_libraries(test.support.${program} PRIVATE drover_flags)
 endforeach()
