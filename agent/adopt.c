@@ -120,7 +120,7 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
 
 static void tell_console_lost(struct agent *agent, const struct ct *ct)
 {
-    struct event *event = &agent->out.events[agent->out.event_count++];
+    struct event *event = turn_core_event(&agent->core);
 
     *event = (struct event){
         .time_wall_ns = clock_wall_ns(), .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
@@ -199,7 +199,7 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
     slot->is_ready_seen = record->is_ready != 0;
     slot->is_ended_seen = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
     if (slot->is_ended_seen)
-        turn_owe_ack(agent, index, record);
+        turn_core_owe_ack(&agent->core, index, record);
     keeper_records_feed(agent, record, held->fds);
     if (slot->has_cgroup && !slot->is_ended_seen)
         (void)watch_start(agent, index);
@@ -280,7 +280,7 @@ static bool on_row(const struct store_row *row, void *context)
         if (cgroup_exec_sweep(&slot.cgroup, now.ns) > 0)
             slot.stale_below = now.ns;
     }
-    uint32_t index = node_adopt(agent->node, &found, &now, &agent->out);
+    uint32_t index = node_adopt(agent->node, &found, &now, &agent->core.out);
     agent->slots[index] = slot;
     if (held != NULL) {
         fill_slot(agent, index, held);

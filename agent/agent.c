@@ -178,17 +178,18 @@ static int open_memory(struct agent *agent)
     /* Pages that no container needs are never touched: calloc(3) maps blocks of this size. */
     agent->node = calloc(1, sizeof(*agent->node));
     agent->slots = calloc(CT_MAX, sizeof(*agent->slots));
-    agent->ended = calloc(CT_MAX, sizeof(*agent->ended));
-    agent->ended_ct = calloc(CT_MAX, sizeof(*agent->ended_ct));
-    if (agent->node == NULL || agent->slots == NULL || agent->ended == NULL ||
-        agent->ended_ct == NULL)
+    if (agent->node == NULL || agent->slots == NULL)
         return -ENOMEM;
     randombytes_buf(&seed, sizeof(seed));
     node_init(agent->node, seed);
-    randombytes_buf(&agent->epoch, sizeof(agent->epoch));
-    agent->epoch = (agent->epoch & INT64_MAX) | 1;
     agent->started_wall_ns = clock_wall_ns();
-    return results_open(&agent->results);
+    int result = results_open(&agent->results);
+    if (result == 0)
+        result = turn_open(agent);
+    randombytes_buf(&agent->core.epoch, sizeof(agent->core.epoch));
+    agent->core.epoch = (agent->core.epoch & INT64_MAX) | 1;
+    agent->core.is_acked_by_self = agent->options->controller_count == 0;
+    return result;
 }
 
 static int open_ledger(struct agent *agent, struct fault *fault)
@@ -200,7 +201,7 @@ static int open_ledger(struct agent *agent, struct fault *fault)
         fault_set(fault, STATUS_FAILED, -result, "the ledger's heads cannot be read");
         return result;
     }
-    agent->seq = heads.last_seq;
+    agent->core.seq = heads.last_seq;
     return publisher_open(&agent->publisher, agent, heads.last_seq);
 }
 

@@ -31,6 +31,7 @@ add_executable(drover-agent
     streams.c
     subid.c
     turn.c
+    turn_core.c
     upstream.c
     views.c
     watch.c)

@@ -28,6 +28,7 @@
 #include "rootfs.h"
 #include "store.h"
 #include "streams.h"
+#include "turn_core.h"
 #include "upstream.h"
 
 #define ORIGIN_UPSTREAM UINT64_MAX /* of a request; else a local client's id */
@@ -81,17 +82,12 @@ struct agent {
     struct node *node;
     struct slot *slots; /* CT_MAX */
     struct inbox inbox;
-    struct out out;
-    uint64_t epoch;
-    uint64_t seq; /* last given out */
+    struct turn_core core;
     uint64_t started_wall_ns;
     bool is_ending;
     bool
         is_adopted; /* rows and keeper's table are brought together; records are news from now on */
     struct held_record *held; /* the keeper's table until then */
-    struct kw_ack *ended;     /* ends at the keeper that are not durable here yet; CT_MAX */
-    uint32_t *ended_ct;       /* whose */
-    size_t ended_count;
 
     struct rootfs rootfs;
     struct cgroups cgroups;
@@ -118,12 +114,11 @@ void agent_store(struct agent *agent, const struct store_change *change);
 _Noreturn void agent_die(const struct fault *fault);
 
 /* turn.c */
+int turn_open(struct agent *agent); /* once node and results are there */
 void turn_run(struct agent *agent);
-/* What is in `out` goes to the store, and what may go before its commit goes. */
+/* What is in `core.out` goes to the store, and what may go before its commit goes. */
 void turn_finish(struct agent *agent, const struct now *now);
 void turn_on_committed(struct store *store, void *context);
-/* An end at the keeper is acknowledged when it is durable here. */
-void turn_owe_ack(struct agent *agent, uint32_t index, const struct kw_record *record);
 
 /* slots.c */
 struct octets octets_copy(const struct octets *octets); /* heap */

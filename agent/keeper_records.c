@@ -156,7 +156,7 @@ static void observe_end(struct agent *agent, uint32_t index, const struct kw_rec
     struct observation seen = {.at_ns = record->ended_ns, .at_wall_ns = record->ended_wall_ns};
 
     slot->is_ended_seen = true;
-    turn_owe_ack(agent, index, record);
+    turn_core_owe_ack(&agent->core, index, record);
     watch_read_oom(agent, index); /* its level decides about the cause: it is read before the end */
     seen.kind = record->phase == KW_PHASE_ENDED ? IN_ENDED : IN_LAUNCH_FAILED;
     if (record->phase == KW_PHASE_ENDED) {

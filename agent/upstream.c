@@ -52,7 +52,7 @@ static void greet(struct channel *channel)
     message.hello = (struct hello){.version = MESSAGE_VERSION,
                                    .node = agent->options->node,
                                    .build = DROVER_VERSION,
-                                   .epoch = agent->epoch,
+                                   .epoch = agent->core.epoch,
                                    .ledger_last = agent->publisher.published,
                                    .started_wall_ns = agent->started_wall_ns};
     if (channel == &channel->upstream->control && agent->node->count > 0)
@@ -113,7 +113,7 @@ static void note_acked(struct upstream *upstream, uint64_t seq)
     if (seq <= upstream->acked_seq || seq > upstream->agent->publisher.published)
         return;
     upstream->acked_seq = seq;
-    change.ack.epoch = upstream->agent->epoch;
+    change.ack.epoch = upstream->agent->core.epoch;
     change.ack.seq = seq;
     agent_store(upstream->agent, &change);
 }

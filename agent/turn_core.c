@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "turn_core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ensure.h"
+
+int turn_core_init(struct turn_core *core, struct node *node, struct results *results,
+                   const struct turn_ops *ops, void *context)
+{
+    core->node = node;
+    core->results = results;
+    core->ops = ops;
+    core->context = context;
+    core->ended = calloc(CT_MAX, sizeof(*core->ended));
+    core->ended_ct = calloc(CT_MAX, sizeof(*core->ended_ct));
+    return core->ended == NULL || core->ended_ct == NULL ? -ENOMEM : 0;
+}
+
+void turn_core_close(struct turn_core *core)
+{
+    free(core->ended);
+    free(core->ended_ct);
+    core->ended = NULL;
+    core->ended_ct = NULL;
+}
+
+/* ---- inputs ---- */
+
+bool turn_core_step(struct turn_core *core, struct inbox *inbox, const struct now *now)
+{
+    const struct out *out = &core->out;
+    struct input input;
+
+    while (node_has_room(out) && inbox_take(inbox, &input))
+        node_step(core->node, &input, now, &core->out);
+    while (node_tick(core->node, now, &core->out))
+        ;
+    return out->effect_count + out->event_count + out->receipt_count > 0 ||
+           core->node->dirty_count > 0;
+}
+
+struct event *turn_core_event(struct turn_core *core)
+{
+    ENSURE(core->out.event_count < OUT_MAX);
+    return &core->out.events[core->out.event_count++];
+}
+
+void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record)
+{
+    ENSURE(core->ended_count < CT_MAX);
+    core->ended_ct[core->ended_count] = index;
+    core->ended[core->ended_count++] = (struct kw_ack){.launch = record->launch,
+                                                       .generation = record->labels.generation,
+                                                       .change = record->change};
+}
+
+/* ---- one batch ---- */
+
+static void add_rows(struct turn_core *core, struct store_batch *batch)
+{
+    uint32_t index;
+
+    while (node_take_dirty(core->node, &index)) {
+        bool is_freed = !node_get(core->node, index)->is_used;
+        struct store_change change = {.kind = is_freed ? STORE_DELETE_ROW : STORE_PUT_ROW};
+
+        core->ops->fill_row(core->context, index, &change.row);
+        store_batch_add(batch, &change);
+        core->ops->row_taken(core->context, index, is_freed);
+    }
+}
+
+static void add_own_ack(struct turn_core *core, struct store_batch *batch)
+{
+    struct store_change change = {.kind = STORE_ACK_EVENTS};
+
+    if (!core->is_acked_by_self || core->out.event_count == 0)
+        return;
+    change.ack.epoch = core->epoch;
+    change.ack.seq = core->seq;
+    store_batch_add(batch, &change);
+}
+
+static void add_events(struct turn_core *core, struct store_batch *batch)
+{
+    struct store_change change = {.kind = STORE_ADD_EVENT};
+
+    for (size_t i = 0; i < core->out.event_count; i++) {
+        struct event *event = &core->out.events[i];
+
+        event->epoch = core->epoch;
+        event->seq = ++core->seq;
+        change.event = *event;
+        store_batch_add(batch, &change);
+    }
+    add_own_ack(core, batch);
+}
+
+/* Accepted commands open an intent, final words close it; what holds already is opened and closed
+ * at once; refusals leave no trace. */
+static void add_result(struct turn_core *core, struct store_batch *batch,
+                       const struct ct_receipt *receipt, const struct now *now)
+{
+    struct store_change change = {.kind = STORE_PUT_INTENT};
+    struct result *result = results_find(core->results, receipt->request);
+
+    if (result == NULL)
+        return;
+    if (receipt->phase == PHASE_ACCEPTED || receipt->phase == PHASE_UNCHANGED)
+        result->is_accepted = true;
+    if (!result->is_accepted)
+        return;
+    const struct ct *ct = node_get(core->node, receipt->ct);
+    memcpy(result->uuid, ct->uuid, UUID_BYTES);
+    result->generation = ct->generation;
+    if (receipt->phase != PHASE_ACCEPTED)
+        change.kind = STORE_PUT_RESULT;
+    change.result = (struct store_result){.command_hash = receipt->hash,
+                                          .verb = receipt->verb,
+                                          .generation = ct->generation,
+                                          .phase = receipt->phase,
+                                          .status = receipt->fault.status,
+                                          .error = receipt->fault.error,
+                                          .time_wall_ns = now->wall_ns};
+    memcpy(change.result.request, receipt->request, REQUEST_ID_BYTES);
+    memcpy(change.result.uuid, ct->uuid, UUID_BYTES);
+    memcpy(change.result.text, receipt->fault.text, FAULT_TEXT_BYTES);
+    store_batch_add(batch, &change);
+}
+
+/* Ends that this batch makes durable: the keeper may forget them after it. */
+static size_t take_acks(struct turn_core *core, struct kw_ack *acks)
+{
+    size_t count = 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < core->ended_count; i++) {
+        const struct ct *ct = node_get(core->node, core->ended_ct[i]);
+        bool is_stepped = ct->generation != core->ended[i].generation || !ct->is_open;
+
+        if (is_stepped) {
+            acks[count++] = core->ended[i];
+            continue;
+        }
+        core->ended_ct[kept] = core->ended_ct[i];
+        core->ended[kept++] = core->ended[i];
+    }
+    core->ended_count = kept;
+    return count;
+}
+
+static void *room_for(size_t size_bytes)
+{
+    void *room = malloc(size_bytes + 1);
+
+    ENSURE(room != NULL);
+    return room;
+}
+
+static void *copy(const void *from, size_t size_bytes)
+{
+    return memcpy(room_for(size_bytes), from, size_bytes);
+}
+
+/* Effects that stand on nothing new go at once; those of an intent wait with the rest. */
+static void split_effects(struct turn_core *core, struct told *told)
+{
+    told->effects = room_for(core->out.effect_count * sizeof(*told->effects));
+    for (size_t i = 0; i < core->out.effect_count; i++) {
+        const struct effect *effect = &core->out.effects[i];
+
+        if (effect->kind == EFFECT_PREPARE)
+            core->ops->begin(core->context, effect); /* nothing runs before its commit */
+        if (effect->waits_commit)
+            told->effects[told->effect_count++] = *effect;
+        else
+            core->ops->apply(core->context, effect);
+    }
+}
+
+struct told *turn_core_compose(struct turn_core *core, const struct now *now,
+                               struct store_batch *batch)
+{
+    struct out *out = &core->out;
+    struct told *told = calloc(1, sizeof(*told));
+
+    ENSURE(told != NULL);
+    told->core = core;
+    for (size_t i = 0; i < out->receipt_count; i++) {
+        if (out->receipts[i].verb == VERB_CREATE)
+            core->ops->settle_create(core->context, &out->receipts[i]);
+        add_result(core, batch, &out->receipts[i], now);
+    }
+    add_events(core, batch);
+    told->acks = room_for(core->ended_count * sizeof(*told->acks));
+    told->ack_count = take_acks(core, told->acks);
+    told->events = copy(out->events, out->event_count * sizeof(*out->events));
+    told->event_count = out->event_count;
+    told->receipts = copy(out->receipts, out->receipt_count * sizeof(*out->receipts));
+    told->receipt_count = out->receipt_count;
+    split_effects(core, told);
+    add_rows(core, batch); /* last: a freed slot is read until here */
+    out->effect_count = out->event_count = out->receipt_count = 0;
+    return told;
+}
+
+/* ---- after its commit ---- */
+
+void turn_core_tell(struct told *told_consumed)
+{
+    struct told *told = told_consumed;
+    struct turn_core *core = told->core;
+
+    for (size_t i = 0; i < told->effect_count; i++)
+        core->ops->apply(core->context, &told->effects[i]);
+    for (size_t i = 0; i < told->ack_count; i++)
+        core->ops->ack(core->context, &told->acks[i]);
+    core->ops->publish(core->context, told->events, told->event_count);
+    for (size_t i = 0; i < told->receipt_count; i++)
+        core->ops->answer(core->context, &told->receipts[i]);
+    told_free(told);
+}
+
+void told_free(struct told *told)
+{
+    if (told == NULL)
+        return;
+    free(told->effects);
+    free(told->events);
+    free(told->receipts);
+    free(told->acks);
+    free(told);
+}
