@@ -98,6 +98,21 @@ static void note_boot(const struct agent *agent, const char *boot)
 
 /* ---- guests whose keeper died ---- */
 
+/* A guest that cannot be watched must not be taken for a dead one: the next agent tries again, with
+ * the descriptors that this one gives back. */
+static void send_adopt(struct agent *agent, struct kw_adopt *record, int pidfd)
+{
+    struct fault fault;
+    int result =
+        keeper_client_send(&agent->keeper, &record->header, KW_ADOPT, sizeof(*record), &pidfd, 1);
+
+    if (result == 0)
+        return;
+    fault_set(&fault, STATUS_NO_CAPACITY, -result,
+              "no descriptors are left to hand %s to the new keeper with", record->labels.name);
+    agent_die(&fault);
+}
+
 /* Have the keeper watch a guest that is not its child. False: it is no more. */
 static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
 {
@@ -114,7 +129,7 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
     record.labels.generation = ct->generation;
     memcpy(record.labels.name, ct->name, NAME_BYTES);
-    keeper_client_send(&agent->keeper, &record.header, KW_ADOPT, sizeof(record), &pidfd, 1);
+    send_adopt(agent, &record, pidfd);
     return true;
 }
 

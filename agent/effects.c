@@ -145,6 +145,20 @@ static void map_ring(struct slot *slot)
     slot->ring_bytes = size_bytes;
 }
 
+static void post_unsent(struct agent *agent, const struct effect *effect, const char *name,
+                        int result)
+{
+    struct input input = {.kind = INPUT_OBSERVATION,
+                          .observation = {.kind = IN_LAUNCH_FAILED,
+                                          .ct = effect->ct,
+                                          .generation = effect->generation}};
+
+    fault_set(&input.observation.fault, STATUS_NO_CAPACITY, -result,
+              "%s: no descriptors are left to send its launch with", name);
+    inbox_post(&agent->inbox, &input);
+    agent_wake(agent);
+}
+
 static void launch(struct agent *agent, const struct effect *effect)
 {
     const struct ct *ct = node_get(agent->node, effect->ct);
@@ -179,9 +193,12 @@ static void launch(struct agent *agent, const struct effect *effect)
     map_ring(slot);
     (void)watch_start(agent, effect->ct);
     slot->times.done_ns[BOOT_send] = clock_monotonic_ns(); /* the keeper may read it at once */
-    keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
+    int result =
+        keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
     launch_close(&slot->plan);
     slot->has_plan = false;
+    if (result < 0)
+        post_unsent(agent, effect, ct->name, result);
 }
 
 /* ---- kill ---- */

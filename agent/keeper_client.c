@@ -176,19 +176,26 @@ static void on_dead(uv_poll_t *handle, int status, int events)
     lose(client);
 }
 
-static void enqueue(struct keeper_client *client, const struct kw_header *header, const int *fds,
-                    size_t fd_count)
+/* How many descriptors are open is the world's doing: it is the caller's to say who is left out. */
+static int enqueue(struct keeper_client *client, const struct kw_header *header, const int *fds,
+                   size_t fd_count)
 {
     struct keeper_packet *packet = calloc(1, sizeof(*packet) + header->size_bytes);
 
     ENSURE(packet != NULL);
     packet->size_bytes = header->size_bytes;
     memcpy(packet->octets, header, header->size_bytes);
-    for (size_t i = 0; i < fd_count; i++) {
-        packet->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-        ENSURE(packet->fds[i] >= 0);
+    for (; packet->fd_count < fd_count; packet->fd_count++) {
+        int fd = fcntl(fds[packet->fd_count], F_DUPFD_CLOEXEC, 3);
+
+        if (fd < 0) {
+            fd = -errno;
+            close_all(packet->fds, packet->fd_count);
+            free(packet);
+            return fd;
+        }
+        packet->fds[packet->fd_count] = fd;
     }
-    packet->fd_count = fd_count;
     if (client->first == NULL)
         client->first = packet;
     else
@@ -196,14 +203,15 @@ static void enqueue(struct keeper_client *client, const struct kw_header *header
     client->last = packet;
     if (client->is_polled)
         (void)uv_poll_start(&client->poll, UV_READABLE | UV_WRITABLE, on_readable);
+    return 0;
 }
 
-void keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
-                        size_t size_bytes, const int *fds, size_t fd_count)
+int keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
+                       size_t size_bytes, const int *fds, size_t fd_count)
 {
     ENSURE(fd_count <= KW_FDS_MAX);
     if (client->socket < 0)
-        return; /* it is being replaced; whoever asked sees his container's end from adoption */
+        return 0; /* it is being replaced; whoever asked sees his container's end from adoption */
     *header = (struct kw_header){.magic = KW_MAGIC,
                                  .version = KW_VERSION,
                                  .type = type,
@@ -212,8 +220,7 @@ void keeper_client_send(struct keeper_client *client, struct kw_header *header, 
     ssize_t result = client->first == NULL
                          ? sys_send_fds(client->socket, header, size_bytes, fds, fd_count)
                          : -EAGAIN;
-    if (result < 0 && !is_over((int)result))
-        enqueue(client, header, fds, fd_count);
+    return result < 0 && !is_over((int)result) ? enqueue(client, header, fds, fd_count) : 0;
 }
 
 void keeper_client_ack(struct keeper_client *client, uint64_t launch, uint64_t generation,
@@ -221,7 +228,7 @@ void keeper_client_ack(struct keeper_client *client, uint64_t launch, uint64_t g
 {
     struct kw_ack ack = {.launch = launch, .generation = generation, .change = change};
 
-    keeper_client_send(client, &ack.header, KW_ACK, sizeof(ack), NULL, 0);
+    (void)keeper_client_send(client, &ack.header, KW_ACK, sizeof(ack), NULL, 0); /* no fds */
 }
 
 /* ---- opening ---- */
@@ -273,7 +280,7 @@ int keeper_client_greet(struct keeper_client *client, struct fault *fault)
     size_t fd_count = 0;
 
     client->is_synced = false;
-    keeper_client_send(client, &hello.header, KW_HELLO, sizeof(hello), NULL, 0);
+    (void)keeper_client_send(client, &hello.header, KW_HELLO, sizeof(hello), NULL, 0);
     int result = wait_readable(client->socket, ANSWER_MS);
     if (result < 0)
         return result;

@@ -79,9 +79,13 @@ int keeper_client_watch(struct keeper_client *client, uv_loop_t *loop);
 /* The keeper goes on alone. */
 void keeper_client_close(struct keeper_client *client);
 
-/* Fill in the header and send; descriptors stay the caller's (duplicated if it has to wait). */
-void keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
-                        size_t size_bytes, const int *fds, size_t fd_count);
+/*
+ * Fill in the header and send; descriptors stay the caller's (duplicated if it has to wait).
+ * Returns 0, also where nobody is there any more, or -EMFILE, -ENFILE: it had to wait, and its
+ * descriptors cannot be kept. Without descriptors it does not fail.
+ */
+int keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
+                       size_t size_bytes, const int *fds, size_t fd_count);
 
 void keeper_client_ack(struct keeper_client *client, uint64_t launch, uint64_t generation,
                        uint64_t change);

@@ -26,11 +26,10 @@ static bool is_same_build(const struct keeper_client *keeper, int binary)
 static int ask(struct agent *agent, int binary, uint64_t end_ns, struct fault *fault)
 {
     struct keeper_client *keeper = &agent->keeper;
-    int result = 0;
 
     keeper->reexec = KEEPER_REEXEC_ASKED;
     struct kw_reexec record = {.roles = {KW_FD_BINARY}};
-    keeper_client_send(keeper, &record.header, KW_REEXEC, sizeof(record), &binary, 1);
+    int result = keeper_client_send(keeper, &record.header, KW_REEXEC, sizeof(record), &binary, 1);
     while (result == 0 && keeper->reexec == KEEPER_REEXEC_ASKED) {
         uint64_t now_ns = clock_monotonic_ns();
 

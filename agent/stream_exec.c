@@ -153,8 +153,8 @@ static size_t add_fd(struct kw_spawn *record, int *fds, size_t count, int fd, en
     return count + 1;
 }
 
-static void send_spawn(struct stream *stream, const struct preparation *preparation,
-                       const struct ends *ends)
+static int send_spawn(struct stream *stream, const struct preparation *preparation,
+                      const struct ends *ends)
 {
     struct keeper_client *keeper = &stream_agent(stream)->keeper;
     struct kw_spawn record = {0};
@@ -178,8 +178,9 @@ static void send_spawn(struct stream *stream, const struct preparation *preparat
         count = add_fd(&record, fds, count, ends->theirs[2], KW_FD_STDERR);
     }
     count = add_fd(&record, fds, count, preparation->exec.kill, KW_FD_KILL);
-    stream->is_spawned = true;
-    keeper_client_send(keeper, &record.header, KW_SPAWN, sizeof(record), fds, count);
+    int result = keeper_client_send(keeper, &record.header, KW_SPAWN, sizeof(record), fds, count);
+    stream->is_spawned = result == 0;
+    return result;
 }
 
 static void spawn(struct stream *stream, struct preparation *preparation)
@@ -192,7 +193,7 @@ static void spawn(struct stream *stream, struct preparation *preparation)
     if (result == 0) {
         stream->kill = take_fd(&preparation->exec.kill);
         preparation->exec.kill = stream->kill;
-        send_spawn(stream, preparation, &ends);
+        result = send_spawn(stream, preparation, &ends);
         preparation->exec.kill = -1; /* the stream's from here on */
     }
     if (result == 0 && !stream->open.is_tty && stream->origin != 0)
@@ -201,8 +202,11 @@ static void spawn(struct stream *stream, struct preparation *preparation)
         close_fd(ends.theirs[i]);
         close_fd(ends.ours[i]);
     }
-    if (result < 0)
-        stream_fail(stream, STATUS_FAILED, -result, "no pipes for its output");
+    if (result < 0) {
+        if (!stream->is_spawned)
+            stream_exec_remove_leaf(stream);
+        stream_fail(stream, STATUS_FAILED, -result, "no descriptors for its input and output");
+    }
 }
 
 static void on_prepared(struct work *work)

@@ -165,17 +165,36 @@ static void start(struct stream *stream)
     stream_fail(stream, STATUS_UNSUPPORTED, 0, "this agent does not know that kind of stream");
 }
 
+/* Nothing is kept of it, or opening would cost memory without a bound. LIMIT: an origin that takes
+ * no more is hung up on, where it is a local client; a controller loses the answer. */
+static void refuse_open(struct streams *streams, uint64_t origin, const struct stream_open *open)
+{
+    const struct stream stream = {.streams = streams, .origin = origin};
+    struct message message = {.kind = MESSAGE_STREAM_END};
+    struct fault fault = {0};
+
+    fault_set(&fault, STATUS_BUSY, 0, "%u streams are open on this node, which is all it has",
+              (uint64_t)STREAMS_MAX);
+    message.stream_end = (struct stream_end){.stream = open->stream, .exit_code = 125};
+    view_fault(streams->agent, &fault, open->container, &message.stream_end.fault);
+    if (stream_send_message(&stream, &message) || origin == ORIGIN_UPSTREAM)
+        return;
+    struct local_client *client = local_find(&streams->agent->local, origin);
+    if (client != NULL)
+        local_hang_up(client);
+}
+
 static void take_open(struct streams *streams, uint64_t origin, const struct stream_open *open)
 {
     if (find(streams, origin, open->stream) != NULL)
         return; /* never reused on a connection: a repeat of what is known */
+    if (streams->count >= STREAMS_MAX) {
+        refuse_open(streams, origin, open);
+        return;
+    }
     struct stream *stream = stream_new(streams, origin, open);
     struct fault fault = {0};
 
-    if (streams->count > STREAMS_MAX) {
-        stream_fail(stream, STATUS_BUSY, 0, "too many streams are open on this node");
-        return;
-    }
     if (copy_open(stream, open) < 0) {
         stream_fail(stream, STATUS_INVALID, 0, "it cannot be read");
         return;
@@ -307,7 +326,8 @@ void streams_spawn_record(struct streams *streams, const struct kw_spawn_record 
     struct stream *stream = find_spawn(streams, record->spawn);
     struct kw_ack ack = {.launch = record->spawn, .change = record->change};
 
-    keeper_client_send(&streams->agent->keeper, &ack.header, KW_ACK_SPAWN, sizeof(ack), NULL, 0);
+    (void)keeper_client_send(&streams->agent->keeper, &ack.header, KW_ACK_SPAWN, sizeof(ack), NULL,
+                             0); /* without descriptors: it does not fail */
     if (stream != NULL)
         stream_exec_record(stream, record, fds, roles);
 }

@@ -24,7 +24,8 @@
 #define KEEPER_CGROUP_BYTES 256
 #define KEEPER_FIRST_AGENT_NS (UINT64_C(10) * 1000000000)
 #define KEEPER_CHECK_NS (UINT64_C(5) * 1000000000)
-#define KEEPER_RETRY_NS (UINT64_C(100) * 1000000) /* after a shortage that makes no event */
+#define KEEPER_RETRY_NS (UINT64_C(100) * 1000000)  /* after a shortage that makes no event */
+#define KEEPER_STATUS_NS (UINT64_C(250) * 1000000) /* a flood of STATUS= is told as its last */
 
 struct launch_stage {
     uint32_t slot; /* of its entry */
@@ -74,6 +75,7 @@ struct keeper {
     uint64_t launch_last;    /* highest number ever seen */
     uint64_t first_agent_ns; /* until then a keeper without work waits; 0: one has been here */
     uint64_t retry_ns;
+    uint64_t status_ns;  /* held STATUS= are told then; 0: none is held */
     bool is_timer_stale; /* a deadline changed */
     bool is_ending;      /* SIGTERM was heard */
 
@@ -210,6 +212,7 @@ bool console_drain(struct entry *entry, bool is_all);
 /* notify.c ----------------------------------------------------------------------------------- */
 
 void notify_drain(struct keeper *k, struct entry *entry, bool is_all);
+void notify_deadlines(struct keeper *k, uint64_t now_ns);
 
 /* reexec.c ----------------------------------------------------------------------------------- */
 

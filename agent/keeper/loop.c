@@ -83,6 +83,7 @@ static void on_timer(struct keeper *k)
     k->is_timer_stale = true;
     launch_deadlines(k, now_ns);
     spawn_deadlines(k, now_ns);
+    notify_deadlines(k, now_ns);
     if (k->check_deadline_ns != 0 && k->check_deadline_ns <= now_ns) {
         k->check_deadline_ns = 0;
         (void)kill(k->check_pid, SIGKILL); /* our unreaped child: the number is its own */
@@ -140,6 +141,7 @@ static void arm_timer(struct keeper *k)
     uint64_t next_ns = k->first_agent_ns;
     earlier(&next_ns, k->retry_ns);
     earlier(&next_ns, k->check_deadline_ns);
+    earlier(&next_ns, k->status_ns);
     for (size_t i = 0; i < KW_STAGES_MAX; i++)
         if (k->stages[i].is_used)
             earlier(&next_ns, k->stages[i].deadline_ns);

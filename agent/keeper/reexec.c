@@ -228,6 +228,7 @@ static int resume_entry(struct keeper *k, const struct entry *old)
     uint64_t number = old->record.launch;
     *entry = *old;
     entry->is_handed_over = false;
+    entry->is_status_held = false; /* all is told anew */
     entry->stage = 0;
     if (!entry->record.is_adopted)
         table_set_pid(&k->table, entry, old->record.pid);

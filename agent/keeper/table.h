@@ -29,7 +29,8 @@ struct entry {
     uint32_t ring_bytes; /* of the ring's data part */
     uint8_t stage;       /* 1 + index in keeper.stages; 0: executed or ended */
     bool is_handed_over; /* its descriptors were sent on this connection */
-    uint16_t zero;
+    bool is_status_held; /* its STATUS= changed again and is told a little later: notify.c */
+    uint8_t zero;
 };
 
 struct table {

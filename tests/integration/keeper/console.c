@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "rig.h"
 
 #define RING_BYTES 16384
@@ -201,6 +202,44 @@ static void test_notify__last_words__are_kept_for_the_next_agent(void **state)
     assert_string_equal(packet.record.notify_status, "?[2Jup");
 }
 
+/* Each as its own wake-up of the keeper: a blocking send waits until it has read nearly all. */
+static void flood(const struct rig *rig, int count)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char text[32];
+    AUTO_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/root/run/notify", rig->dir);
+    for (int i = 1; i <= count; i++) {
+        (void)snprintf(text, sizeof(text), "STATUS=%d", i);
+        assert_true(
+            sendto(fd, text, strlen(text), 0, (struct sockaddr *)&address, sizeof(address)) > 0);
+    }
+}
+
+static void test_notify__flood_of_status__costs_few_records_and_none_of_a_level(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet = {.size = 0};
+    AUTO_FD notify = bind_notify(rig);
+    uint64_t launch = rig_launch(
+        rig, &(struct guest){.notify = notify, .args = {"ready", "/run/notify", "READY=1"}});
+    while (packet.size == 0 || !packet.record.is_ready) { /* told at once */
+        rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
+        rig_drop(&packet);
+    }
+    uint64_t began_ns = clock_monotonic_ns();
+    uint64_t records = 0;
+
+    flood(rig, 5000);
+    for (; strcmp(packet.record.notify_status, "5000") != 0; records++) { /* the last is told */
+        rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
+        rig_drop(&packet);
+    }
+
+    assert_in_range(records, 1, 1 + (clock_monotonic_ns() - began_ns) / (NS_PER_S / 4));
+    assert_true(rig_is_silent(rig, 300));
+}
+
 int main(void)
 {
     if (geteuid() != 0) {
@@ -215,6 +254,7 @@ int main(void)
         TEST(console__no_ring__is_drained_and_counted),
         TEST(console__hung_up_by_the_guest__keeper_sleeps),
         TEST(notify__last_words__are_kept_for_the_next_agent),
+        TEST(notify__flood_of_status__costs_few_records_and_none_of_a_level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
