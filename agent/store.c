@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "ensure.h"
 #include "store_parts.h"
-
-#define BATCH_ROOM_FIRST 4 /* an intent, a result, an event, a row: most turns */
 
 struct store {
     uv_async_t committed_async;
@@ -40,54 +40,6 @@ struct store {
     bool is_failed; /* nothing is committed any more */
     struct fault fault;
 };
-
-/* ---- batches ---- */
-
-struct store_batch *store_batch_new(void)
-{
-    struct store_batch *batch = calloc(1, sizeof(*batch));
-
-    ENSURE(batch != NULL);
-    return batch;
-}
-
-static void batch_free(struct store_batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->changes[i].kind == STORE_PUT_ROW)
-            free((void *)(uintptr_t)batch->changes[i].row.config.data);
-    free(batch->changes);
-    free(batch);
-}
-
-static void copy_config(struct octets *config, bool has_config)
-{
-    if (!has_config || config->size_bytes == 0) {
-        *config = (struct octets){0};
-        return;
-    }
-    uint8_t *copy = malloc(config->size_bytes);
-    ENSURE(copy != NULL);
-    memcpy(copy, config->data, config->size_bytes);
-    config->data = copy;
-}
-
-void store_batch_add(struct store_batch *batch, const struct store_change *change)
-{
-    if (batch->count == batch->room) {
-        batch->room = batch->room == 0 ? BATCH_ROOM_FIRST : batch->room * 2;
-        batch->changes = realloc(batch->changes, batch->room * sizeof(*batch->changes));
-        ENSURE(batch->changes != NULL);
-    }
-    struct store_change *added = &batch->changes[batch->count++];
-    *added = *change;
-    if (added->kind == STORE_PUT_ROW)
-        copy_config(&added->row.config, added->row.has_config);
-    if (added->kind == STORE_ADD_EVENT) {
-        ENSURE(added->event.seq > batch->last_seq);
-        batch->last_seq = added->event.seq;
-    }
-}
 
 /* ---- the writer's thread ---- */
 
@@ -118,7 +70,7 @@ static struct store_batch *take_group(struct store *store)
 /* The loop may free the batches from the moment on in which their number is said. */
 static int commit_group(struct store *store, const struct store_batch *group, uint64_t *ret_number)
 {
-    int code = store_writer_begin(&store->writer);
+    int code = store_writer_begin(&store->writer, clock_monotonic_ns(), clock_wall_ns());
 
     for (; code == SQLITE_OK && group != NULL; group = group->next_posted) {
         code = store_writer_apply(&store->writer, group);
@@ -213,7 +165,7 @@ static void tell(struct store *store)
     while (!is_end && take_told(store, committed, &batch)) {
         is_end = batch == end;
         store->on_committed(store, batch->context);
-        batch_free(batch);
+        store_batch_free(batch);
     }
     if (is_failed && !store->is_failure_told) {
         store->is_failure_told = true;
@@ -261,7 +213,7 @@ void store_post(struct store *store, struct store_batch *batch_consumed, void *c
 static int open_database(struct store *store, struct fault *fault)
 {
     sqlite3 *db = NULL;
-    int result = store_db_open(store->path, &db, fault);
+    int result = store_file_open(store->path, &db, fault);
 
     if (result < 0)
         return result;
@@ -269,7 +221,11 @@ static int open_database(struct store *store, struct fault *fault)
     if (code != SQLITE_OK) {
         result = store_db_fault(db, code, "read", store->path, fault);
     } else {
-        result = store_reader_open(&store->reader, store->path);
+        sqlite3 *reading = NULL;
+
+        result = store_file_open_reader(store->path, &reading);
+        if (result == 0)
+            result = store_reader_open(&store->reader, reading);
         if (result < 0)
             fault_set(fault, STATUS_FAILED, -result, "cannot read %s", store->path);
         if (result < 0)
@@ -365,7 +321,7 @@ void store_close(struct store *store)
 
     for (struct store_batch *batch = store->first, *next; batch != NULL; batch = next) {
         next = batch->next_told;
-        batch_free(batch);
+        store_batch_free(batch);
     }
     close_database(store, !store->is_failed);
     uv_close((uv_handle_t *)&store->committed_async, on_async_closed);
@@ -376,9 +332,33 @@ const char *store_ledger_id(const struct store *store)
     return store->reader.ledger_id;
 }
 
-struct store_reader *store_reader_of(struct store *store)
+int store_read_rows(struct store *store, bool (*found)(const struct store_row *row, void *context),
+                    void *context)
 {
-    return &store->reader;
+    return store_reader_rows(&store->reader, found, context);
+}
+
+int store_read_results(struct store *store,
+                       bool (*found)(const struct store_result *result, void *context),
+                       void *context)
+{
+    return store_reader_results(&store->reader, found, context);
+}
+
+int store_read_heads(struct store *store, struct store_heads *ret_heads)
+{
+    return store_reader_heads(&store->reader, ret_heads);
+}
+
+int store_read_events(struct store *store, const struct store_query *query,
+                      struct event *ret_events, size_t max, size_t *ret_count)
+{
+    return store_reader_events(&store->reader, query, ret_events, max, ret_count);
+}
+
+int store_find_result(struct store *store, const char *request, struct store_result *ret_result)
+{
+    return store_reader_result(&store->reader, request, ret_result);
 }
 
 void store_set_limits(struct store *store, const struct store_limits *limits)

@@ -20,7 +20,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "event.h"
 #include "fault.h"
@@ -91,15 +90,17 @@ struct store_change {
 struct store_batch; /* opaque list of changes */
 struct store_batch *store_batch_new(void);
 void store_batch_add(struct store_batch *batch, const struct store_change *change);
+void store_batch_free(struct store_batch *batch); /* one that is not posted */
 
 struct store;
+struct uv_loop_s;
 /* batch is freed after the call; context is store_post()'s. On the loop, in order of posting. */
 typedef void (*store_committed_fn)(struct store *store, void *context);
 /* A commit failed: the agent must end. */
 typedef void (*store_failed_fn)(struct store *store, const struct fault *fault);
 
 /* state_dir/node.db. ret_store is heap-made. */
-int store_open(const char *state_dir, uv_loop_t *loop, store_committed_fn on_committed,
+int store_open(const char *state_dir, struct uv_loop_s *loop, store_committed_fn on_committed,
                store_failed_fn on_failed, struct store **ret_store, struct fault *fault);
 /* Commits what was posted, joins the writer, calls the remaining on_committed. */
 void store_close(struct store *store);

@@ -257,10 +257,9 @@ static int read_page(struct store_reader *reader, struct page *page)
     return result;
 }
 
-int store_read_events(struct store *store, const struct store_query *query,
-                      struct event *ret_events, size_t max, size_t *ret_count)
+int store_reader_events(struct store_reader *reader, const struct store_query *query,
+                        struct event *ret_events, size_t max, size_t *ret_count)
 {
-    struct store_reader *reader = store_reader_of(store);
     struct page page = {.after = query->after,
                         .after_wall_ns = query->after_wall_ns,
                         .uuid = query->uuid,

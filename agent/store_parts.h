@@ -36,11 +36,22 @@ struct store_batch {
     struct store_change *changes;
 };
 
-/* ---- store_db.c: the file ---- */
+#define STORE_HINT_DAMAGED "put a copy of node.db back; the guests run on meanwhile"
+
+/* ---- store_file.c: node.db as a file ---- */
 
 /* Opens STATE/node.db, or makes it if nothing is there; checks it whole. */
-int store_db_open(const char *path, sqlite3 **ret_db, struct fault *fault);
-int store_db_open_reader(const char *path, sqlite3 **ret_db);
+int store_file_open(const char *path, sqlite3 **ret_db, struct fault *fault);
+int store_file_open_reader(const char *path, sqlite3 **ret_db);
+
+/* ---- store_db.c: what is in it, whoever opened it and on whatever VFS ---- */
+
+/* Of a connection; before anything else is done with it. SQLite's code. */
+int store_db_set_up(sqlite3 *db);
+/* Makes the tables of an empty database; ledger_id is a uuid's text. SQLite's code. */
+int store_db_init_new(sqlite3 *db, const char *ledger_id);
+/* Whose it is, of which version, and whether it is whole. `path` is for the words alone. */
+int store_db_check(sqlite3 *db, const char *path, struct fault *fault);
 /* SQLite's code as -errno. */
 int store_db_error(sqlite3 *db, int code);
 /* Words for it, in which `path` is what could not be `done`. Returns store_db_error(). */
@@ -119,14 +130,16 @@ struct store_writer {
     uint64_t first_seq; /* none before it is kept */
     uint64_t last_seq;
     uint64_t acked_seq;
-    uint64_t added; /* events and results in this transaction: the measure for pruning */
+    uint64_t now_ns;      /* CLOCK_MONOTONIC, of this transaction */
+    uint64_t now_wall_ns; /* ... and CLOCK_REALTIME */
+    uint64_t added;       /* events and results in this transaction: the measure for pruning */
     uint32_t page_bytes;
     uint32_t wal_frames; /* in the log after the last commit */
 };
 
 /* db_consumed is the writer's even where it fails. All but open answer SQLite codes. */
 int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed);
-int store_writer_begin(struct store_writer *writer);
+int store_writer_begin(struct store_writer *writer, uint64_t now_ns, uint64_t now_wall_ns);
 int store_writer_apply(struct store_writer *writer, const struct store_batch *batch);
 int store_writer_commit(struct store_writer *writer);
 /* Moves the log into the database once it is long. */
@@ -179,15 +192,23 @@ struct store_reader {
     char ledger_id[UUID_TEXT_BYTES];
 };
 
-int store_reader_open(struct store_reader *reader, const char *path);
+/* db_consumed is the reader's even where it fails: store_reader_close() follows all the same. */
+int store_reader_open(struct store_reader *reader, sqlite3 *db_consumed);
 void store_reader_close(struct store_reader *reader);
+/* As store_read_*() of store.h. */
+int store_reader_rows(struct store_reader *reader,
+                      bool (*found)(const struct store_row *row, void *context), void *context);
+int store_reader_results(struct store_reader *reader,
+                         bool (*found)(const struct store_result *result, void *context),
+                         void *context);
+int store_reader_heads(struct store_reader *reader, struct store_heads *ret_heads);
+int store_reader_events(struct store_reader *reader, const struct store_query *query,
+                        struct event *ret_events, size_t max, size_t *ret_count);
+int store_reader_result(struct store_reader *reader, const char *request,
+                        struct store_result *ret_result);
 /* Enumerators, lengths and widths are checked: what does not fit is damage. */
 int store_reader_enum(sqlite3_stmt *statement, int column, unsigned count, unsigned *ret_value);
 int store_reader_text(sqlite3_stmt *statement, int column, char *text, size_t text_bytes);
 int store_reader_uuid(sqlite3_stmt *statement, int column, uint8_t *uuid);
-
-/* ---- store.c ---- */
-
-struct store_reader *store_reader_of(struct store *store);
 
 #endif

@@ -62,7 +62,6 @@ static int find_old_events(struct store_writer *writer, uint64_t through, uint64
                            uint64_t *ret_seq)
 {
     sqlite3_stmt *statement = writer->statements[W_OLD_EVENTS];
-    uint64_t now_wall_ns = clock_wall_ns();
     int code;
 
     (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)through);
@@ -73,7 +72,7 @@ static int find_old_events(struct store_writer *writer, uint64_t through, uint64
         uint64_t seq = (uint64_t)sqlite3_column_int64(statement, 0);
         uint32_t id = (uint32_t)sqlite3_column_int64(statement, 1);
 
-        if (!is_older((uint64_t)sqlite3_column_int64(statement, 2), age_ns, now_wall_ns)) {
+        if (!is_older((uint64_t)sqlite3_column_int64(statement, 2), age_ns, writer->now_wall_ns)) {
             code = SQLITE_DONE;
             break;
         }
@@ -110,7 +109,6 @@ static int prune_events(struct store_writer *writer)
 static int prune_results(struct store_writer *writer)
 {
     sqlite3_stmt *statement = writer->statements[W_OLD_RESULTS];
-    uint64_t now_wall_ns = clock_wall_ns();
     sqlite3_int64 last = 0;
     int code;
 
@@ -119,7 +117,7 @@ static int prune_results(struct store_writer *writer)
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         if ((uint64_t)sqlite3_column_int64(statement, 1) > writer->acked_seq ||
             !is_older((uint64_t)sqlite3_column_int64(statement, 2), writer->limits.result_min_ns,
-                      now_wall_ns)) {
+                      writer->now_wall_ns)) {
             code = SQLITE_DONE;
             break;
         }

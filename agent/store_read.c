@@ -115,10 +115,9 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
     return result;
 }
 
-int store_read_rows(struct store *store, bool (*found)(const struct store_row *row, void *context),
-                    void *context)
+int store_reader_rows(struct store_reader *reader,
+                      bool (*found)(const struct store_row *row, void *context), void *context)
 {
-    struct store_reader *reader = store_reader_of(store);
     sqlite3_stmt *statement = reader->statements[R_ROWS];
     struct store_row row;
     int result = 0;
@@ -166,11 +165,10 @@ static int read_result(sqlite3_stmt *statement, struct store_result *ret_result)
     return result;
 }
 
-int store_read_results(struct store *store,
-                       bool (*found)(const struct store_result *result, void *context),
-                       void *context)
+int store_reader_results(struct store_reader *reader,
+                         bool (*found)(const struct store_result *result, void *context),
+                         void *context)
 {
-    struct store_reader *reader = store_reader_of(store);
     sqlite3_stmt *statement = reader->statements[R_RESULTS];
     struct store_result stored;
     int result = 0;
@@ -208,9 +206,9 @@ static int find_result(struct store_reader *reader, enum read_statement which, c
     return result;
 }
 
-int store_find_result(struct store *store, const char *request, struct store_result *ret_result)
+int store_reader_result(struct store_reader *reader, const char *request,
+                        struct store_result *ret_result)
 {
-    struct store_reader *reader = store_reader_of(store);
 
     (void)pthread_mutex_lock(&reader->lock);
     /* The intent first: what closes between the two looks is found by the second. */
@@ -240,9 +238,8 @@ static int read_heads(struct store_reader *reader, struct store_heads *ret_heads
     return result;
 }
 
-int store_read_heads(struct store *store, struct store_heads *ret_heads)
+int store_reader_heads(struct store_reader *reader, struct store_heads *ret_heads)
 {
-    struct store_reader *reader = store_reader_of(store);
     struct store_heads heads;
 
     (void)pthread_mutex_lock(&reader->lock);
@@ -268,16 +265,15 @@ static int open_lock(pthread_mutex_t *lock)
     return -error;
 }
 
-int store_reader_open(struct store_reader *reader, const char *path)
+int store_reader_open(struct store_reader *reader, sqlite3 *db_consumed)
 {
     struct store_heads heads;
     int result = open_lock(&reader->lock);
 
     ENSURE(result == 0); /* with these attributes it cannot fail */
-    result = store_db_open_reader(path, &reader->db);
-    if (result == 0)
-        result = store_db_error(reader->db,
-                                store_db_prepare(reader->db, sql, reader->statements, R_COUNT));
+    reader->db = db_consumed;
+    result =
+        store_db_error(reader->db, store_db_prepare(reader->db, sql, reader->statements, R_COUNT));
     /* The id never changes, so it is read once. */
     return result == 0 ? read_heads(reader, &heads) : result;
 }

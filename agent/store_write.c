@@ -316,8 +316,10 @@ static int apply(struct store_writer *writer, const struct store_change *change,
     return -EINVAL;
 }
 
-int store_writer_begin(struct store_writer *writer)
+int store_writer_begin(struct store_writer *writer, uint64_t now_ns, uint64_t now_wall_ns)
 {
+    writer->now_ns = now_ns;
+    writer->now_wall_ns = now_wall_ns;
     writer->added = 0;
     return store_writer_run(writer, W_BEGIN);
 }
