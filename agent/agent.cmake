@@ -32,6 +32,7 @@ add_executable(drover-agent
     subid.c
     turn.c
     turn_core.c
+    uplink.c
     upstream.c
     views.c
     watch.c)

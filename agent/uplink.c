@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "uplink.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ensure.h"
+
+static const char *const reasons[] = {
+    [UPLINK_PRUNED] = "pruned",
+    [UPLINK_ROLLED_BACK] = "ledger_rolled_back",
+};
+
+void uplink_init(struct uplink *uplink, uint64_t durable, uint64_t acked)
+{
+    *uplink = (struct uplink){.durable = durable,
+                              .acked = acked,
+                              .stored = acked,
+                              .stored_durable = acked,
+                              .sent = acked};
+}
+
+/* ---- sessions ---- */
+
+static void forget_batches(struct uplink *uplink)
+{
+    uplink->batch_count = 0;
+    uplink->in_flight = 0;
+}
+
+static void look(struct uplink *uplink)
+{
+    uplink->state = UPLINK_LOOKING;
+    uplink->is_look_asked = false;
+}
+
+void uplink_up(struct uplink *uplink, const struct uplink_head *head)
+{
+    forget_batches(uplink);
+    uplink->head = *head;
+    look(uplink);
+    /* It was put back: what it lost must not be pruned here. */
+    if (head->seq < uplink->acked)
+        uplink->acked = head->seq;
+}
+
+void uplink_down(struct uplink *uplink)
+{
+    forget_batches(uplink);
+    uplink->state = UPLINK_DOWN;
+}
+
+/* ---- what the ledger shows of upstream's head ---- */
+
+bool uplink_wants_look(struct uplink *uplink, struct uplink_look *ret_question)
+{
+    /* A gap of the session before must be there to be found, or it would be told twice; and what is
+     * counted as pruned must not become more meanwhile. */
+    if (uplink->state != UPLINK_LOOKING || uplink->is_look_asked ||
+        uplink->gap_seq > uplink->durable || uplink->stored_durable > uplink->head.seq)
+        return false;
+    uplink->is_look_asked = true;
+    *ret_question = (struct uplink_look){.number = ++uplink->looks, .head = uplink->head};
+    return true;
+}
+
+void uplink_look_at_gap(struct uplink_look *look, const char *detail)
+{
+    uint64_t head = look->head.seq;
+    uint64_t count = 0;
+    uint64_t after = 0;
+
+    if (sscanf(detail, "pruned: %" SCNu64 " events after %" SCNu64, &count, &after) == 2) {
+        if (after == (look->is_rollback_told ? look->rollback_after : head))
+            look->is_pruned_told = true;
+        return;
+    }
+    if (sscanf(detail, "ledger_rolled_back: %" SCNu64 " events after %" SCNu64, &count, &after) !=
+            2 ||
+        after > head || count != head - after)
+        return;
+    look->is_rollback_told = true;
+    look->rollback_after = after;
+}
+
+/* Nothing goes up before the gap is durable: an acknowledgement of what follows would hide how much
+ * is missing from who looks again after a crash. Told once in this life, it is not told again. */
+static void tell(struct uplink *uplink, const struct uplink_gap *gap)
+{
+    const struct uplink_gap *told = &uplink->gap;
+
+    if (uplink->gap_seq != 0 && told->reason == gap->reason && told->after == gap->after &&
+        told->count == gap->count)
+        return;
+    uplink->state = UPLINK_GAP;
+    uplink->gap = *gap;
+}
+
+/* Is this ledger the one that upstream's head is of? */
+static bool is_beside(const struct uplink_look *look)
+{
+    if (look->head.seq > look->last || look->is_rollback_told)
+        return true;
+    return look->epoch_at != 0 && look->head.epoch != 0 && look->epoch_at != look->head.epoch;
+}
+
+void uplink_looked(struct uplink *uplink, const struct uplink_look *look)
+{
+    uint64_t head = look->head.seq;
+    uint64_t common = head; /* both have all up to here */
+
+    if (uplink->state != UPLINK_LOOKING || look->number != uplink->looks)
+        return; /* of a session that is gone */
+    /* node.db was put back, and has perhaps numbered others since under the same seqs: what both
+     * have ends at the newest event of upstream's epoch. */
+    if (look->is_rollback_told)
+        common = look->rollback_after;
+    else if (is_beside(look))
+        common = look->last_of_epoch > uplink->stored ? look->last_of_epoch : uplink->stored;
+    uplink->acked = common;
+    uplink->sent = common;
+    uplink->state = UPLINK_SENDING;
+    if (common < head && !look->is_rollback_told)
+        tell(uplink, &(struct uplink_gap){UPLINK_ROLLED_BACK, common, head - common, head});
+    else if (look->first > common + 1 && !look->is_pruned_told)
+        tell(uplink, &(struct uplink_gap){UPLINK_PRUNED, common, look->first - common - 1, 0});
+}
+
+/* ---- gaps ---- */
+
+bool uplink_take_gap(struct uplink *uplink, struct uplink_gap *ret_gap)
+{
+    if (uplink->state != UPLINK_GAP)
+        return false;
+    uplink->state = UPLINK_TELLING;
+    uplink->is_gap_numbered = false;
+    *ret_gap = uplink->gap;
+    return true;
+}
+
+void uplink_gap_format(const struct uplink_gap *gap, char ret_detail[EVENT_DETAIL_BYTES])
+{
+    (void)snprintf(ret_detail, EVENT_DETAIL_BYTES, "%s: %" PRIu64 " events after %" PRIu64,
+                   reasons[gap->reason], gap->count, gap->after);
+}
+
+void uplink_gap_numbered(struct uplink *uplink, uint64_t seq)
+{
+    ENSURE(seq > uplink->gap_seq);
+    uplink->gap_seq = seq;
+    uplink->is_gap_numbered = true;
+}
+
+/* ---- on their way ---- */
+
+void uplink_committed(struct uplink *uplink, uint64_t durable)
+{
+    ENSURE(durable >= uplink->durable);
+    uplink->durable = durable;
+    if (uplink->state == UPLINK_TELLING && uplink->is_gap_numbered && durable >= uplink->gap_seq)
+        look(uplink); /* the other reason may hold as well */
+}
+
+size_t uplink_room(const struct uplink *uplink)
+{
+    if (uplink->state != UPLINK_SENDING || uplink->sent >= uplink->durable ||
+        uplink->batch_count == UPLINK_BATCHES_IN_FLIGHT)
+        return 0;
+    return UPLINK_EVENTS_IN_FLIGHT - uplink->in_flight;
+}
+
+void uplink_sent(struct uplink *uplink, uint64_t last_seq, size_t count)
+{
+    uint32_t at = (uplink->batch_first + uplink->batch_count) % UPLINK_BATCHES_IN_FLIGHT;
+
+    ENSURE(count > 0 && count <= uplink_room(uplink));
+    ENSURE(last_seq > uplink->sent && last_seq <= uplink->durable);
+    uplink->batches[at] = (struct uplink_batch){.last_seq = last_seq, .count = (uint32_t)count};
+    uplink->batch_count++;
+    uplink->in_flight += (uint32_t)count;
+    uplink->sent = last_seq;
+}
+
+/* ---- acknowledged ---- */
+
+enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq)
+{
+    if (uplink->state != UPLINK_SENDING || seq > uplink->sent) {
+        uplink->strange_acks++;
+        return UPLINK_ACK_STRANGE;
+    }
+    if (seq <= uplink->acked)
+        return UPLINK_ACK_OLD;
+    uplink->acked = seq;
+    while (uplink->batch_count > 0 && uplink->batches[uplink->batch_first].last_seq <= seq) {
+        uplink->in_flight -= uplink->batches[uplink->batch_first].count;
+        uplink->batch_first = (uplink->batch_first + 1) % UPLINK_BATCHES_IN_FLIGHT;
+        uplink->batch_count--;
+    }
+    return UPLINK_ACK_NEW;
+}
+
+bool uplink_take_acked(struct uplink *uplink, uint64_t *ret_seq)
+{
+    if (uplink->acked == uplink->stored)
+        return false;
+    uplink->stored = uplink->acked;
+    *ret_seq = uplink->acked;
+    return true;
+}
+
+void uplink_acked_committed(struct uplink *uplink, uint64_t seq)
+{
+    uplink->stored_durable = seq;
+}
