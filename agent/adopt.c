@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "adopt_found.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -67,8 +68,7 @@ void adopt_hold_record(struct agent *agent, const struct kw_record *record, int 
 static struct held_record *find_held(struct agent *agent, const struct store_row *row)
 {
     for (struct held_record *held = agent->held; held != NULL; held = held->next)
-        if (memcmp(held->record.labels.uuid, row->uuid, UUID_BYTES) == 0 &&
-            held->record.labels.generation == row->generation)
+        if (adopt_is_of(&held->record, row))
             return held;
     return NULL;
 }
@@ -125,7 +125,7 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     if (pidfd < 0 || !cgroup_has_process(&slot->cgroup, pid))
         return false;
     slot->launch = record.launch = keeper_records_number(agent, index);
-    slot->change = 0;
+    slot->seen.change = 0;
     memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
     record.labels.generation = ct->generation;
     memcpy(record.labels.name, ct->name, NAME_BYTES);
@@ -153,53 +153,11 @@ struct adoption {
     struct fault *fault;
 };
 
-static void fill_found(const struct adoption *adoption, const struct store_row *row,
-                       const struct config *config, struct ct_found *found)
+static uint64_t hash_of(struct agent *agent, const struct store_row *row)
 {
-    *found = (struct ct_found){
-        .policy = {config->restart, config->is_reboot_denied, config->stop_grace_ns},
-        .state = row->state,
-        .generation = row->generation,
-        .is_wanted = row->is_wanted_running,
-        .is_restart_owed = row->is_restart_owed,
-        .created_wall_ns = row->created_wall_ns,
-        .started_wall_ns = row->started_wall_ns,
-        .ended_wall_ns = row->ended_wall_ns,
-        .cause = row->cause,
-        .has_status = row->has_status,
-        .wait_status = row->wait_status,
-        .has_command = row->request[0] != '\0',
-        .is_node_down = adoption->is_other_boot,
-    };
-    memcpy(found->uuid, row->uuid, UUID_BYTES);
-    memcpy(found->name, row->name, NAME_BYTES);
-    memcpy(found->command.request, row->request, REQUEST_ID_BYTES);
-    memcpy(found->command.container, row->name, NAME_BYTES);
-    found->command.verb = row->request_verb;
-    found->command.origin = ORIGIN_UPSTREAM;
-    found->command.wait = WAIT_FOR_READY;
-    struct result *result = results_find(&adoption->agent->results, row->request);
-    if (result != NULL)
-        found->command.hash = result->hash;
-}
+    const struct result *result = results_find(&agent->results, row->request);
 
-static void fill_from_keeper(const struct kw_record *record, struct ct_found *found)
-{
-    uint64_t now_ns = clock_monotonic_ns();
-
-    found->pid = record->pid;
-    found->is_ready = record->is_ready != 0;
-    found->booted_ns = record->exec_ns;
-    found->is_live = record->phase == KW_PHASE_BOOTED;
-    found->is_launching = record->phase == KW_PHASE_STAGING || record->phase == KW_PHASE_STAGED;
-    found->is_staged = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
-    found->has_ended = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
-    if (found->is_staged && record->exec_ns != 0)
-        found->started_wall_ns = clock_wall_ns() - (now_ns - record->exec_ns);
-    found->ended.at_ns = record->ended_ns;
-    found->ended.at_wall_ns = record->ended_wall_ns;
-    found->ended.has_status = record->phase == KW_PHASE_ENDED && record->is_status_known != 0;
-    found->ended.wait_status = record->wait_status;
+    return result == NULL ? 0 : result->hash;
 }
 
 /* The slot as the earlier agent had it: cgroup, descriptors, what was observed already. */
@@ -210,13 +168,11 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
 
     held->is_used = true;
     slot->launch = record->launch;
-    slot->is_booted_seen = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
-    slot->is_ready_seen = record->is_ready != 0;
-    slot->is_ended_seen = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
-    if (slot->is_ended_seen)
+    record_adopt(&slot->seen, record);
+    if (slot->seen.is_ended)
         turn_core_owe_ack(&agent->core, index, record);
     keeper_records_feed(agent, record, held->fds);
-    if (slot->has_cgroup && !slot->is_ended_seen)
+    if (slot->has_cgroup && !slot->seen.is_ended)
         (void)watch_start(agent, index);
 }
 
@@ -256,8 +212,10 @@ static bool on_row(const struct store_row *row, void *context)
     struct agent *agent = adoption->agent;
     struct held_record *held = find_held(agent, row);
     struct slot slot = {.pty = -1, .output = -1};
+    struct adopt_facts facts;
     struct ct_found found;
     struct fault fault = {0};
+    struct fault failure = {0};
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
     char leaf[CGROUP_LEAF_BYTES];
 
@@ -270,13 +228,20 @@ static bool on_row(const struct store_row *row, void *context)
     if (row->generation != 0)
         slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;
 
-    fill_found(adoption, row, &slot.view, &found);
-    found.is_ready_on_exec = slot.is_ready_on_exec;
-    if (held != NULL) {
-        fill_from_keeper(&held->record, &found);
-        if (held->record.phase == KW_PHASE_FAILED)
-            keeper_records_fault(&slot, &held->record, &found.ended.fault);
-    } else if (slot.has_cgroup && ct_state_has_init(row->state) && row->cause == CAUSE_UNSET) {
+    facts = (struct adopt_facts){
+        .row = row,
+        .policy = {slot.view.restart, slot.view.is_reboot_denied, slot.view.stop_grace_ns},
+        .command_hash = hash_of(agent, row),
+        .command_origin = ORIGIN_UPSTREAM,
+        .is_other_boot = adoption->is_other_boot,
+        .is_ready_on_exec = slot.is_ready_on_exec,
+        .record = held == NULL ? NULL : &held->record,
+    };
+    if (held != NULL && held->record.phase == KW_PHASE_FAILED) {
+        keeper_records_fault(&slot, &held->record, &failure);
+        facts.failure = &failure;
+    }
+    if (adopt_must_look(row, facts.record, slot.has_cgroup)) {
         adoption->result = inits_read(&adoption->inits, &agent->cgroups);
         if (adoption->result < 0) {
             fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
@@ -284,25 +249,24 @@ static bool on_row(const struct store_row *row, void *context)
             slot_empty(&slot);
             return false; /* nobody may be called dead for it */
         }
-        found.pid = inits_find(&adoption->inits, leaf);
-        found.is_live = found.pid != 0;
-        found.is_ready = row->state != CT_BOOTING;
+        facts.pid = inits_find(&adoption->inits, leaf);
     }
     if (slot.has_cgroup) {
         bool is_populated = false;
 
-        (void)cgroup_read_events(&slot.cgroup, &is_populated, &found.is_frozen);
+        (void)cgroup_read_events(&slot.cgroup, &is_populated, &facts.is_frozen);
         if (cgroup_exec_sweep(&slot.cgroup, now.ns) > 0)
             slot.stale_below = now.ns;
     }
+    adopt_find(&facts, &now, &found);
     uint32_t index = node_adopt(agent->node, &found, &now, &agent->core.out);
     agent->slots[index] = slot;
     if (held != NULL) {
         fill_slot(agent, index, held);
     } else if (found.is_live) {
         (void)adopt_at_keeper(agent, index, found.pid);
-        agent->slots[index].is_booted_seen = true;
-        agent->slots[index].is_ready_seen = found.is_ready;
+        agent->slots[index].seen.is_booted = true;
+        agent->slots[index].seen.is_ready = found.is_ready;
         tell_console_lost(agent, node_get(agent->node, index));
         (void)watch_start(agent, index);
     }
@@ -351,20 +315,10 @@ static bool on_leaf(const char *leaf, void *context)
 {
     struct agent *agent = context;
     struct fault fault = {0};
-    char name[CGROUP_LEAF_BYTES];
-    uint64_t generation = 0;
 
-    (void)snprintf(name, sizeof(name), "%s", leaf);
-    char *dot = strrchr(name, '.');
-    if (dot == NULL)
-        return true; /* the keeper's own, or nobody's of ours */
-    *dot = '\0';
-    generation = strtoull(dot + 1, NULL, 10);
-    const struct ct *ct = node_find(agent->node, name);
-    if (ct != NULL && ct->generation == generation && ct->state != CT_STOPPED)
-        return true;
     /* Only if it is empty: what lives and is not known is shown to people, not ended. */
-    (void)cgroup_remove(&agent->cgroups, leaf, &fault);
+    if (!adopt_keeps_leaf(agent->node, leaf))
+        (void)cgroup_remove(&agent->cgroups, leaf, &fault);
     return true;
 }
 
@@ -376,7 +330,7 @@ static void settle_unclaimed(struct agent *agent)
 
         if (held->is_used)
             continue;
-        if (record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED)
+        if (record_is_final(record))
             keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
                               record->change);
         if (record->phase == KW_PHASE_BOOTED)
@@ -433,12 +387,7 @@ static void post_lost(struct agent *agent, const struct ct *ct)
 {
     struct input input = {.kind = INPUT_OBSERVATION};
 
-    input.observation.ct = ct->index;
-    input.observation.generation = ct->generation;
-    input.observation.kind = ct->has_init ? IN_ENDED : IN_LAUNCH_FAILED;
-    if (!ct->has_init)
-        fault_set(&input.observation.fault, STATUS_INTERRUPTED, 0,
-                  "%s: the keeper ended during its start", ct->name);
+    adopt_lose(ct, &input.observation);
     inbox_post(&agent->inbox, &input);
 }
 
@@ -464,7 +413,7 @@ void keeper_records_on_lost(struct keeper_client *client)
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
 
-        if (!ct->is_open || ct->state == CT_PREPARING)
+        if (!adopt_is_at_keeper(ct))
             continue;
         slot_close_console(&agent->slots[i]);
         if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(agent, i, ct->pid))

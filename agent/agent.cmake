@@ -3,6 +3,7 @@
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 add_executable(drover-agent
     adopt.c
+    adopt_found.c
     agent.c
     boot.c
     clean.c
@@ -20,6 +21,7 @@ add_executable(drover-agent
     options.c
     prepare.c
     publisher.c
+    record_seen.c
     requests.c
     results.c
     slots.c

@@ -24,6 +24,7 @@
 #include "node.h"
 #include "options.h"
 #include "publisher.h"
+#include "record_seen.h"
 #include "results.h"
 #include "rootfs.h"
 #include "store.h"
@@ -57,10 +58,8 @@ struct slot {
     uint64_t oom_kills;         /* last reading */
     bool is_freezing, is_thawing;
     bool is_ready_on_exec;
-    uint64_t change; /* highest change of the keeper's record that was observed */
-    bool is_booted_seen, is_ready_seen, is_ended_seen; /* of it, were posted as observations */
-    bool is_shutdown_seen;                             /* the guest said STOPPING=1 */
-    char candidates[KW_CANDIDATES_MAX][64];            /* of init, for the errnos that come back */
+    struct record_seen seen;                /* of the keeper's records of this launch */
+    char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
     uint64_t exec_number; /* of exec leaves, grows over restarts of the agent too */

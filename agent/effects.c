@@ -178,11 +178,9 @@ static void launch(struct agent *agent, const struct effect *effect)
         record.roles[count++] = KW_FD_TASKS;
     }
     slot->launch = keeper_records_number(agent, effect->ct);
-    slot->is_booted_seen = slot->is_ready_seen = slot->is_ended_seen = false;
-    slot->is_shutdown_seen = false;
+    slot->seen = (struct record_seen){0};
     memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));
     slot->candidate_count = slot->plan.candidate_count;
-    slot->change = 0;
     record.launch = slot->launch;
     record.stage_deadline_ns = clock_monotonic_ns() + STAGE_DEADLINE_NS;
     memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);

@@ -136,36 +136,20 @@ static void take_times(struct slot *slot, const struct kw_record *record)
     done_ns[BOOT_exec] = record->exec_ns;
 }
 
-static void observe_boot(struct agent *agent, uint32_t index, const struct kw_record *record)
+/* What the record tells of the boot's steps, and of the end, that the model does not hear. */
+static void take_news(struct agent *agent, uint32_t index, const struct kw_record *record,
+                      struct observation *seen)
 {
     struct slot *slot = &agent->slots[index];
-    uint64_t now_ns = clock_monotonic_ns();
 
-    slot->is_booted_seen = true;
-    take_times(slot, record);
-    post(agent, index, record,
-         (struct observation){.kind = IN_BOOTED,
-                              .pid = record->pid,
-                              .at_ns = record->exec_ns,
-                              .at_wall_ns = clock_wall_ns() - (now_ns - record->exec_ns)});
-}
-
-static void observe_end(struct agent *agent, uint32_t index, const struct kw_record *record)
-{
-    struct slot *slot = &agent->slots[index];
-    struct observation seen = {.at_ns = record->ended_ns, .at_wall_ns = record->ended_wall_ns};
-
-    slot->is_ended_seen = true;
-    turn_core_owe_ack(&agent->core, index, record);
-    watch_read_oom(agent, index); /* its level decides about the cause: it is read before the end */
-    seen.kind = record->phase == KW_PHASE_ENDED ? IN_ENDED : IN_LAUNCH_FAILED;
-    if (record->phase == KW_PHASE_ENDED) {
-        seen.has_status = record->is_status_known != 0;
-        seen.wait_status = record->wait_status;
-    } else {
-        keeper_records_fault(slot, record, &seen.fault);
-    }
-    post(agent, index, record, seen);
+    if (seen->kind == IN_BOOTED)
+        take_times(slot, record);
+    if (seen->kind == IN_READY)
+        slot->times.done_ns[BOOT_ready] = record->ready_ns;
+    if (seen->kind == IN_LAUNCH_FAILED)
+        keeper_records_fault(slot, record, &seen->fault);
+    if (seen->kind == IN_ENDED || seen->kind == IN_LAUNCH_FAILED)
+        watch_read_oom(agent, index); /* its level decides about the cause: before the end */
 }
 
 static void on_launch_record(struct agent *agent, const struct kw_record *record, int *fds,
@@ -173,31 +157,25 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
 {
     uint32_t index;
     struct slot *slot = find_slot(agent, record, &index);
-    bool is_final = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
+    struct now now = {clock_monotonic_ns(), clock_wall_ns()};
+    struct record_news news;
 
     if (slot == NULL) {
-        if (is_final) /* of a container that is gone: nobody waits for its end any more */
+        if (record_is_final(record)) /* of a container that is gone: nobody waits for its end */
             keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
                               record->change);
         return;
     }
-    if (record->change < slot->change)
-        return;
-    slot->change = record->change;
-    take_descriptors(slot, fds, roles);
-    bool was_executed = record->phase == KW_PHASE_BOOTED || record->phase == KW_PHASE_ENDED;
-    if (was_executed && !slot->is_booted_seen)
-        observe_boot(agent, index, record);
-    if (record->is_ready && !slot->is_ready_seen) {
-        slot->is_ready_seen = true;
-        slot->times.done_ns[BOOT_ready] = record->ready_ns;
-        post(agent, index, record, (struct observation){.kind = IN_READY});
+    if (record->change >= slot->seen.change)
+        take_descriptors(slot, fds, roles);
+    record_observe(&slot->seen, record, &now, &news);
+    if (news.ack == RECORD_ACK_OWED)
+        turn_core_owe_ack(&agent->core, index, record);
+    for (size_t i = 0; i < news.count; i++) {
+        take_news(agent, index, record, &news.list[i]);
+        post(agent, index, record, news.list[i]);
     }
-    if (record->is_stopping)
-        slot->is_shutdown_seen = true;
-    if (is_final && !slot->is_ended_seen)
-        observe_end(agent, index, record);
-    else if (!is_final)
+    if (news.ack == RECORD_ACK_NOW)
         keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
                           record->change);
     streams_console_grew(&agent->streams, index);

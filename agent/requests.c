@@ -41,18 +41,9 @@ static void send_receipt(struct agent *agent, uint64_t origin, const struct ct_r
 
 void requests_answer_receipt(struct agent *agent, const struct ct_receipt *receipt)
 {
-    struct result *result = results_find(&agent->results, receipt->request);
-
-    if (result == NULL) {
-        send_receipt(agent, receipt->origin, receipt);
-        return;
-    }
     uint64_t listeners[RESULT_LISTENERS_MAX];
-    uint32_t count = result->listener_count;
-    memcpy(listeners, result->listeners, sizeof(listeners));
-    result->receipt = *receipt;
-    if (!result->is_accepted)
-        results_remove(&agent->results, result);
+    uint32_t count = results_settle(&agent->results, receipt, listeners);
+
     for (uint32_t i = 0; i < count; i++)
         send_receipt(agent, listeners[i], receipt);
 }
@@ -96,36 +87,42 @@ static uint64_t hash_command(const struct command *command)
     return hash & INT64_MAX; /* SQLite's integers are signed */
 }
 
+static void say_again(struct agent *agent, uint64_t origin, const struct result *result)
+{
+    struct ct_receipt again = result->receipt;
+    const struct ct *ct = again.has_ct ? node_get(agent->node, again.ct) : NULL;
+
+    /* Its slot may be another container's by now. */
+    again.has_ct = ct != NULL && ct->is_used && memcmp(ct->uuid, result->uuid, UUID_BYTES) == 0;
+    send_receipt(agent, origin, &again);
+}
+
 /* True: it was answered from what is known of its request id. */
 static bool answer_again(struct agent *agent, uint64_t origin, const struct command *command,
                          uint64_t hash)
 {
-    struct result *result = results_find(&agent->results, command->request_id);
+    struct result *result = NULL;
 
-    if (result == NULL)
+    switch (results_ask(&agent->results, command->request_id, hash, origin, &result)) {
+    case ASKED_NEW:
         return false;
-    if (result->hash != hash) {
+    case ASKED_AGAIN:
+        say_again(agent, origin, result);
+        return true;
+    case ASKED_WAITING:
+        if (result->receipt.has_ct) /* its intent is committed, and `accepted` was said of it */
+            send_receipt(agent, origin, &result->receipt);
+        return true;
+    case ASKED_REUSED:
         refuse(agent, origin, command->request_id, STATUS_REQUEST_ID_REUSED,
                "this request id belongs to another command");
         return true;
-    }
-    if (result->receipt.phase != PHASE_ACCEPTED) {
-        struct ct_receipt again = result->receipt;
-        const struct ct *ct = again.has_ct ? node_get(agent->node, again.ct) : NULL;
-
-        /* Its slot may be another container's by now. */
-        again.has_ct = ct != NULL && ct->is_used && memcmp(ct->uuid, result->uuid, UUID_BYTES) == 0;
-        send_receipt(agent, origin, &again);
-        return true;
-    }
-    if (!result_listen(result, origin)) {
+    case ASKED_CROWDED:
         refuse(agent, origin, command->request_id, STATUS_BUSY,
                "too many ask for the result of this request");
         return true;
     }
-    if (result->receipt.has_ct) /* its intent is committed, and `accepted` was said of it */
-        send_receipt(agent, origin, &result->receipt);
-    return true;
+    return false;
 }
 
 static int take_config(struct agent *agent, const struct command *command,

@@ -98,3 +98,35 @@ bool result_listen(struct result *result, uint64_t origin)
     result->listeners[result->listener_count++] = origin;
     return true;
 }
+
+enum asked results_ask(struct results *results, const char *request, uint64_t hash, uint64_t origin,
+                       struct result **ret_result)
+{
+    struct result *result = results_find(results, request);
+
+    if (result == NULL)
+        return ASKED_NEW;
+    if (result->hash != hash)
+        return ASKED_REUSED;
+    *ret_result = result;
+    if (result->receipt.phase != PHASE_ACCEPTED)
+        return ASKED_AGAIN;
+    return result_listen(result, origin) ? ASKED_WAITING : ASKED_CROWDED;
+}
+
+uint32_t results_settle(struct results *results, const struct ct_receipt *receipt,
+                        uint64_t *ret_listeners)
+{
+    struct result *result = results_find(results, receipt->request);
+
+    if (result == NULL) {
+        ret_listeners[0] = receipt->origin;
+        return 1;
+    }
+    uint32_t count = result->listener_count;
+    memcpy(ret_listeners, result->listeners, sizeof(result->listeners));
+    result->receipt = *receipt;
+    if (!result->is_accepted)
+        results_remove(results, result);
+    return count;
+}

@@ -47,4 +47,19 @@ void results_remove(struct results *results, struct result *result);
 /* Another origin that is to hear the end; false: there are enough. */
 bool result_listen(struct result *result, uint64_t origin);
 
+/* What a command is answered from what is known of its request id. */
+enum asked {
+    ASKED_NEW,     /* nothing is known: it may be done */
+    ASKED_AGAIN,   /* its result: *ret_result's receipt is said again */
+    ASKED_WAITING, /* in progress: `origin` will hear its end; ACCEPTED is said if it was */
+    ASKED_REUSED,  /* the id belongs to another command */
+    ASKED_CROWDED  /* too many wait for it already */
+};
+enum asked results_ask(struct results *results, const char *request, uint64_t hash, uint64_t origin,
+                       struct result **ret_result);
+/* A word was said of a command: kept, or forgotten with its refusal. Returns how many of
+ * ret_listeners (RESULT_LISTENERS_MAX) hear it; nobody asked by this id: the receipt's origin. */
+uint32_t results_settle(struct results *results, const struct ct_receipt *receipt,
+                        uint64_t *ret_listeners);
+
 #endif

@@ -177,7 +177,7 @@ static bool is_shutting_down(const struct agent *agent, uint32_t index)
      * seen. */
     if (slot->family == FAMILY_BUSYBOX)
         return (heard_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
-    return slot->is_shutdown_seen;
+    return slot->seen.is_stopping;
 }
 
 void stop_ask(struct agent *agent, const struct effect *effect)

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * adopt_found.h — what is believed of a container after a crash: its row, the keeper's word and
+ * what its cgroup shows, brought together; and what is nobody's any more.
+ *
+ * Shape    struct adopt_facts says what was read; struct ct_found is what node_adopt() takes.
+ * Units    *_ns CLOCK_MONOTONIC, *_wall_ns CLOCK_REALTIME.
+ * Errors   none: what cannot be read is not handed in here.
+ * Owner    adopt.c keeps descriptors, slots and the words; all here is borrowed for the call.
+ * Context  pure.
+ */
+#ifndef DROVER_ADOPT_FOUND_H
+#define DROVER_ADOPT_FOUND_H
+
+#include "keeper_wire.h"
+#include "node.h"
+#include "store.h"
+
+struct adopt_facts {
+    const struct store_row *row;
+    struct ct_policy policy;        /* of the row's configuration */
+    uint64_t command_hash;          /* of the row's open command; 0: not known */
+    uint64_t command_origin;        /* who is to hear of it */
+    bool is_other_boot;             /* the machine was down meanwhile */
+    bool is_ready_on_exec;          /* of the row, or guessed from the process */
+    const struct kw_record *record; /* NULL: the keeper holds nothing of this generation */
+    const struct fault *failure;    /* why it failed, of a record that says so; NULL: unsaid */
+    pid_t pid;                      /* its init, seen in its cgroup; 0: none, or not looked for */
+    bool is_frozen;
+};
+
+/* Is this record about this row's generation? */
+bool adopt_is_of(const struct kw_record *record, const struct store_row *row);
+/* Is its cgroup the last that knows whether its init lives? */
+bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup);
+void adopt_find(const struct adopt_facts *facts, const struct now *now, struct ct_found *ret_found);
+
+/* Does a leaf NAME.GEN of ours still belong to what the node holds? What has no generation in its
+ * name is not a container's. */
+bool adopt_keeps_leaf(const struct node *node, const char *leaf);
+/* The keeper died under us and a new one cannot watch it: what became of it. False: nothing hung on
+ * the keeper. */
+bool adopt_is_at_keeper(const struct ct *ct);
+void adopt_lose(const struct ct *ct, struct observation *ret_seen);
+
+#endif
