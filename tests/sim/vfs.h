@@ -60,6 +60,12 @@ void simvfs_kill(const char *disk);
  * made or deleted since the last sync of its directory may be there or not.
  */
 void simvfs_crash(const char *disk, uint64_t seed);
+/*
+ * As fsync(2) of the directory; a SQLite code. SQLite itself does not sync what it deletes: the
+ * journal that came before the log (WAL) may come back and undo what the log had committed, until
+ * this was done once after a database was made.
+ */
+int simvfs_sync_directory(const char *disk);
 
 /* What a backup that stops the world would hold. */
 struct simvfs_snapshot *simvfs_snapshot(const char *disk);
@@ -71,5 +77,7 @@ void simvfs_snapshot_free(struct simvfs_snapshot *snapshot);
 uint64_t simvfs_calls(const char *disk);
 /* Octets that a power failure could still take, of all its files. */
 uint64_t simvfs_unsynced_bytes(const char *disk);
+/* A hash of names and octets: equal where two runs are. */
+uint64_t simvfs_digest(const char *disk);
 
 #endif
