@@ -219,7 +219,7 @@ static int open_database(struct store *store, struct fault *fault)
         return result;
     int code = store_writer_open(&store->writer, db);
     if (code != SQLITE_OK) {
-        result = store_db_fault(db, code, "read", store->path, fault);
+        result = store_db_fault(db, code, "open", store->path, fault);
     } else {
         sqlite3 *reading = NULL;
 

@@ -25,7 +25,8 @@
 #include "fault.h"
 #include "message.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
+#define STORE_VERSION_FIRST 1 /* older ones never were; from here on we migrate */
 #define STORE_BATCH_EVENTS_MAX 1024
 
 /* One container as the node must find it again. */
@@ -45,7 +46,8 @@ struct store_row {
     uint64_t created_wall_ns;
     uint64_t started_wall_ns;
     uint64_t ended_wall_ns;
-    enum cause cause; /* of the last end */
+    uint64_t oom_kills; /* in the present generation's cgroup, that were told */
+    enum cause cause;   /* of the last end */
     bool has_status;
     int wait_status;
     char request[REQUEST_ID_BYTES]; /* command in progress; "" none */

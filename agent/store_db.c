@@ -20,13 +20,15 @@ static const char schema[] =
     "PRAGMA application_id = " TEXT_OF(STORE_APPLICATION_ID) ";"
     "BEGIN;"
     "CREATE TABLE node(only INTEGER PRIMARY KEY CHECK (only = 1), ledger_id TEXT NOT NULL,"
-    " acked_epoch INTEGER NOT NULL, acked_seq INTEGER NOT NULL);"
+    " acked_epoch INTEGER NOT NULL, acked_seq INTEGER NOT NULL,"
+    " gap_seq INTEGER NOT NULL DEFAULT 0, gap_count INTEGER NOT NULL DEFAULT 0,"
+    " opened INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE container(id INTEGER PRIMARY KEY, uuid BLOB NOT NULL, name TEXT NOT NULL,"
     " is_live INTEGER NOT NULL, last_seq INTEGER NOT NULL, revision INTEGER, generation INTEGER,"
     " state INTEGER, is_wanted_running INTEGER, is_restart_owed INTEGER, uid_base INTEGER,"
     " family INTEGER, is_ready_on_exec INTEGER, created_wall_ns INTEGER, started_wall_ns INTEGER,"
     " ended_wall_ns INTEGER, cause INTEGER, wait_status INTEGER, request TEXT,"
-    " request_verb INTEGER);"
+    " request_verb INTEGER, oom_kills INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX container_uuid ON container(uuid);"
     "CREATE INDEX container_name ON container(name);"
     "CREATE TABLE config(id INTEGER PRIMARY KEY, octets BLOB NOT NULL);"
@@ -44,9 +46,17 @@ static const char schema[] =
     " generation INTEGER NOT NULL, phase INTEGER NOT NULL, status INTEGER NOT NULL,"
     " error INTEGER NOT NULL, text TEXT NOT NULL, time_wall_ns INTEGER NOT NULL,"
     " seq INTEGER NOT NULL);"
-    "INSERT INTO node VALUES(1, '%s', 0, 0);"
+    "INSERT INTO node(only, ledger_id, acked_epoch, acked_seq) VALUES(1, '%s', 0, 0);"
     "PRAGMA user_version = " TEXT_OF(STORE_VERSION) ";"
     "COMMIT;";
+
+/* [n] makes version n + 1 of version n. What was released is never changed. */
+static const char *const migrations[STORE_VERSION] = {
+    [1] = "ALTER TABLE node ADD COLUMN gap_seq INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE node ADD COLUMN gap_count INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE node ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE container ADD COLUMN oom_kills INTEGER NOT NULL DEFAULT 0;",
+};
 /* clang-format on */
 
 /* ---- what SQLite says, in our words ---- */
@@ -143,7 +153,7 @@ static int read_number(sqlite3 *db, const char *sql, int64_t *ret_number)
     return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
-static int check_whose(sqlite3 *db, const char *path, struct fault *fault)
+static int check_whose(sqlite3 *db, const char *path, int64_t *ret_version, struct fault *fault)
 {
     int64_t application = 0;
     int64_t version = 0;
@@ -170,13 +180,31 @@ static int check_whose(sqlite3 *db, const char *path, struct fault *fault)
         fault_hint(fault, "start the drover-agent that wrote it, or a newer one");
         return -ENOTSUP;
     }
-    if (version < STORE_VERSION) {
+    if (version < STORE_VERSION_FIRST) {
         fault_set(fault, STATUS_FAILED, 0, "%s has version %d, which never was: it is damaged",
                   path, version);
         fault_hint(fault, STORE_HINT_DAMAGED);
         return -EUCLEAN;
     }
+    *ret_version = version;
     return 0;
+}
+
+/* From `version` to ours in one transaction: it is the old one or the new one after any crash. */
+static int migrate(sqlite3 *db, int64_t version, const char *path, struct fault *fault)
+{
+    int code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+    for (; code == SQLITE_OK && version < STORE_VERSION; version++)
+        code = sqlite3_exec(db, migrations[version], NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db, "PRAGMA user_version = " TEXT_OF(STORE_VERSION) "; COMMIT", NULL,
+                            NULL, NULL);
+    if (code == SQLITE_OK)
+        return 0;
+    int result = store_db_fault(db, code, "migrate", path, fault);
+    (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* SQLite may have done it already */
+    return result;
 }
 
 /*
@@ -245,19 +273,24 @@ int store_db_set_up(sqlite3 *db)
 
 int store_db_check(sqlite3 *db, const char *path, struct fault *fault)
 {
+    int64_t version = 0;
     int result = 0;
 
     if (sqlite3_db_readonly(db, "main") == 1)
         result = store_db_fault(db, SQLITE_READONLY, "open", path, fault);
     if (result == 0)
-        result = check_whose(db, path, fault);
+        result = check_whose(db, path, &version, fault);
     if (result == 0) {
         int code = sqlite3_exec(db, "PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ROLLBACK;", NULL,
                                 NULL, NULL);
         if (code != SQLITE_OK)
             result = store_db_fault(db, code, "open", path, fault);
     }
-    return result == 0 ? check_whole(db, path, fault) : result;
+    if (result == 0)
+        result = check_whole(db, path, fault);
+    if (result == 0 && version < STORE_VERSION)
+        result = migrate(db, version, path, fault);
+    return result;
 }
 
 int store_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, size_t count)

@@ -20,7 +20,7 @@ static const char *const sql[R_COUNT] = {
     [R_ROWS] = "SELECT c.uuid, c.name, f.octets, c.revision, c.generation, c.state,"
                " c.is_wanted_running, c.is_restart_owed, c.uid_base, c.family,"
                " c.is_ready_on_exec, c.created_wall_ns, c.started_wall_ns, c.ended_wall_ns,"
-               " c.cause, c.wait_status, c.request, c.request_verb"
+               " c.cause, c.wait_status, c.request, c.request_verb, c.oom_kills"
                " FROM container c LEFT JOIN config f ON f.id = c.id WHERE c.is_live ORDER BY c.id",
     /* One statement, one snapshot: none is missed while it turns from intent into result. */
     [R_RESULTS] = "SELECT " RESULT_COLUMNS ", 0 AS is_open, id FROM result UNION ALL"
@@ -97,7 +97,8 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
         .started_wall_ns = column_u64(statement, 12),
         .ended_wall_ns = column_u64(statement, 13),
         .has_status = sqlite3_column_type(statement, 15) != SQLITE_NULL,
-        .wait_status = sqlite3_column_int(statement, 15)};
+        .wait_status = sqlite3_column_int(statement, 15),
+        .oom_kills = column_u64(statement, 18)};
     int result = store_reader_uuid(statement, 0, ret_row->uuid);
     if (result == 0)
         result = store_reader_text(statement, 1, ret_row->name, NAME_BYTES);

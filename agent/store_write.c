@@ -15,15 +15,15 @@ static const char *const sql[W_COUNT] = {
     [W_ROW_INSERT] = "INSERT INTO container(id, last_seq, is_live, revision, generation, state,"
                      " is_wanted_running, is_restart_owed, uid_base, family, is_ready_on_exec,"
                      " created_wall_ns, started_wall_ns, ended_wall_ns, cause, wait_status,"
-                     " request, request_verb, uuid, name)"
+                     " request, request_verb, oom_kills, uuid, name)"
                      " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
-                     "?19,?20)",
+                     "?19,?20,?21)",
     /* uuid and name never change under an id, so their indexes stay untouched */
     [W_ROW_UPDATE] = "UPDATE container SET last_seq=?2, is_live=?3, revision=?4, generation=?5,"
                      " state=?6, is_wanted_running=?7, is_restart_owed=?8, uid_base=?9, family=?10,"
                      " is_ready_on_exec=?11, created_wall_ns=?12, started_wall_ns=?13,"
                      " ended_wall_ns=?14, cause=?15, wait_status=?16, request=?17,"
-                     " request_verb=?18 WHERE id=?1",
+                     " request_verb=?18, oom_kills=?19 WHERE id=?1",
     [W_ROW_HIDE] = "UPDATE container SET is_live=0, last_seq=?2 WHERE id=?1",
     [W_ROW_DROP] = "DELETE FROM container WHERE id=?1",
     [W_LAST_SEQ] = "UPDATE container SET last_seq=?2 WHERE id=?1",
@@ -98,9 +98,10 @@ static int write_row(struct store_writer *writer, struct subject *subject,
     bind_status(statement, 16, row->has_status, row->wait_status);
     bind_text(statement, 17, row->request, REQUEST_ID_BYTES);
     bind_u64(statement, 18, row->request_verb);
+    bind_u64(statement, 19, row->oom_kills);
     if (which == W_ROW_INSERT) {
-        (void)sqlite3_bind_blob(statement, 19, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
-        (void)sqlite3_bind_text(statement, 20, subject->name, -1, SQLITE_TRANSIENT);
+        (void)sqlite3_bind_blob(statement, 20, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
+        (void)sqlite3_bind_text(statement, 21, subject->name, -1, SQLITE_TRANSIENT);
     }
     subject->is_stored = true;
     subject->is_dirty = false; /* its last_seq went with the rest */
@@ -437,6 +438,10 @@ int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed)
         code = load_heads(writer);
     if (code == SQLITE_OK)
         code = load_subjects(writer);
+    /* A commit, whose fsync is one of the whole log: what is read from here on is durable, also
+     * what a predecessor that was killed wrote and did not sync. */
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db_consumed, "UPDATE node SET opened = opened + 1", NULL, NULL, NULL);
     return code;
 }
 

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Real files, real crashes. failures needs root, for mounts in a namespace of its own.
 if(TARGET drover_store)
-    add_library(test_store_rig STATIC ${CMAKE_CURRENT_LIST_DIR}/store/rig.c)
+    add_library(test_store_rig STATIC ${CMAKE_CURRENT_LIST_DIR}/store/rig.c
+        ${CMAKE_CURRENT_LIST_DIR}/store/shim.c)
     target_include_directories(test_store_rig PUBLIC ${CMAKE_CURRENT_LIST_DIR}/store)
-    target_link_libraries(test_store_rig PUBLIC drover_store PRIVATE drover_flags PkgConfig::CMOCKA)
-    foreach(part rows ledger history refusals failures)
+    target_link_libraries(test_store_rig PUBLIC drover_store
+        PRIVATE drover_flags PkgConfig::CMOCKA)
+    foreach(part rows ledger history refusals versions failures)
         drover_test(integration/store/${part} test_store_rig)
         set_tests_properties(integration.store.${part} PROPERTIES
             LABELS "integration;threads" TIMEOUT 240)
     endforeach()
+    target_compile_definitions(test.integration.store.versions PRIVATE
+        VERSION_1_SQL="${CMAKE_CURRENT_LIST_DIR}/store/version1.sql")
 endif()

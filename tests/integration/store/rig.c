@@ -58,8 +58,8 @@ int rig_make(void **state)
 int rig_remove(void **state)
 {
     static const char *const names[] = {
-        "node.db",         "node.db-wal",     "node.db-shm",     "node.db.new",
-        "node.db.new-wal", "node.db.new-shm", "node.db-journal", "copy"};
+        "node.db",         "node.db-wal",     "node.db-shm", "node.db.new",    "node.db.new-wal",
+        "node.db.new-shm", "node.db-journal", "copy",        "node.db.reserve"};
 
     (void)state;
     if (rig.store != NULL)
@@ -196,6 +196,7 @@ struct store_change rig_row(uint32_t ct)
                               .created_wall_ns = 1000000 + ct,
                               .started_wall_ns = 2000000 + ct,
                               .ended_wall_ns = 3000000 + ct,
+                              .oom_kills = 40 + ct,
                               .cause = (enum cause)(ct % CAUSE_COUNT),
                               .has_status = ct % 2 == 0,
                               .wait_status = ct % 2 == 0 ? -1 - (int)ct : 0,

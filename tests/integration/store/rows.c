@@ -66,6 +66,7 @@ static void check_row(const struct store_row *row, uint32_t ct)
     assert_int_equal(row->created_wall_ns, expected->created_wall_ns);
     assert_int_equal(row->started_wall_ns, expected->started_wall_ns);
     assert_int_equal(row->ended_wall_ns, expected->ended_wall_ns);
+    assert_int_equal(row->oom_kills, expected->oom_kills);
     assert_int_equal(row->cause, expected->cause);
     assert_int_equal(row->has_status, expected->has_status);
     assert_int_equal(row->wait_status, expected->wait_status);
