@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "adopt_found.h"
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -271,6 +272,7 @@ static bool on_row(const struct store_row *row, void *context)
         (void)watch_start(agent, index);
     }
     turn_finish(agent, &now);
+    boundary(adopted_row);
     return true;
 }
 
@@ -319,6 +321,7 @@ static bool on_leaf(const char *leaf, void *context)
     /* Only if it is empty: what lives and is not known is shown to people, not ended. */
     if (!adopt_keeps_leaf(agent->node, leaf))
         (void)cgroup_remove(&agent->cgroups, leaf, &fault);
+    boundary(adopted_leaf);
     return true;
 }
 
@@ -361,6 +364,7 @@ int adopt_all(struct agent *agent, struct fault *fault)
         .agent = agent, .is_other_boot = is_other_boot(agent, boot), .fault = fault};
     int result = keeper_client_sync(&agent->keeper, fault);
 
+    boundary(keeper_synced);
     if (result == 0 && !agent->keeper.is_started_now)
         result = keeper_upgrade(agent, fault);
     if (result == 0)
@@ -378,6 +382,7 @@ int adopt_all(struct agent *agent, struct fault *fault)
     adopt_drop_held(agent);
     note_boot(agent, boot);
     agent->is_adopted = true;
+    boundary(adopted_all);
     return result;
 }
 

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "daemon.h"
@@ -148,6 +149,7 @@ static int open_state(struct agent *agent, struct fault *fault)
     if (result == 0)
         result = store_open(options->state_dir, &agent->loop, turn_on_committed, on_store_failed,
                             &agent->store, fault);
+    boundary(store_opened);
     if (result == 0)
         result =
             cgroups_open(&agent->cgroups, options->cgroup, store_ledger_id(agent->store), fault);

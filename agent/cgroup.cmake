@@ -12,5 +12,5 @@ add_library(drover_cgroup STATIC
     cgroup_set.c
     cgroup_tree.c)
 target_include_directories(drover_cgroup PUBLIC . PRIVATE ${PROJECT_SOURCE_DIR}/proto)
-target_link_libraries(drover_cgroup PUBLIC drover_base drover_model
+target_link_libraries(drover_cgroup PUBLIC drover_base drover_model drover_boundary
     PRIVATE drover_flags PkgConfig::LIBCGROUP)

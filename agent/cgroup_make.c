@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "ensure.h"
 #include "sys.h"
@@ -161,6 +162,7 @@ int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
         /* Then: the kernel charges guest/ to the group that it is made in. */
         if (result == 0)
             result = write_limits(&cgroup, hierarchy, request->limits, fault);
+        boundary(cgroup_part);
     }
     if (result == 0)
         result = cgroup_open_files(cgroups, &cgroup, fault);

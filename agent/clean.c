@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "console_tail.h"
@@ -56,6 +57,7 @@ static void remove_groups(struct cleaning *cleaning)
     int result = cgroup_remove(&cleaning->agent->cgroups, cleaning->leaf, &cleaning->seen.fault);
 
     cleaning->seen.kind = result < 0 ? IN_CLEAN_FAILED : IN_CLEANED_STOP;
+    boundary(cgroup_removed);
 }
 
 static bool is_populated(const struct cleaning *cleaning)
@@ -73,8 +75,10 @@ static bool run_sweep(struct work *work)
     struct agent *agent = cleaning->agent;
     struct fault ignored;
 
+    boundary(clean_begun);
     if (cleaning->ring != NULL)
         console_tail_keep(&agent->rootfs, cleaning->uuid, cleaning->ring, cleaning->ring_bytes);
+    boundary(tail_kept);
     if (!cleaning->has_cgroup) /* the group of a crashed start, or none */
         cleaning->has_cgroup =
             cgroup_adopt(&agent->cgroups, cleaning->leaf, &cleaning->cgroup, &ignored) == 0;

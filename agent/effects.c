@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "clean.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -117,16 +118,21 @@ static bool run_make(struct work *work)
 {
     struct deed *deed = container_of(work, struct deed, work);
 
+    boundary(make_begun);
     deed->seen.kind = make(deed) < 0 ? IN_MAKE_FAILED : IN_MADE;
+    boundary(made);
     return true;
 }
 
 static bool run_remove(struct work *work)
 {
     struct deed *deed = container_of(work, struct deed, work);
+
+    boundary(remove_begun);
     int result = rootfs_remove(&deed->agent->rootfs, deed->uuid, &deed->seen.fault);
 
     deed->seen.kind = result < 0 ? IN_REMOVE_FAILED : IN_REMOVED;
+    boundary(removed);
     return true;
 }
 
@@ -191,8 +197,10 @@ static void launch(struct agent *agent, const struct effect *effect)
     map_ring(slot);
     (void)watch_start(agent, effect->ct);
     slot->times.done_ns[BOOT_send] = clock_monotonic_ns(); /* the keeper may read it at once */
+    boundary(launch_unsent);
     int result =
         keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
+    boundary(launch_sent);
     launch_close(&slot->plan);
     slot->has_plan = false;
     if (result < 0)
@@ -205,7 +213,9 @@ static bool run_kill(struct work *work)
 {
     struct deed *deed = container_of(work, struct deed, work);
 
+    boundary(kill_unsent);
     (void)cgroup_kill(&deed->cgroup); /* its end, or its absence, comes as the keeper's record */
+    boundary(kill_sent);
     return true;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -208,6 +209,7 @@ void keeper_records_on_record(struct keeper_client *client, const struct kw_head
 {
     struct agent *agent = container_of(client, struct agent, keeper);
 
+    boundary(record_read);
     switch (header->type) {
     case KW_RECORD:
         if (!agent->is_adopted)

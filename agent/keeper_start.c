@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 
 #define STARTS_MAX 3 /* one that is killed while it starts is no reason to give up its guests */
@@ -100,8 +101,10 @@ int keeper_start(const char *path, const char *binary, const struct cgroups *cgr
 
     if (result < 0)
         return result;
+    boundary(keeper_bound);
     for (int i = 0; i == 0 || (result == -ECHILD && i < STARTS_MAX); i++)
         result = spawn(listener, binary, cgroups);
+    boundary(keeper_spawned);
     if (result < 0)
         fault_set(fault, STATUS_FAILED, -result, "cannot start %s", binary);
     return result;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "boundary.h"
 #include "build_id.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -30,6 +31,7 @@ static int ask(struct agent *agent, int binary, uint64_t end_ns, struct fault *f
     keeper->reexec = KEEPER_REEXEC_ASKED;
     struct kw_reexec record = {.roles = {KW_FD_BINARY}};
     int result = keeper_client_send(keeper, &record.header, KW_REEXEC, sizeof(record), &binary, 1);
+    boundary(reexec_asked);
     while (result == 0 && keeper->reexec == KEEPER_REEXEC_ASKED) {
         uint64_t now_ns = clock_monotonic_ns();
 
@@ -65,6 +67,7 @@ int keeper_upgrade(struct agent *agent, struct fault *fault)
                       strerror(keeper->reexec_error));
         return 0;
     }
+    boundary(reexec_done);
     adopt_drop_held(agent); /* the new build tells its table from the start */
     (void)fprintf(stderr, "drover-agent: the keeper is of this build now\n");
     result = keeper_client_greet(keeper, fault);

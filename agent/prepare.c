@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -59,6 +60,7 @@ static bool run_plan(struct work *work)
     }
     arena_close(&arena);
     preparing->plan_ns = clock_monotonic_ns();
+    boundary(plan_made);
     return true;
 }
 
@@ -81,6 +83,7 @@ static bool run_cgroup(struct work *work)
     }
     arena_close(&arena);
     preparing->cgroup_ns = clock_monotonic_ns();
+    boundary(cgroup_made);
     return true;
 }
 

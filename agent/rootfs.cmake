@@ -19,4 +19,4 @@ pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
 add_library(drover_template STATIC template.c)
 target_include_directories(drover_template PUBLIC .)
 target_link_libraries(drover_template
-    PUBLIC drover_rootfs PRIVATE drover_flags PkgConfig::LIBARCHIVE)
+    PUBLIC drover_rootfs drover_boundary PRIVATE drover_flags PkgConfig::LIBARCHIVE)

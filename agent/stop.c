@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "ensure.h"
 #include "sys.h"
@@ -133,7 +134,9 @@ static void on_hold(uv_timer_t *timer)
     }
     int signal_number = choose_signal(agent, hold->ct, hold->is_reboot);
     if (signal_number != 0) {
+        boundary(ask_unsent);
         (void)send_signal(agent, hold->ct, signal_number);
+        boundary(ask_sent);
         end_hold(hold);
         return;
     }

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -79,6 +80,7 @@ static bool run_leaf(struct work *work)
 
     preparation->result = cgroup_exec_make(&preparation->cgroup, preparation->leaf,
                                            &preparation->exec, &preparation->fault);
+    boundary(exec_leaf_made);
     if (preparation->result < 0)
         return true;
     preparation->work.run = run_plan;
@@ -179,6 +181,7 @@ static int send_spawn(struct stream *stream, const struct preparation *preparati
     }
     count = add_fd(&record, fds, count, preparation->exec.kill, KW_FD_KILL);
     int result = keeper_client_send(keeper, &record.header, KW_SPAWN, sizeof(record), fds, count);
+    boundary(exec_sent);
     stream->is_spawned = result == 0;
     return result;
 }
@@ -396,7 +399,9 @@ void stream_exec_remove_leaf(struct stream *stream)
 
     if (!slot->has_cgroup || slot->generation != stream->generation)
         return;
+    boundary(exec_ended);
     (void)cgroup_exec_remove(&slot->cgroup, stream->leaf);
+    boundary(exec_leaf_gone);
     if (slot->stale_below != 0) /* by now those killed at adoption are gone */
         (void)cgroup_exec_sweep(&slot->cgroup, slot->stale_below);
     slot->stale_below = 0;

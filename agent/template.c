@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "rootfs_mounts.h"
 #include "units.h"
@@ -239,12 +240,15 @@ int template_import(int templates_dir, const char *name, int tar_fd, const atomi
     int rc = tree < 0 ? fail(&import, errno, name, strerrordesc_np(errno)) : 0;
     if (rc == 0 && fchmod(tree, 0755) < 0)
         rc = fail(&import, errno, name, strerrordesc_np(errno));
+    boundary(import_begun);
     if (rc == 0)
         rc = extract_into(tree, tar_fd, fault);
     if (rc == 0 && is_cut != NULL && atomic_load(is_cut))
         rc = fail(&import, ECANCELED, name, "the rest of it did not come");
+    boundary(import_unpacked);
     if (rc == 0)
         rc = publish(templates_dir, tree, unfinished, name, fault);
+    boundary(import_published);
     if (rc < 0)
         (void)tree_remove(templates_dir, unfinished); /* what is left, the next sweep takes */
     return rc;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -48,6 +49,7 @@ static void begin(void *context, const struct effect *effect)
 static void apply(void *context, const struct effect *effect)
 {
     effects_apply(context, effect);
+    boundary(applied);
 }
 
 static void ack(void *context, const struct kw_ack *ended)
@@ -55,6 +57,7 @@ static void ack(void *context, const struct kw_ack *ended)
     struct agent *agent = context;
 
     keeper_client_ack(&agent->keeper, ended->launch, ended->generation, ended->change);
+    boundary(ack_sent);
 }
 
 static void publish(void *context, const struct event *events, size_t count)
@@ -62,11 +65,13 @@ static void publish(void *context, const struct event *events, size_t count)
     struct agent *agent = context;
 
     publisher_post(&agent->publisher, events, count);
+    boundary(published);
 }
 
 static void answer(void *context, const struct ct_receipt *receipt)
 {
     requests_answer_receipt(context, receipt);
+    boundary(answered);
 }
 
 static const struct turn_ops ops = {
@@ -125,7 +130,9 @@ void turn_finish(struct agent *agent, const struct now *now)
     note_boots(agent, now->ns);
     struct told *told = turn_core_compose(&agent->core, now, batch);
     log_moves(told);
+    boundary(turn_composed);
     store_post(agent->store, batch, told);
+    boundary(turn_posted);
 }
 
 void turn_on_committed(struct store *store, void *context)
@@ -136,6 +143,7 @@ void turn_on_committed(struct store *store, void *context)
     (void)store;
     if (told == NULL)
         return;
+    boundary(committed);
     struct agent *agent = container_of(told->core, struct agent, core);
     for (size_t i = 0; i < told->effect_count; i++)
         if (told->effects[i].kind == EFFECT_PREPARE)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "boundary.h"
 #include "cleanup.h"
 #include "ensure.h"
 
@@ -167,7 +168,9 @@ void watch_freeze(struct agent *agent, uint32_t index, bool is_frozen)
         return;
     slot->is_freezing = is_frozen;
     slot->is_thawing = !is_frozen;
+    boundary(freezer_unset);
     int result = cgroup_freeze(&slot->cgroup, is_frozen);
+    boundary(freezer_set);
     if (result < 0) {
         struct observation seen = {.kind = IN_FREEZE_FAILED};
 

@@ -7,6 +7,8 @@
 #   crashes.sh BUILD [SEED [ROUNDS [COUNT]]]
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
+# shellcheck source=checks.sh
+. "$(dirname "$0")/checks.sh"
 
 SEED=${2:-$(date +%s)} ROUNDS=${3:-8} COUNT=${4:-40}
 echo "crashes.sh $1 $SEED $ROUNDS $COUNT"
@@ -42,8 +44,6 @@ orders() {
             printf "r%d-%d-%d %s c-%d\n", seed, round, i, verbs[1 + int(rand() * 18)], 1 + int(rand() * count)
     }'
 }
-
-keeper_pid() { cat "$V2/drover.$NODE/keeper/cgroup.procs" 2>/dev/null || true; }
 
 keeper_kill() {
     local pid
@@ -105,83 +105,7 @@ ask_again() {
     done <"$WORK/codes"
 }
 
-no_rest() {
-    local pid
-    for pid in $(jq '.[] | select(.state != "running" and .state != "stopped") | .pid // empty' "$WORK/ls"); do
-        grep -E '^(Name|State|NSpid|Sig|Shd)' "/proc/$pid/status" || true
-        cat "/proc/$pid/wchan" "/proc/$pid/cgroup" || true
-    done
-    jq -c '.[] | select(.state != "running" and .state != "stopped")' "$WORK/ls"
-    tail -n 400 "$WORK/agent.log"
-    fail "no rest"
-}
-
-at_rest() {
-    local end=$((SECONDS + 60))
-    while ! d ls -f json >"$WORK/ls" ||
-        ! jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null; do
-        ((SECONDS < end)) || no_rest
-        sleep 0.1
-    done
-}
-
-inits_below() {
-    local pid
-    find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null | while read -r pid; do
-        awk '$1 == "NSpid:" && $NF == 1 { print $2 }' "/proc/$pid/status" 2>/dev/null || true
-    done
-}
-
-# The model's word and the kernel's.
-say_and_see() {
-    local root
-    at_rest
-    jq -r '.[] | select(.pid != null) | "\(.name).\(.generation) \(.pid)"' "$WORK/ls" | sort >"$WORK/said"
-    for root in "$V2/drover.$NODE"/c-*.*; do
-        [[ ! -d $root ]] || echo "${root##*/} $(inits_below "$root" | paste -sd+)"
-    done | sort >"$WORK/seen"
-}
-
-check() {
-    local root keeper end=$((SECONDS + 5))
-    ! grep -n 'always hold\|ERROR: \|WARNING: \|runtime error' "$WORK/agent.log" || fail "the agent broke off"
-    # A guest that was told to end itself may do so after the rest was seen.
-    while say_and_see && ! cmp -s "$WORK/said" "$WORK/seen" && ((SECONDS < end)); do
-        sleep 0.1
-    done
-    same 'inits' "$(cat "$WORK/said")" "$(cat "$WORK/seen")"
-    while read -r root; do
-        same "cgroups in $root" "$(cut -d' ' -f1 "$WORK/said")" "$(find "$root/drover.$NODE" -mindepth 1 \
-            -maxdepth 1 -name 'c-*' -printf '%f\n' 2>/dev/null | sort)"
-    done < <(awk '$3 == "cgroup2" || ($3 == "cgroup" && $4 ~ /memory|pids/) { print $2 }' /proc/mounts)
-    same 'commands without a client' '' "$(grep -l 'populated 1' "$V2/drover.$NODE"/c-*/exec.*/cgroup.events \
-        2>/dev/null || true)"
-    same 'directories' "$(jq -r '.[].id' "$WORK/ls" | sort)" "$(ls "$WORK/state/containers")"
-    same 'mounts' '' "$(grep -F "$WORK" /proc/mounts || true)"
-    keeper=$(keeper_pid)
-    same 'keepers' 1 "$(wc -w <<<"$keeper")"
-    # Descriptors belong to what runs.
-    ls -l "/proc/$keeper/fd" >"$WORK/keeper.fds" && ls -l "/proc/$AGENT_PID/fd" >"$WORK/agent.fds"
-    echo "    $(wc -l <"$WORK/said") run; descriptors: keeper $(wc -l <"$WORK/keeper.fds")," \
-        "agent $(wc -l <"$WORK/agent.fds")"
-    # The ledger: one end a generation, moves in one chain, no open intent, one result a request.
-    d events -f jsonl >"$WORK/events"
-    same 'seq' true "$(jq -s 'map(.seq) | . == (sort | unique)' "$WORK/events")"
-    same 'ends said twice' '' \
-        "$(jq -r 'select(.type == "changed" and .cause != null) | "\(.container) \(.generation)"' \
-        "$WORK/events" | sort | uniq -d)"
-    same 'ends not said' '' "$(jq -rs '(map(select(.type == "destroyed") | .container)) as $gone |
-        group_by(.container)[] | (map(.generation) | max) as $last |
-        (map(select(.type == "changed" and .cause != null) | .generation) | unique) as $ends |
-        .[0].container as $c | range(1; $last) | select([.] - $ends != []) | "\($c) \(.)"' "$WORK/events")"
-    same 'chains' true "$(jq -s 'map(select(.type == "changed")) | group_by(.container) |
-        all(.[]; . as $e | all(range(1; length); $e[.].from == $e[. - 1].to))' "$WORK/events")"
-    same 'results said twice' '' "$(jq -r 'select(.type == "result") | .request' "$WORK/events" | sort | uniq -d)"
-    same 'states' "$(jq -r '.[] | "\(.id) \(.state)"' "$WORK/ls" | sort)" "$(jq -rs '
-        (map(select(.type == "destroyed") | .container)) as $gone |
-        map(select(.type == "changed" or .type == "created")) | group_by(.container)[] | last |
-        select([.container] - $gone != []) | "\(.container) \(.to // "stopped")"' "$WORK/events" | sort)"
-    # A command that was answered is in the ledger; exit codes are among those that make sense.
+check_codes() {
     same 'codes' '' \
         "$(awk '$2 != "exec" && $2 != "session" && $2 !~ /itself/ && $4 !~ /^(0|1|3|4|8|10)$/' "$WORK/codes")"
     same 'codes of exec' '' \
@@ -207,7 +131,9 @@ for round in $(seq "$ROUNDS"); do
     done
     wait "$workers" || true
     ask_again
-    check
+    check_world
+    check_ledger
+    check_codes
     echo "    codes: $(awk '{ print $2 "=" $4 }' "$WORK/codes" | sort | uniq -c | awk '{ printf "%s*%s ", $2, $1 }')"
 done
 want 0 d destroy --force --all --timeout 120s >/dev/null
