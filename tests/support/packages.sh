@@ -5,7 +5,7 @@
 #   packages_install GROUP…     install what is missing of the groups
 #   packages_of GROUP…          print their names
 #
-# build    compile everything, the tests too
+# build    compile everything, the tests too, and break it on purpose (patch)
 # guests   make guest roots, read what drover says as JSON, and attack it (socat, small disks)
 # bench    the peers that tests/bench/run measures beside Drover
 # tidy     what tests/tidy checks with, and the second compiler
@@ -20,7 +20,7 @@ packages_of() {
                 echo gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler \
                     libprotobuf-c-dev libuv1-dev libnanomsg-dev libsodium-dev libcgroup-dev \
                     libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
-                    libcmocka-dev
+                    libcmocka-dev patch
                 ;;
             guests) echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs xz-utils ;;
             bench) echo lxc crun jq ;;
