@@ -17,6 +17,7 @@
 #include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "console_rebind.h"
 #include "ensure.h"
 #include "family.h"
 #include "inits.h"
@@ -125,12 +126,18 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     /* Opened first, checked then: a number that was given to another cannot pass. */
     if (pidfd < 0 || !cgroup_has_process(&slot->cgroup, pid))
         return false;
+    console_rebind_lose(agent, index);
     slot->launch = record.launch = keeper_records_number(agent, index);
     slot->seen.change = 0;
     memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
     record.labels.generation = ct->generation;
     memcpy(record.labels.name, ct->name, NAME_BYTES);
     send_adopt(agent, &record, pidfd);
+    slot->has_lost_notify = true;
+    console_rebind_begin(agent, index); /* with the old master, where an agent still has it */
+    if (slot->pty >= 0)
+        (void)close(slot->pty);
+    slot->pty = -1;
     return true;
 }
 
@@ -142,6 +149,14 @@ static void tell_console_lost(struct agent *agent, const struct ct *ct)
         .time_wall_ns = clock_wall_ns(), .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
     memcpy(event->uuid, ct->uuid, UUID_BYTES);
     memcpy(event->name, ct->name, NAME_BYTES);
+}
+
+static void post_lost(struct agent *agent, const struct ct *ct)
+{
+    struct input input = {.kind = INPUT_OBSERVATION};
+
+    adopt_lose(ct, &input.observation);
+    inbox_post(&agent->inbox, &input);
 }
 
 /* ---- rows ---- */
@@ -173,6 +188,10 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
     if (slot->seen.is_ended)
         turn_core_owe_ack(&agent->core, index, record);
     keeper_records_feed(agent, record, held->fds);
+    if (record->is_adopted && !slot->seen.is_ended) {
+        slot->has_lost_notify = true;
+        console_rebind_begin(agent, index);
+    }
     if (slot->has_cgroup && !slot->seen.is_ended)
         (void)watch_start(agent, index);
 }
@@ -205,6 +224,21 @@ static int read_slot(const struct store_row *row, struct slot *slot, struct faul
     slot->is_ready_on_exec = row->is_ready_on_exec;
     slot->generation = row->generation;
     return 0;
+}
+
+/* Its keeper died with the agent before us. */
+static void adopt_orphan(struct agent *agent, uint32_t index, const struct ct_found *found)
+{
+    struct slot *slot = &agent->slots[index];
+    const struct ct *ct = node_get(agent->node, index);
+
+    slot->seen.is_booted = true;
+    slot->seen.is_ready = found->is_ready;
+    if (adopt_at_keeper(agent, index, found->pid))
+        tell_console_lost(agent, ct);
+    else
+        post_lost(agent, ct); /* it ended since we looked, and nobody saw how */
+    (void)watch_start(agent, index);
 }
 
 static bool on_row(const struct store_row *row, void *context)
@@ -265,11 +299,7 @@ static bool on_row(const struct store_row *row, void *context)
     if (held != NULL) {
         fill_slot(agent, index, held);
     } else if (found.is_live) {
-        (void)adopt_at_keeper(agent, index, found.pid);
-        agent->slots[index].seen.is_booted = true;
-        agent->slots[index].seen.is_ready = found.is_ready;
-        tell_console_lost(agent, node_get(agent->node, index));
-        (void)watch_start(agent, index);
+        adopt_orphan(agent, index, &found);
     }
     turn_finish(agent, &now);
     boundary(adopted_row);
@@ -388,14 +418,6 @@ int adopt_all(struct agent *agent, struct fault *fault)
 
 /* ---- the keeper died under us ---- */
 
-static void post_lost(struct agent *agent, const struct ct *ct)
-{
-    struct input input = {.kind = INPUT_OBSERVATION};
-
-    adopt_lose(ct, &input.observation);
-    inbox_post(&agent->inbox, &input);
-}
-
 void keeper_records_on_lost(struct keeper_client *client)
 {
     struct agent *agent = container_of(client, struct agent, keeper);
@@ -420,11 +442,12 @@ void keeper_records_on_lost(struct keeper_client *client)
 
         if (!adopt_is_at_keeper(ct))
             continue;
-        slot_close_console(&agent->slots[i]);
-        if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(agent, i, ct->pid))
+        if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(agent, i, ct->pid)) {
             tell_console_lost(agent, ct);
-        else
+        } else {
+            slot_close_console(&agent->slots[i]);
             post_lost(agent, ct);
+        }
     }
     agent_wake(agent);
 }

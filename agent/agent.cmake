@@ -8,6 +8,7 @@ add_executable(drover-agent
     boot.c
     clean.c
     configs.c
+    console_rebind.c
     console_tail.c
     effects.c
     executor.c

@@ -58,7 +58,9 @@ struct slot {
     uint64_t oom_kills;         /* last reading */
     bool is_freezing, is_thawing;
     bool is_ready_on_exec;
-    struct record_seen seen;                /* of the keeper's records of this launch */
+    struct record_seen seen; /* of the keeper's records of this launch */
+    bool has_lost_notify; /* its notify socket died with its keeper: it cannot be heard to say so */
+    uint64_t rebind;      /* spawn that binds its console anew; 0: none is under way */
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
@@ -87,6 +89,8 @@ struct agent {
     bool
         is_adopted; /* rows and keeper's table are brought together; records are news from now on */
     struct held_record *held; /* the keeper's table until then */
+
+    uint64_t rebinding_until_ns; /* later no slot has one under way; 0: none ever had */
 
     struct rootfs rootfs;
     struct cgroups cgroups;

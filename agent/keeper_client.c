@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "ensure.h"
 #include "keeper_start.h"
 #include "sys.h"
@@ -221,6 +222,15 @@ int keeper_client_send(struct keeper_client *client, struct kw_header *header, u
                          ? sys_send_fds(client->socket, header, size_bytes, fds, fd_count)
                          : -EAGAIN;
     return result < 0 && !is_over((int)result) ? enqueue(client, header, fds, fd_count) : 0;
+}
+
+/* Numbers must grow over the agent's restarts too; a clock does. */
+uint64_t keeper_client_number_spawn(struct keeper_client *client)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+
+    client->spawn_last = now_ns > client->spawn_last ? now_ns : client->spawn_last + 1;
+    return client->spawn_last;
 }
 
 void keeper_client_ack(struct keeper_client *client, uint64_t launch, uint64_t generation,

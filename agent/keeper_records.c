@@ -14,6 +14,7 @@
 #include "boundary.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "console_rebind.h"
 #include "ensure.h"
 
 static_assert((CT_MAX & (CT_MAX - 1)) == 0, "a launch's number carries its slot in its low bits");
@@ -192,6 +193,16 @@ static void on_refused(struct agent *agent, const struct kw_refused *refused)
         streams_spawn_refused(&agent->streams, refused->number, refused->error);
         return;
     }
+    if (refused->type == KW_CONSOLE) {
+        console_rebind_refused(agent, refused);
+        return;
+    }
+    if (refused->type == KW_ADOPT) { /* nobody would tell its end: the next agent tries again */
+        fault_set(&seen.fault, STATUS_KEEPER_FULL, refused->error,
+                  "the new keeper cannot watch a guest that lives (reason %u)",
+                  (uint64_t)refused->reason);
+        agent_die(&seen.fault);
+    }
     if (refused->type != KW_LAUNCH || find_slot(agent, &none, &index) == NULL)
         return; /* an acknowledgement of what it had forgotten: nothing hangs on it */
     none.labels.generation = agent->slots[index].generation;
@@ -219,6 +230,7 @@ void keeper_records_on_record(struct keeper_client *client, const struct kw_head
         return;
     case KW_SPAWN_RECORD:
         streams_spawn_record(&agent->streams, (const void *)header, fds, roles);
+        console_rebind_ended(agent, (const void *)header);
         return;
     case KW_REFUSED:
         on_refused(agent, (const void *)header);

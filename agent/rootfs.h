@@ -93,6 +93,8 @@ int rootfs_find_all(const struct rootfs *rootfs,
 int rootfs_plan(const struct rootfs *rootfs, const struct launch_request *request,
                 struct launch *ret_launch, struct fault *fault);
 void launch_close(struct launch *launch);
+/* A blank memfd for a console's ring (keeper_wire.h); -errno. */
+int rootfs_make_ring(void);
 
 /* What an exec session carries: a packed plan for SPAWN in a memfd. user: "" root, else a name or
  * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root,

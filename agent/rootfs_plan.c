@@ -178,7 +178,7 @@ static void add_env(struct making *making)
         plan_add_env(&making->plan, making->config->env[i].key, making->config->env[i].value);
 }
 
-static int add_ring(struct making *making)
+int rootfs_make_ring(void)
 {
     struct kw_ring ring = {.magic = KW_MAGIC, .size_bytes = KW_RING_DEFAULT_BYTES};
     AUTO_FD fd = memfd_create("drover-console", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -186,7 +186,15 @@ static int add_ring(struct making *making)
     if (fd < 0 || ftruncate(fd, KW_RING_DATA_OFFSET + KW_RING_DEFAULT_BYTES) < 0 ||
         pwrite(fd, &ring, sizeof(ring), 0) < 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-        return making_fail(making, -errno, "the console's ring");
+        return -errno;
+    return take_fd(&fd);
+}
+
+static int add_ring(struct making *making)
+{
+    AUTO_FD fd = rootfs_make_ring();
+    if (fd < 0)
+        return making_fail(making, fd, "the console's ring");
     making->launch->ring = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (making->launch->ring < 0)
         return making_fail(making, -errno, "the console's ring");

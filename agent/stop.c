@@ -177,10 +177,10 @@ static bool is_shutting_down(const struct agent *agent, uint32_t index)
     const struct slot *slot = &agent->slots[index];
 
     /* busybox init lets go of its signals as soon as it begins; the others' scripts cannot be
-     * seen. */
+     * seen. A systemd that cannot be heard any more was asked, and could hear: it is believed. */
     if (slot->family == FAMILY_BUSYBOX)
         return (heard_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
-    return slot->seen.is_stopping;
+    return slot->seen.is_stopping || (slot->has_lost_notify && slot->family == FAMILY_SYSTEMD);
 }
 
 void stop_ask(struct agent *agent, const struct effect *effect)

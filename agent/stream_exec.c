@@ -163,12 +163,9 @@ static int send_spawn(struct stream *stream, const struct preparation *preparati
     int fds[KW_FDS_MAX];
     size_t count = 0;
 
-    /* Numbers must grow over the agent's restarts too; a clock does. */
-    uint64_t now_ns = clock_monotonic_ns();
-    keeper->spawn_last = now_ns > keeper->spawn_last ? now_ns : keeper->spawn_last + 1;
-    record.spawn = stream->spawn = keeper->spawn_last;
+    record.spawn = stream->spawn = keeper_client_number_spawn(keeper);
     if (stream->open.timeout_ns != 0)
-        record.deadline_ns = now_ns + stream->open.timeout_ns;
+        record.deadline_ns = clock_monotonic_ns() + stream->open.timeout_ns;
     count = add_fd(&record, fds, count, preparation->plan, KW_FD_PLAN);
     count = add_fd(&record, fds, count, preparation->target, KW_FD_TARGET);
     count = add_fd(&record, fds, count, preparation->exec.dir, KW_FD_CGROUP);

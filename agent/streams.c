@@ -356,6 +356,21 @@ void streams_console_grew(struct streams *streams, uint32_t ct)
     }
 }
 
+void streams_console_lost(struct streams *streams, uint32_t ct)
+{
+    struct stream *next;
+
+    for (struct stream *stream = streams->first; stream != NULL; stream = next) {
+        next = stream->next;
+        if (stream->ct != ct || stream->is_closed || stream->kept != NULL ||
+            (stream->kind != STREAM_CONSOLE && stream->kind != STREAM_LOGS))
+            continue;
+        stream_console_pump(stream); /* what it can still have */
+        stream_fail(stream, STATUS_STREAM_LOST, 0,
+                    "the console was lost with its keeper; there is a new one");
+    }
+}
+
 void streams_end_generation(struct streams *streams, uint32_t ct)
 {
     struct stream *next;

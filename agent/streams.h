@@ -40,6 +40,8 @@ void streams_origin_drained(struct streams *streams, uint64_t origin);
 void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record, int *fds,
                           const uint8_t *roles);
 void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error);
+/* Its ring is no more: consoles and logs of it end as lost. */
+void streams_console_lost(struct streams *streams, uint32_t ct);
 void streams_console_grew(struct streams *streams, uint32_t ct);
 /* The generation is being cleaned up: its consoles and execs end. */
 void streams_end_generation(struct streams *streams, uint32_t ct);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ADOPT: a guest whose parent was a keeper that died. It is watched like a child, but its status
- * went to the host's init.
+ * A guest whose parent was a keeper that died. ADOPT: it is watched like a child, but its status
+ * went to the host's init. CONSOLE: its pty died with that keeper, or lost who reads it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -59,4 +60,68 @@ enum kw_refusal adopt_begin(struct keeper *k, const struct kw_adopt *record, str
     entry->pidfd = take_fd(&cargo->fds[0]);
     k->table.living++;
     return 0;
+}
+
+static bool check_console(const struct kw_console *record, const struct cargo *cargo)
+{
+    size_t rings = cargo_count(cargo, KW_FD_RING);
+    size_t ptys = cargo_count(cargo, KW_FD_PTY);
+
+    if (record->uid_base != 0 &&
+        (record->uid_count == 0 || record->uid_base > UINT32_MAX - record->uid_count))
+        return false;
+    return record->spawn != 0 && rings <= 1 && ptys <= 1 && rings + ptys == cargo->count;
+}
+
+/* All of it, or the entry is as it was. */
+static int open_console(struct keeper *k, struct entry *entry, struct cargo *cargo,
+                        const struct kp_header *plan)
+{
+    int master = cargo_take(cargo, KW_FD_PTY);
+    int rc = master >= 0 ? console_take(entry, master) : console_open(entry, plan);
+    if (rc < 0)
+        return rc;
+    entry->ring = cargo_take(cargo, KW_FD_RING);
+    rc = entry->ring >= 0 ? console_open_ring(entry) : 0; /* without one, what is said is counted */
+    entry->output = rc < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rc == 0 && entry->output < 0)
+        rc = -errno;
+    if (rc == 0)
+        rc = watch_add(k, WATCH_PTY, entry->master, table_slot(&k->table, entry),
+                       entry->record.launch);
+    if (rc == 0) {
+        entry->is_handed_over = false;
+        table_mark(&k->table, entry);
+        return 0;
+    }
+    fd_closep(&entry->master);
+    fd_closep(&entry->slave);
+    fd_closep(&entry->ring);
+    fd_closep(&entry->output);
+    return rc;
+}
+
+enum kw_refusal adopt_console(struct keeper *k, const struct kw_console *record,
+                              struct cargo *cargo)
+{
+    bool has_user_ns = record->uid_base != 0;
+    const struct kp_header plan = {
+        .flags = KP_JOIN_MNT | (has_user_ns ? KP_JOIN_USER | KP_USERNS : 0u),
+        .uid_base = record->uid_base,
+        .uid_count = record->uid_count,
+    };
+
+    if (!check_console(record, cargo))
+        return KW_REFUSED_MALFORMED;
+    struct entry *entry = table_find(&k->table, record->launch);
+    if (entry == NULL)
+        return KW_REFUSED_UNKNOWN;
+    if (!entry->record.is_adopted || entry_is_final(entry))
+        return KW_REFUSED_PHASE;
+    int rc = entry->master < 0 ? open_console(k, entry, cargo, &plan) : 0;
+    if (rc < 0) {
+        k->refusal_error = -rc;
+        return KW_REFUSED_FULL;
+    }
+    return spawn_rebind(k, record, entry, &plan);
 }

@@ -56,6 +56,34 @@ int console_open(struct entry *entry, const struct kp_header *plan)
     return 0;
 }
 
+/* A guest's vhangup(2) takes our slave as well; without one the master would say EIO for ever. */
+static bool hold_slave(struct entry *entry)
+{
+    int slave = ioctl(entry->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        return false;
+    if (entry->slave >= 0)
+        (void)close(entry->slave);
+    entry->slave = slave;
+    return true;
+}
+
+int console_take(struct entry *entry, int master_consumed)
+{
+    AUTO_FD master = master_consumed;
+    unsigned number;
+
+    if (ioctl(master, TIOCGPTN, &number) < 0)
+        return -errno;
+    if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+        return -errno;
+    entry->master = take_fd(&master);
+    if (hold_slave(entry))
+        return 0;
+    fd_closep(&entry->master);
+    return -EIO;
+}
+
 int console_open_ring(struct entry *entry)
 {
     struct stat stat;
@@ -103,18 +131,6 @@ static int ring_append(const struct entry *entry, const char *data, size_t size_
     if (pwrite(entry->ring, &written, sizeof(written), count_at) != (ssize_t)sizeof(written))
         return -EIO;
     return 0;
-}
-
-/* A guest's vhangup(2) takes our slave as well; without one the master would say EIO for ever. */
-static bool hold_slave(struct entry *entry)
-{
-    int slave = ioctl(entry->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0)
-        return false;
-    if (entry->slave >= 0)
-        (void)close(entry->slave);
-    entry->slave = slave;
-    return true;
 }
 
 bool console_drain(struct entry *entry, bool is_all)

@@ -175,10 +175,15 @@ enum kw_refusal launch_ack(struct keeper *k, const struct kw_ack *ack);
 /* adopt.c ------------------------------------------------------------------------------------ */
 
 enum kw_refusal adopt_begin(struct keeper *k, const struct kw_adopt *record, struct cargo *cargo);
+enum kw_refusal adopt_console(struct keeper *k, const struct kw_console *record,
+                              struct cargo *cargo);
 
 /* spawn.c ------------------------------------------------------------------------------------ */
 
 enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, struct cargo *cargo);
+/* The helper that binds an entry's console in its guest. plan: KP_JOIN_*. */
+enum kw_refusal spawn_rebind(struct keeper *k, const struct kw_console *record,
+                             const struct entry *entry, const struct kp_header *plan);
 enum kw_refusal spawn_ack(struct keeper *k, const struct kw_ack *ack);
 struct spawn *spawn_find(struct keeper *k, uint64_t number);
 struct spawn *spawn_find_pid(struct keeper *k, pid_t pid);
@@ -201,6 +206,9 @@ void reap_never_born(struct keeper *k, struct entry *entry);
 
 /* A pty for a launch; its slave belongs to the guest's root. */
 int console_open(struct entry *entry, const struct kp_header *plan);
+
+/* One that its guest has already, by its master. -ENOTTY: it is none. */
+int console_take(struct entry *entry, int master_consumed);
 
 /* Check and blank the ring. -EBADF, -EINVAL: it cannot serve. */
 int console_open_ring(struct entry *entry);

@@ -41,6 +41,7 @@ enum kw_type {
     KW_ACK_SPAWN,
     KW_ADOPT,
     KW_REEXEC,
+    KW_CONSOLE, /* unknown to keepers before it: answered KW_REFUSED_TYPE */
     /* keeper to agent */
     KW_WELCOME = 64,
     KW_RECORD,
@@ -71,7 +72,7 @@ enum kw_role {
     KW_FD_KILL, /* cgroup.kill of the leaf, O_WRONLY: written at the deadline or on agent loss */
     /* ADOPT, RECORD */
     KW_FD_PID, /* pidfd */
-    /* RECORD */
+    /* RECORD, CONSOLE */
     KW_FD_PTY,     /* master of the console, for input and window size */
     KW_FD_OUTPUT,  /* eventfd: rises when the ring has grown */
     KW_FD_NETNS,   /* only at STAGED */
@@ -150,6 +151,22 @@ struct kw_adopt {
     struct kw_header header;
     uint64_t launch;
     struct kw_labels labels;
+    uint8_t roles[KW_FDS_MAX];
+};
+
+/*
+ * A console for a guest whose keeper died, with its pty: the launch's next record brings the new
+ * one, and a helper in the guest's mount namespace binds it over /dev/console, where the dead one
+ * is still. The helper is told of as the spawn. Harmless where all that is so already.
+ * fds: RING, and PTY if the agent still holds the old master: then nothing dies.
+ */
+struct kw_console {
+    struct kw_header header;
+    uint64_t spawn;       /* number chosen by the agent, as SPAWN's */
+    uint64_t launch;      /* an adopted one */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC, of the helper */
+    uint32_t uid_base;    /* of the guest's user namespace; 0: it has none */
+    uint32_t uid_count;
     uint8_t roles[KW_FDS_MAX];
 };
 

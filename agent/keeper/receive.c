@@ -24,6 +24,7 @@ union record {
     struct kw_ack ack;
     struct kw_adopt adopt;
     struct kw_reexec reexec;
+    struct kw_console console;
 };
 
 /* What is known of each type before its handler sees it. */
@@ -43,12 +44,14 @@ static const struct rule rules[] = {
     [KW_ACK_SPAWN] = {sizeof(struct kw_ack), 0, true},
     [KW_ADOPT] = {sizeof(struct kw_adopt), offsetof(struct kw_adopt, roles), true},
     [KW_REEXEC] = {sizeof(struct kw_reexec), offsetof(struct kw_reexec, roles), false},
+    [KW_CONSOLE] = {sizeof(struct kw_console), offsetof(struct kw_console, roles), true},
 };
 static_assert(offsetof(struct kw_launch, launch) == sizeof(struct kw_header), "number first");
 static_assert(offsetof(struct kw_go, launch) == sizeof(struct kw_header), "number first");
 static_assert(offsetof(struct kw_spawn, spawn) == sizeof(struct kw_header), "number first");
 static_assert(offsetof(struct kw_ack, launch) == sizeof(struct kw_header), "number first");
 static_assert(offsetof(struct kw_adopt, launch) == sizeof(struct kw_header), "number first");
+static_assert(offsetof(struct kw_console, spawn) == sizeof(struct kw_header), "number first");
 
 void receive_listen(struct keeper *k, bool is_wanted)
 {
@@ -130,6 +133,8 @@ static enum kw_refusal serve(struct keeper *k, const union record *record, struc
         return spawn_ack(k, &record->ack);
     if (type == KW_ADOPT)
         return adopt_begin(k, &record->adopt, cargo);
+    if (type == KW_CONSOLE)
+        return adopt_console(k, &record->console, cargo);
     return reexec_begin(k, cargo);
 }
 

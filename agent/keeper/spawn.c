@@ -128,16 +128,20 @@ static void run_stage(const struct stage *stage)
     stage_spawn(stage);
 }
 
-/* A pid namespace is joined by its children only: enter it, clone, come back. */
-static int clone_command(struct keeper *k, struct spawn *spawn, const struct kp_header *plan,
-                         const struct cargo *cargo)
+static void run_rebind(const struct stage *stage)
 {
-    const struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
-    bool joins_pid = (plan->flags & KP_JOIN_PID) != 0;
+    stage_rebind(stage);
+}
+
+/* A pid namespace is joined by its children only: enter it, clone, come back. */
+static int clone_command(struct keeper *k, struct spawn *spawn, const struct child_order *order)
+{
+    const struct cargo *cargo = order->cargo;
+    bool joins_pid = (order->plan->flags & KP_JOIN_PID) != 0;
 
     if (joins_pid && setns(cargo->fds[cargo_find(cargo, KW_FD_TARGET)], CLONE_NEWPID) < 0)
         return -errno;
-    pid_t pid = child_clone(&order, &spawn->birth, &spawn->pidfd);
+    pid_t pid = child_clone(order, &spawn->birth, &spawn->pidfd);
     if (joins_pid && setns(k->pid_ns, CLONE_NEWPID) < 0)
         abort(); /* every later launch would be a guest's child */
     if (pid < 0)
@@ -163,7 +167,8 @@ enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, str
     spawn->deadline_ns = record->deadline_ns;
     k->is_timer_stale = true;
     spawn->failed_step = KW_STEP_CLONE;
-    int rc = clone_command(k, spawn, plan, cargo);
+    const struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
+    int rc = clone_command(k, spawn, &order);
     if (rc == 0) {
         spawn->failed_step = KW_STEP_LIMITS;
         rc = child_limit(spawn->pid, plan);
@@ -185,11 +190,45 @@ enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, str
     return 0;
 }
 
+enum kw_refusal spawn_rebind(struct keeper *k, const struct kw_console *record,
+                             const struct entry *entry, const struct kp_header *plan)
+{
+    const struct cargo cargo = {.fds = {entry->pidfd}, .roles = {KW_FD_TARGET}, .count = 1};
+    const struct child_order order = {
+        .plan = plan, .cargo = &cargo, .slave = entry->slave, .body = run_rebind};
+
+    if (spawn_find(k, record->spawn) != NULL)
+        return KW_REFUSED_DUPLICATE;
+    struct spawn *spawn = k->check_pid != 0 ? NULL : add_spawn(k, record->spawn);
+    if (spawn == NULL)
+        return KW_REFUSED_FULL;
+    spawn->deadline_ns = record->deadline_ns;
+    k->is_timer_stale = true;
+    spawn->failed_step = KW_STEP_CLONE;
+    int rc = clone_command(k, spawn, &order);
+    spawn->exec_errno = -rc;
+    if (spawn->pid == 0) {
+        end_spawn(k, spawn);
+        return 0;
+    }
+    if (rc < 0) {
+        kill_spawn(spawn);
+        return 0;
+    }
+    spawn->failed_step = KW_STEP_NONE;
+    (void)child_say(&spawn->birth, "G"); /* died already: its end tells */
+    fd_closep(&spawn->birth.go);
+    mark(spawn);
+    return 0;
+}
+
 static void take_report(struct spawn *spawn, const struct stage_report *report, int *fds,
                         size_t fd_count)
 {
     if (report->kind == STAGE_PTY && fd_count > 0 && spawn->pty < 0)
         spawn->pty = take_fd(&fds[0]);
+    if (report->kind == STAGE_DONE)
+        spawn->phase = KW_PHASE_BOOTED;
     if (report->kind == STAGE_ERRNO) {
         spawn->failed_step = KW_STEP_EXEC;
         spawn->exec_errno = report->error;

@@ -27,7 +27,8 @@ enum stage_report_kind {
     STAGE_TRY,       /* directly before an execve of candidate `detail` */
     STAGE_ERRNO,     /* that execve failed with `error` */
     STAGE_FAILED,    /* `step`, `error`, `detail` (index of a mount entry); last words */
-    STAGE_PTY /* spawn with KP_TTY: one descriptor, the master of a pty of the guest's devpts */
+    STAGE_PTY,  /* spawn with KP_TTY: one descriptor, the master of a pty of the guest's devpts */
+    STAGE_DONE, /* rebind: the console is bound; nothing is executed */
 };
 
 struct stage_report {
@@ -54,5 +55,9 @@ _Noreturn void stage_launch(const struct stage *stage);
 /* Become the command of a SPAWN. The parent already cloned it into the target's pid namespace and
  * the leaf cgroup; the rest is joined here. Sends no STAGE_READY; waits for 'G' on `go` only. */
 _Noreturn void stage_spawn(const struct stage *stage);
+
+/* Bind `slave` over /dev/console in the target's mount namespace, and end. As stage_spawn(), but in
+ * the keeper's pid namespace and groups: a frozen guest has its console too. */
+_Noreturn void stage_rebind(const struct stage *stage);
 
 #endif

@@ -156,7 +156,7 @@ static int apply_attach(const struct stage *stage, const struct stage_root *root
 
 /* The slave was opened in the keeper's namespace, of which nothing can be cloned into ours: our own
  * copy of its devpts has the same file. */
-static int clone_slave(int slave)
+int mount_slave(int slave)
 {
     char path[32];
     struct stat held;
@@ -178,7 +178,7 @@ static int apply_console(const struct stage *stage, struct stage_root *root, con
     char self[32];
     if (stage->slave < 0)
         return 0;
-    AUTO_FD tree = clone_slave(stage->slave);
+    AUTO_FD tree = mount_slave(stage->slave);
     if (tree < 0)
         return tree;
     AUTO_FD target = path_make(root->root, path, PATH_FILE);

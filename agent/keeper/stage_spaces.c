@@ -75,3 +75,27 @@ void stage_new_time(void)
     if (time >= 0)
         (void)setns(time, CLONE_NEWTIME);
 }
+
+int stage_join(const struct stage *stage)
+{
+    static const struct {
+        uint32_t join;
+        int space;
+    } pairs[] = {
+        {KP_JOIN_USER, CLONE_NEWUSER}, {KP_JOIN_MNT, CLONE_NEWNS},
+        {KP_JOIN_NET, CLONE_NEWNET},   {KP_JOIN_UTS, CLONE_NEWUTS},
+        {KP_JOIN_IPC, CLONE_NEWIPC},   {KP_JOIN_CGROUP, CLONE_NEWCGROUP},
+        {KP_JOIN_TIME, CLONE_NEWTIME},
+    };
+    int spaces = 0;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        if ((stage->plan->flags & pairs[i].join) != 0)
+            spaces |= pairs[i].space;
+    if (spaces == 0)
+        return 0;
+    /* All in one call: each is then allowed by what the joined user namespace may do. */
+    int target = stage_find_fd(stage, KW_FD_TARGET);
+    if (target < 0)
+        return -EBADF;
+    return setns(target, spaces) < 0 ? -errno : 0;
+}

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -17,30 +16,6 @@
 #include "stage_steps.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-static int join_target(const struct stage *stage)
-{
-    static const struct {
-        uint32_t join;
-        int space;
-    } pairs[] = {
-        {KP_JOIN_USER, CLONE_NEWUSER}, {KP_JOIN_MNT, CLONE_NEWNS},
-        {KP_JOIN_NET, CLONE_NEWNET},   {KP_JOIN_UTS, CLONE_NEWUTS},
-        {KP_JOIN_IPC, CLONE_NEWIPC},   {KP_JOIN_CGROUP, CLONE_NEWCGROUP},
-        {KP_JOIN_TIME, CLONE_NEWTIME},
-    };
-    int spaces = 0;
-    for (size_t i = 0; i < COUNT_OF(pairs); i++)
-        if ((stage->plan->flags & pairs[i].join) != 0)
-            spaces |= pairs[i].space;
-    if (spaces == 0)
-        return 0;
-    /* All in one call: each is then allowed by what the joined user namespace may do. */
-    int target = stage_find_fd(stage, KW_FD_TARGET);
-    if (target < 0)
-        return -EBADF;
-    return setns(target, spaces) < 0 ? -errno : 0;
-}
 
 static void take_standard(const struct stage *stage, int null)
 {
@@ -112,7 +87,7 @@ _Noreturn void stage_spawn(const struct stage *stage)
     stage_check(stage, KW_STEP_CGROUP, stage_enter_groups(stage));
     (void)setsid(); /* kill(0, …) of the command must not reach the keeper's group */
     int null = open("/dev/null", O_RDWR | O_CLOEXEC); /* ours, not the guest's */
-    stage_check(stage, KW_STEP_NAMESPACES, join_target(stage));
+    stage_check(stage, KW_STEP_NAMESPACES, stage_join(stage));
     /* Mapped ids first: the pty belongs to whoever opens it. */
     stage_check(stage, KW_STEP_IDS, ids_become_root());
     take_standard(stage, null);

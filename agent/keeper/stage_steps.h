@@ -45,6 +45,8 @@ int stage_take_standard(const int fds[3], int null);
 /* stage_spaces.c ----------------------------------------------------------------------------- */
 
 int stage_enter_groups(const struct stage *stage);
+/* The target's namespaces that the plan names, but for the pid namespace. */
+int stage_join(const struct stage *stage);
 int stage_new_network(void);
 /* A time namespace that begins at 0, as far as this kernel lets us. */
 void stage_new_time(void);
@@ -75,6 +77,8 @@ int root_enter(const struct stage_root *root);
 
 /* One comma-separated list of options and MS_* flags; returns a detached mount. */
 int mount_new(const char *type, const char *options, uint64_t flags);
+/* A detached mount of a pty slave, for a /dev/console. */
+int mount_slave(int slave);
 /* Carry out one entry of the plan. */
 int mount_apply(const struct stage *stage, struct stage_root *root, const struct kp_mount *mount);
 

@@ -64,7 +64,7 @@ guests_fill_busybox() {
         printf '127.0.0.1 localhost\n' >"$root/etc/hosts" || return
     # The dash makes the console the shell's own terminal. `reboot`, `halt` and `poweroff` signal
     # init, as SIGTERM, SIGUSR1 and SIGUSR2 from outside do.
-    printf '%s\n' '::sysinit:/bin/mkdir -p /run /tmp' '::respawn:-/bin/sh' \
+    printf '%s\n' '::sysinit:/bin/mkdir -p /run /tmp' 'console::respawn:-/bin/sh' \
         '::ctrlaltdel:/sbin/reboot' >"$root/etc/inittab"
 }
 
