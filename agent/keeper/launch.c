@@ -377,17 +377,12 @@ void launch_deadlines(struct keeper *k, uint64_t now_ns)
 
 enum kw_refusal launch_ack(struct keeper *k, const struct kw_ack *ack)
 {
-    struct entry *entry = table_find(&k->table, ack->launch);
-    if (entry == NULL || entry->record.labels.generation != ack->generation)
-        return KW_REFUSED_UNKNOWN;
-    if (ack->change > entry->record.change)
-        return KW_REFUSED_PHASE;
-    if (ack->change < entry->record.change)
-        return 0; /* something newer is on its way */
-    table_sent(&k->table, entry);
-    if (entry_is_final(entry)) {
-        fd_closep(&entry->ring);
-        table_remove(&k->table, entry);
+    struct entry *over;
+    enum kw_refusal refusal = table_acknowledge(&k->table, ack, &over);
+
+    if (over != NULL) {
+        fd_closep(&over->ring);
+        table_remove(&k->table, over);
     }
-    return 0;
+    return refusal;
 }

@@ -117,3 +117,21 @@ void table_sent(struct table *table, struct entry *entry)
 {
     unsent_clear(table, table_slot(table, entry));
 }
+
+enum kw_refusal table_acknowledge(struct table *table, const struct kw_ack *ack,
+                                  struct entry **ret_over)
+{
+    struct entry *entry = table_find(table, ack->launch);
+
+    *ret_over = NULL;
+    if (entry == NULL || entry->record.labels.generation != ack->generation)
+        return KW_REFUSED_UNKNOWN;
+    if (ack->change > entry->record.change)
+        return KW_REFUSED_PHASE;
+    if (ack->change < entry->record.change)
+        return 0; /* something newer is on its way */
+    table_sent(table, entry);
+    if (entry_is_final(entry))
+        *ret_over = entry;
+    return 0;
+}

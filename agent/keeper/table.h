@@ -79,4 +79,9 @@ void table_mark_all(struct table *table);
 struct entry *table_next_unsent(struct table *table);
 void table_sent(struct table *table, struct entry *entry);
 
+/* The agent has made a record durable. ret_over is what may now be forgotten, or NULL: its end was
+ * acknowledged, and nothing newer is on its way. */
+enum kw_refusal table_acknowledge(struct table *table, const struct kw_ack *ack,
+                                  struct entry **ret_over);
+
 #endif
