@@ -16,7 +16,7 @@ struct session_record {
     uint8_t data[];
 };
 
-static bool is_numbered(enum message_kind kind)
+bool session_is_numbered(enum message_kind kind)
 {
     switch (kind) {
     case MESSAGE_UNSET:
@@ -124,7 +124,7 @@ int session_post(struct session *session, struct message *message, uint64_t now_
                  struct buffer *out)
 {
     size_t before_bytes = out->size_bytes;
-    uint64_t number = is_numbered(message->kind) ? session->sent + 1 : 0;
+    uint64_t number = session_is_numbered(message->kind) ? session->sent + 1 : 0;
 
     stamp(session, message, number);
     int result = codec_encode(message, out);

@@ -53,6 +53,9 @@ bool session_has_room(const struct session *session, size_t size_bytes);
 int session_post(struct session *session, struct message *message, uint64_t now_ns,
                  struct buffer *out);
 
+/* Content: PING, PONG, RESET, HELLO, HELLO_ANSWER are none. */
+bool session_is_numbered(enum message_kind kind);
+
 enum session_verdict {
     SESSION_TAKE,      /* new and in order: act on it */
     SESSION_DUPLICATE, /* acknowledged again, not acted on */

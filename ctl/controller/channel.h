@@ -12,13 +12,10 @@
 #define DROVER_CHANNEL_H
 
 #include "link.h"
-#include "session.h"
+#include "outbox.h"
 
 #define CHANNEL_MEMBERS_BITS 12
 #define CHANNEL_MEMBERS_MAX (1u << CHANNEL_MEMBERS_BITS)
-/* LIMIT: what waits for the session's window on one channel. Streams are bounded by their credit
- * and orders by their number, so only a node that grants without end meets it; it loses streams. */
-#define CHANNEL_OUTBOX_BYTES_MAX (32u * 1024 * 1024)
 
 enum channel_kind { CHANNEL_CONTROL, CHANNEL_BULK, CHANNEL_COUNT };
 
@@ -27,8 +24,8 @@ struct channel {
     struct session session;
     struct link *link;
     struct link_peer peer;
-    uint64_t epoch;       /* of the agent that said HELLO */
-    struct buffer outbox; /* framed messages that found no room, oldest first */
+    uint64_t epoch; /* of the agent that said HELLO */
+    struct outbox outbox;
 };
 
 /*
