@@ -204,6 +204,7 @@ static int open_ledger(struct agent *agent, struct fault *fault)
         return result;
     }
     agent->core.seq = heads.last_seq;
+    upstream_events_init(&agent->upstream, &heads);
     return publisher_open(&agent->publisher, agent, heads.last_seq);
 }
 

@@ -35,8 +35,8 @@ add_executable(drover-agent
     subid.c
     turn.c
     turn_core.c
-    uplink.c
     upstream.c
+    upstream_events.c
     views.c
     watch.c)
 target_link_libraries(drover-agent PRIVATE

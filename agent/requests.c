@@ -338,7 +338,7 @@ static bool send_events(struct follower *follower, const struct event *events, s
     message.answer = (struct answer){
         .request_id = follower->request, .is_last = is_last, .events = views, .event_count = count};
     if (follower->origin == ORIGIN_UPSTREAM)
-        return upstream_send(&agent->upstream, &message);
+        return upstream_has_room(&agent->upstream) && upstream_send(&agent->upstream, &message);
     struct local_client *client = local_find(&agent->local, follower->origin);
     return client != NULL && local_send(client, &message) == 0;
 }

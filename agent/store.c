@@ -356,6 +356,11 @@ int store_read_events(struct store *store, const struct store_query *query,
     return store_reader_events(&store->reader, query, ret_events, max, ret_count);
 }
 
+int store_look(struct store *store, struct uplink_look *look)
+{
+    return store_reader_look(&store->reader, look);
+}
+
 int store_find_result(struct store *store, const char *request, struct store_result *ret_result)
 {
     return store_reader_result(&store->reader, request, ret_result);

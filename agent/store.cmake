@@ -7,10 +7,12 @@ add_library(drover_ledger STATIC
     store_batch.c
     store_db.c
     store_history.c
+    store_look.c
     store_prune.c
     store_read.c
     store_subjects.c
-    store_write.c)
+    store_write.c
+    uplink.c)
 target_include_directories(drover_ledger PUBLIC . ${PROJECT_SOURCE_DIR}/proto)
 target_link_libraries(drover_ledger PUBLIC drover_model drover_base PkgConfig::SQLITE
     PRIVATE drover_flags)

@@ -135,6 +135,11 @@ struct store_query {
 /* Oldest first, at most max. Any thread (a reading connection under a lock of its own). */
 int store_read_events(struct store *store, const struct store_query *query,
                       struct event *ret_events, size_t max, size_t *ret_count);
+/* Fills in what the ledger shows of the question. Any thread; it may take long. */
+struct uplink_look;
+struct store_reader;
+int store_look(struct store *store, struct uplink_look *look);
+int store_reader_look(struct store_reader *reader, struct uplink_look *look);
 /* One result by request id; -ENOENT. Any thread. */
 int store_find_result(struct store *store, const char *request, struct store_result *ret_result);
 

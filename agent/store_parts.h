@@ -152,7 +152,7 @@ int store_writer_run(struct store_writer *writer, enum write_statement statement
 int store_writer_drop(struct store_writer *writer, struct subject *subject);
 int store_prune(struct store_writer *writer);
 
-/* ---- store_read.c, store_history.c ---- */
+/* ---- store_read.c, store_history.c, store_look.c ---- */
 
 enum read_statement {
     R_BEGIN,
@@ -167,6 +167,8 @@ enum read_statement {
     R_PREVIOUS,
     R_CHAINS_BY_UUID,
     R_CHAINS_BY_NAME,
+    R_EPOCH_LAST,
+    R_GAPS,
     R_COUNT
 };
 

@@ -34,6 +34,8 @@ static const char *const sql[R_COUNT] = {
     [R_PREVIOUS] = "SELECT prev, time_wall_ns FROM event WHERE seq=?1",
     [R_CHAINS_BY_UUID] = "SELECT last_seq FROM container WHERE uuid=?1 AND (?2 IS NULL OR name=?2)",
     [R_CHAINS_BY_NAME] = "SELECT last_seq FROM container WHERE name=?2",
+    [R_EPOCH_LAST] = "SELECT seq FROM event WHERE seq<=?1 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
+    [R_GAPS] = "SELECT detail FROM event WHERE seq>?1 AND type=?2 ORDER BY seq",
 };
 
 /* ---- columns ---- */

@@ -64,8 +64,17 @@ static void publish(void *context, const struct event *events, size_t count)
 {
     struct agent *agent = context;
 
+    if (count > 0)
+        upstream_on_committed(&agent->upstream, events[count - 1].seq);
     publisher_post(&agent->publisher, events, count);
     boundary(published);
+}
+
+static void acked(void *context, uint64_t seq)
+{
+    struct agent *agent = context;
+
+    upstream_on_acked_committed(&agent->upstream, seq);
 }
 
 static void answer(void *context, const struct ct_receipt *receipt)
@@ -82,6 +91,7 @@ static const struct turn_ops ops = {
     .apply = apply,
     .ack = ack,
     .publish = publish,
+    .acked = acked,
     .answer = answer,
 };
 
@@ -173,6 +183,7 @@ void turn_run(struct agent *agent)
 {
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
+    upstream_give(&agent->upstream, &agent->core, now.wall_ns);
     if (turn_core_step(&agent->core, &agent->inbox, &now))
         turn_finish(agent, &now);
     arm(agent, now.ns);

@@ -39,13 +39,30 @@ bool turn_core_step(struct turn_core *core, struct inbox *inbox, const struct no
     while (node_tick(core->node, now, &core->out))
         ;
     return out->effect_count + out->event_count + out->receipt_count > 0 ||
-           core->node->dirty_count > 0;
+           core->node->dirty_count > 0 || core->is_ack_due;
 }
 
 struct event *turn_core_event(struct turn_core *core)
 {
     ENSURE(core->out.event_count < OUT_MAX);
     return &core->out.events[core->out.event_count++];
+}
+
+uint64_t turn_core_gap(struct turn_core *core, uint64_t above, const char *detail, uint64_t wall_ns)
+{
+    struct event *event = turn_core_event(core);
+
+    *event = (struct event){.type = EVENT_GAP, .time_wall_ns = wall_ns};
+    (void)strncpy(event->detail, detail, EVENT_DETAIL_BYTES - 1);
+    if (core->seq < above)
+        core->seq = above;
+    return core->seq + core->out.event_count;
+}
+
+void turn_core_ack_events(struct turn_core *core, uint64_t seq)
+{
+    core->is_ack_due = true;
+    core->ack_seq = seq;
 }
 
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record)
@@ -73,15 +90,20 @@ static void add_rows(struct turn_core *core, struct store_batch *batch)
     }
 }
 
-static void add_own_ack(struct turn_core *core, struct store_batch *batch)
+static void add_ack(struct turn_core *core, struct store_batch *batch, struct told *told)
 {
     struct store_change change = {.kind = STORE_ACK_EVENTS};
 
-    if (!core->is_acked_by_self || core->out.event_count == 0)
+    if (core->is_acked_by_self && core->out.event_count > 0)
+        turn_core_ack_events(core, core->seq);
+    if (!core->is_ack_due)
         return;
     change.ack.epoch = core->epoch;
-    change.ack.seq = core->seq;
+    change.ack.seq = core->ack_seq;
     store_batch_add(batch, &change);
+    told->is_acking = true;
+    told->ack_seq = core->ack_seq;
+    core->is_ack_due = false;
 }
 
 static void add_events(struct turn_core *core, struct store_batch *batch)
@@ -96,7 +118,6 @@ static void add_events(struct turn_core *core, struct store_batch *batch)
         change.event = *event;
         store_batch_add(batch, &change);
     }
-    add_own_ack(core, batch);
 }
 
 /* Accepted commands open an intent, final words close it; what holds already is opened and closed
@@ -195,6 +216,7 @@ struct told *turn_core_compose(struct turn_core *core, const struct now *now,
         add_result(core, batch, &out->receipts[i], now);
     }
     add_events(core, batch);
+    add_ack(core, batch, told);
     told->acks = room_for(core->ended_count * sizeof(*told->acks));
     told->ack_count = take_acks(core, told->acks);
     told->events = copy(out->events, out->event_count * sizeof(*out->events));
@@ -218,6 +240,8 @@ void turn_core_tell(struct told *told_consumed)
         core->ops->apply(core->context, &told->effects[i]);
     for (size_t i = 0; i < told->ack_count; i++)
         core->ops->ack(core->context, &told->acks[i]);
+    if (told->is_acking)
+        core->ops->acked(core->context, told->ack_seq);
     core->ops->publish(core->context, told->events, told->event_count);
     for (size_t i = 0; i < told->receipt_count; i++)
         core->ops->answer(core->context, &told->receipts[i]);

@@ -6,7 +6,8 @@
  * Shape    turn_core_step() takes inputs, turn_core_compose() makes a batch and a struct told of
  *          what came out, turn_core_tell() lets it go once the batch is durable. What a row or an
  *          effect needs of the world beside the model comes and goes through struct turn_ops.
- * Units    *_ns CLOCK_MONOTONIC, *_wall_ns CLOCK_REALTIME; seq from 1, without a gap.
+ * Units    *_ns CLOCK_MONOTONIC, *_wall_ns CLOCK_REALTIME; seq from 1, without a gap but above what
+ *          a ledger that was put back had told before.
  * Errors   none: lists have room by node_has_room().
  * Owner    turn.c has one in struct agent; tests/sim one a node. node and results are borrowed.
  * Context  no clock, descriptor, loop or thread; whoever owns the node.
@@ -32,6 +33,7 @@ struct turn_ops {
     /* After the commit. */
     void (*ack)(void *context, const struct kw_ack *ack);
     void (*publish)(void *context, const struct event *events, size_t count);
+    void (*acked)(void *context, uint64_t seq); /* node.db knows that upstream has all up to it */
     void (*answer)(void *context, const struct ct_receipt *receipt);
 };
 
@@ -42,7 +44,9 @@ struct turn_core {
     void *context;
     struct out out;
     uint64_t epoch;
-    uint64_t seq;          /* last given out */
+    uint64_t seq;    /* last given out */
+    bool is_ack_due; /* of upstream, up to ... */
+    uint64_t ack_seq;
     bool is_acked_by_self; /* no controller will: an event counts as acknowledged at its commit */
     struct kw_ack *ended;  /* ends at the keeper that are not durable here yet; CT_MAX */
     uint32_t *ended_ct;    /* whose */
@@ -57,6 +61,8 @@ struct told {
     struct event *events;
     struct ct_receipt *receipts;
     struct kw_ack *acks;
+    bool is_acking; /* upstream's acknowledgement is in the batch: */
+    uint64_t ack_seq;
 };
 
 /* -ENOMEM. The last four arguments stay the caller's. */
@@ -68,6 +74,11 @@ void turn_core_close(struct turn_core *core);
 bool turn_core_step(struct turn_core *core, struct inbox *inbox, const struct now *now);
 /* A place in the turn's list for an event that no container's step tells; not numbered yet. */
 struct event *turn_core_event(struct turn_core *core);
+/* An event `gap` of the node. It and all after it are numbered beyond `above`. Returns its seq. */
+uint64_t turn_core_gap(struct turn_core *core, uint64_t above, const char *detail,
+                       uint64_t wall_ns);
+/* Upstream has all events up to here; may be less than it had. */
+void turn_core_ack_events(struct turn_core *core, uint64_t seq);
 /* An end at the keeper is acknowledged when it is durable here. */
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record);
 

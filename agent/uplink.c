@@ -37,11 +37,12 @@ static void look(struct uplink *uplink)
 void uplink_up(struct uplink *uplink, const struct uplink_head *head)
 {
     forget_batches(uplink);
-    uplink->head = *head;
+    uplink->head = head->seq <= UPLINK_HEAD_MAX ? *head : (struct uplink_head){0};
+    uplink->strange_acks += head->seq > UPLINK_HEAD_MAX;
     look(uplink);
     /* It was put back: what it lost must not be pruned here. */
-    if (head->seq < uplink->acked)
-        uplink->acked = head->seq;
+    if (uplink->head.seq < uplink->acked)
+        uplink->acked = uplink->head.seq;
 }
 
 void uplink_down(struct uplink *uplink)
@@ -62,6 +63,13 @@ bool uplink_wants_look(struct uplink *uplink, struct uplink_look *ret_question)
     uplink->is_look_asked = true;
     *ret_question = (struct uplink_look){.number = ++uplink->looks, .head = uplink->head};
     return true;
+}
+
+bool uplink_look_is_enough(const struct uplink_look *look)
+{
+    if (look->first > look->head.seq + 1)
+        return false;
+    return look->head.seq == 0 || (look->epoch_at != 0 && look->epoch_at == look->head.epoch);
 }
 
 void uplink_look_at_gap(struct uplink_look *look, const char *detail)

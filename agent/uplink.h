@@ -23,6 +23,9 @@
  */
 #define UPLINK_EVENTS_IN_FLIGHT 4096
 #define UPLINK_BATCHES_IN_FLIGHT 64
+/* LIMIT: a head beyond this is not believed, since seqs would go on above it: all is sent again,
+ * and upstream knows what it has by its epoch. */
+#define UPLINK_HEAD_MAX (UINT64_C(1) << 62)
 
 enum uplink_state {
     UPLINK_DOWN,    /* no session */
@@ -42,9 +45,10 @@ struct uplink_head {
 struct uplink_look {
     uint64_t number;
     struct uplink_head head;
-    uint64_t first;         /* oldest event that is kept; 0: none is */
-    uint64_t last;          /* newest */
-    uint64_t epoch_at;      /* of the event at head.seq; 0: it is not kept */
+    uint64_t first;    /* oldest event that is kept; 0: none is */
+    uint64_t last;     /* newest */
+    uint64_t epoch_at; /* of the event at head.seq; 0: it is not kept */
+    /* The rest of the ledger: */
     uint64_t last_of_epoch; /* highest seq up to head.seq of head.epoch; 0: none */
     bool is_rollback_told;  /* a gap of this head is in the ledger already, of either reason */
     bool is_pruned_told;
@@ -85,7 +89,7 @@ struct uplink {
     uint32_t batch_first;
     uint32_t batch_count;
     uint32_t in_flight;    /* events in them */
-    uint64_t strange_acks; /* of what was never sent */
+    uint64_t strange_acks; /* of what was never sent, and heads that cannot be */
 };
 
 /* As node.db has it at start. */
@@ -97,6 +101,8 @@ void uplink_down(struct uplink *uplink);
 
 /* True once: the ledger is to be asked. The answer may take its time, and may come too late. */
 bool uplink_wants_look(struct uplink *uplink, struct uplink_look *ret_question);
+/* Without what the rest of the ledger holds, which takes time to find: is it enough? */
+bool uplink_look_is_enough(const struct uplink_look *look);
 /* For each event `gap` that the ledger holds beyond the head, oldest first: was it told of it? */
 void uplink_look_at_gap(struct uplink_look *look, const char *detail);
 void uplink_looked(struct uplink *uplink, const struct uplink_look *look);

@@ -16,7 +16,6 @@
 #define HELLO_MAX_NS SECOND_NS          /* up to this: nanomsg connects behind our back */
 #define RECONNECT_NS (SECOND_NS / 10) /* a new session after the last was lost, plus up to 0.4 s */
 #define ACK_NS (SECOND_NS / 50)       /* an acknowledgement waits so long for company */
-#define EVENTS_IN_FLIGHT 4096         /* sent and not yet acknowledged by the controller's commit */
 
 static void rearm(struct upstream *upstream);
 
@@ -29,15 +28,31 @@ static void flush_out(struct channel *channel)
     buffer_consume(&channel->out, channel->out.size_bytes);
 }
 
-static int post(struct channel *channel, const struct message *message)
+/* The session stamps its numbers into `message`. Below 0: it is neither sent nor kept. */
+static int post(struct channel *channel, struct message *message)
 {
-    struct message copy = *message; /* the session stamps its numbers into it */
-    int result = session_post(&channel->session, &copy, clock_monotonic_ns(), &channel->out);
+    int result = outbox_post(&channel->outbox, &channel->session, message, clock_monotonic_ns(),
+                             &channel->out);
 
-    if (result == 0)
+    if (result > 0)
         flush_out(channel);
     rearm(channel->upstream);
     return result;
+}
+
+/* After an acknowledgement: what waited goes out. */
+static void flush_outbox(struct channel *channel)
+{
+    while (outbox_next(&channel->outbox, &channel->session, clock_monotonic_ns(), &channel->kept,
+                       &channel->out))
+        flush_out(channel);
+}
+
+static void begin_session(struct channel *channel, uint64_t id)
+{
+    session_close(&channel->session);
+    outbox_close(&channel->outbox);
+    session_init(&channel->session, id, clock_monotonic_ns());
 }
 
 /* ---- greeting ---- */
@@ -64,8 +79,7 @@ static void greet(struct channel *channel)
     message.hello.container_count = count;
 
     uint64_t now_ns = clock_monotonic_ns();
-    session_close(&channel->session);
-    session_init(&channel->session, 0, now_ns);
+    begin_session(channel, 0);
     channel->state = UPSTREAM_GREETING;
     channel->hello_ns = now_ns + channel->hello_wait_ns;
     channel->hello_wait_ns =
@@ -73,49 +87,6 @@ static void greet(struct channel *channel)
     (void)session_post(&channel->session, &message, now_ns, &channel->out);
     flush_out(channel);
     free(views);
-}
-
-static bool send_events(struct follower *follower, const struct event *events, size_t count,
-                        bool is_last)
-{
-    struct agent *agent = follower->agent;
-    struct upstream *upstream = &agent->upstream;
-    struct event_view views[PUBLISHER_CHUNK];
-    struct message message = {.kind = MESSAGE_EVENTS};
-
-    (void)is_last; /* upstream follows for ever */
-    if (count == 0)
-        return true;
-    /* What was pruned is not in flight: the first ones after it go in any case. */
-    if (follower->seq > upstream->acked_seq &&
-        events[count - 1].seq > upstream->acked_seq + EVENTS_IN_FLIGHT)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        views[i] = (struct event_view){events[i], agent->options->node, ""};
-    message.events = (struct event_batch){views, count};
-    if (upstream->control.state != UPSTREAM_UP || post(&upstream->control, &message) < 0)
-        return false;
-    return true;
-}
-
-static void drop_follower(struct upstream *upstream)
-{
-    if (upstream->follower != NULL)
-        publisher_remove(&upstream->agent->publisher, upstream->follower);
-    upstream->follower = NULL;
-}
-
-static void note_acked(struct upstream *upstream, uint64_t seq)
-{
-    struct store_change change = {.kind = STORE_ACK_EVENTS};
-
-    /* Of more than was ever told, nothing is believed: it would be forgotten untold. */
-    if (seq <= upstream->acked_seq || seq > upstream->agent->publisher.published)
-        return;
-    upstream->acked_seq = seq;
-    change.ack.epoch = upstream->agent->core.epoch;
-    change.ack.seq = seq;
-    agent_store(upstream->agent, &change);
 }
 
 /* Nothing of the old session holds; streams end, events go up again from what is acknowledged. */
@@ -129,11 +100,10 @@ static void lose_session(struct channel *channel)
     channel->hello_wait_ns = HELLO_FIRST_NS;
     channel->hello_ns =
         clock_monotonic_ns() + RECONNECT_NS + randombytes_uniform(400) * UINT64_C(1000000);
-    session_close(&channel->session);
-    session_init(&channel->session, 0, clock_monotonic_ns());
+    begin_session(channel, 0);
     if (channel == &upstream->control) {
         upstream->session_text[0] = '\0';
-        drop_follower(upstream);
+        upstream_events_down(upstream);
         publisher_remove_origin(&upstream->agent->publisher, ORIGIN_UPSTREAM);
     } else {
         streams_origin_gone(&upstream->agent->streams, ORIGIN_UPSTREAM);
@@ -144,25 +114,19 @@ static void lose_session(struct channel *channel)
 static void on_hello_answer(struct channel *channel, const struct hello_answer *answer)
 {
     struct upstream *upstream = channel->upstream;
-    struct follower follower = {.send = send_events, .origin = ORIGIN_UPSTREAM};
+    const struct uplink_head head = {answer->acknowledged_epoch, answer->acknowledged};
 
     if (channel->state == UPSTREAM_UP && channel->session.id == answer->session)
         return; /* said twice */
     if (channel->state == UPSTREAM_UP)
         lose_session(channel); /* the other end began anew: its streams are gone there */
-    session_close(&channel->session);
-    session_init(&channel->session, answer->session, clock_monotonic_ns());
+    begin_session(channel, answer->session);
     channel->state = UPSTREAM_UP;
     if (channel == &upstream->bulk)
         return;
     (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
                    answer->session);
-    drop_follower(upstream);
-    /* Of a ledger that this one is not: all is told again, and known there by its epoch. */
-    follower.seq =
-        answer->acknowledged > upstream->agent->publisher.published ? 0 : answer->acknowledged;
-    upstream->acked_seq = follower.seq;
-    upstream->follower = publisher_add(&upstream->agent->publisher, &follower);
+    upstream_events_up(upstream, &head);
 }
 
 /* ---- what comes down ---- */
@@ -179,9 +143,7 @@ static void take_control(struct upstream *upstream, const struct message *messag
         requests_take_query(agent, ORIGIN_UPSTREAM, &message->query);
         return;
     case MESSAGE_EVENT_ACK:
-        note_acked(upstream, message->event_ack);
-        if (upstream->follower != NULL)
-            publisher_pump(&agent->publisher, upstream->follower);
+        upstream_events_acked(upstream, message->event_ack);
         return;
     }
 }
@@ -231,6 +193,22 @@ static void take(struct channel *channel, const struct message *message, bool is
         streams_take(&upstream->agent->streams, ORIGIN_UPSTREAM, message);
 }
 
+/* What was acknowledged made room: first for what waits, then for what is read on. */
+static void drained(struct channel *channel)
+{
+    struct agent *agent = channel->upstream->agent;
+
+    if (channel->state != UPSTREAM_UP)
+        return;
+    flush_outbox(channel);
+    if (!outbox_is_empty(&channel->outbox))
+        return;
+    if (channel == &channel->upstream->control)
+        publisher_pump_origin(&agent->publisher, ORIGIN_UPSTREAM);
+    else if (session_has_room(&channel->session, STREAM_FRAME_BYTES_MAX * 2))
+        streams_origin_drained(&agent->streams, ORIGIN_UPSTREAM);
+}
+
 static void on_message(struct link *link, const struct link_peer *peer, const uint8_t *data,
                        size_t size_bytes)
 {
@@ -243,11 +221,7 @@ static void on_message(struct link *link, const struct link_peer *peer, const ui
     if (result < 0 && result != -EOPNOTSUPP)
         return; /* not a record of ours: as good as lost */
     take(channel, &message, result == 0);
-    if (channel == &channel->upstream->bulk &&
-        session_has_room(&channel->session, STREAM_FRAME_BYTES_MAX * 2))
-        streams_origin_drained(&channel->upstream->agent->streams, ORIGIN_UPSTREAM);
-    if (channel == &channel->upstream->control)
-        publisher_pump_origin(&channel->upstream->agent->publisher, ORIGIN_UPSTREAM);
+    drained(channel);
     rearm(channel->upstream);
 }
 
@@ -377,7 +351,9 @@ static void on_link_closed(struct link *link)
     struct channel *channel = container_of(link, struct channel, link);
 
     session_close(&channel->session);
+    outbox_close(&channel->outbox);
     arena_close(&channel->arena);
+    arena_close(&channel->kept);
     buffer_close(&channel->out);
 }
 
@@ -393,7 +369,7 @@ void upstream_close(struct upstream *upstream)
 {
     struct channel *channels[] = {&upstream->control, &upstream->bulk};
 
-    drop_follower(upstream);
+    upstream_events_down(upstream);
     if (upstream->control.is_open)
         uv_close((uv_handle_t *)&upstream->timer, NULL);
     for (size_t i = 0; i < 2; i++) {
@@ -407,16 +383,38 @@ void upstream_close(struct upstream *upstream)
 
 bool upstream_send(struct upstream *upstream, const struct message *message)
 {
-    return upstream->control.state == UPSTREAM_UP && post(&upstream->control, message) == 0;
+    struct message copy = *message;
+
+    return upstream->control.state == UPSTREAM_UP && post(&upstream->control, &copy) >= 0;
+}
+
+bool upstream_has_room(const struct upstream *upstream)
+{
+    const struct channel *control = &upstream->control;
+
+    return control->state == UPSTREAM_UP && outbox_is_empty(&control->outbox) &&
+           session_has_room(&control->session, MESSAGE_BYTES_MAX);
+}
+
+bool upstream_send_events(struct upstream *upstream, const struct event_batch *batch)
+{
+    struct message message = {.kind = MESSAGE_EVENTS, .events = *batch};
+
+    return upstream_has_room(upstream) && post(&upstream->control, &message) > 0;
 }
 
 bool upstream_send_bulk(struct upstream *upstream, const struct message *message)
 {
-    /* Room for the last word of each stream is kept free of their frames. */
-    if (message->kind == MESSAGE_STREAM_FRAME &&
-        !session_has_room(&upstream->bulk.session, 4 * STREAM_FRAME_BYTES_MAX))
+    const struct channel *bulk = &upstream->bulk;
+    struct message copy = *message;
+
+    /* Frames wait where they come from; the last word of a stream, and what it grants, here. */
+    if (bulk->state != UPSTREAM_UP ||
+        (message->kind == MESSAGE_STREAM_FRAME &&
+         (!outbox_is_empty(&bulk->outbox) ||
+          !session_has_room(&bulk->session, 2 * STREAM_FRAME_BYTES_MAX))))
         return false;
-    return upstream->bulk.state == UPSTREAM_UP && post(&upstream->bulk, message) == 0;
+    return post(&upstream->bulk, &copy) >= 0;
 }
 
 const char *upstream_session_text(const struct upstream *upstream)

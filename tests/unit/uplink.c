@@ -369,6 +369,23 @@ static void test_uplink__session_lost_before_the_gap_was_taken__is_told_in_the_n
     take_gap(UPLINK_PRUNED, 30, 20, 0);
 }
 
+/* Seqs would go on above it, and end. */
+static void test_uplink__head_that_cannot_be__is_not_believed(void **state)
+{
+    const struct uplink_head head = {E1, UINT64_MAX};
+
+    (void)state;
+    uplink_init(&uplink, 100, 0);
+    uplink_up(&uplink, &head);
+    struct uplink_look question = ask();
+    struct uplink_look look = whole(&question, 1, 100, E1);
+    uplink_looked(&uplink, &look);
+
+    assert_int_equal(uplink.state, UPLINK_SENDING);
+    assert_int_equal(uplink.sent, 0);
+    assert_int_equal(uplink.strange_acks, 1);
+}
+
 /* ---- the ledger was put back ---- */
 
 /* Beyond: 60 of 100 are left, and five new ones. */
@@ -534,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_uplink__gap_of_an_earlier_life__is_not_told_again),
         cmocka_unit_test(test_uplink__session_lost_before_the_gap_is_durable__is_told_once),
         cmocka_unit_test(test_uplink__session_lost_before_the_gap_was_taken__is_told_in_the_next),
+        cmocka_unit_test(test_uplink__head_that_cannot_be__is_not_believed),
         cmocka_unit_test(test_uplink__ledger_ends_below_the_head__is_a_gap_above_it),
         cmocka_unit_test(test_uplink__head_is_of_another_epoch_here__is_a_gap),
         cmocka_unit_test(test_uplink__epoch_is_not_in_the_ledger__what_was_acknowledged_is_common),
