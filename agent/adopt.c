@@ -19,7 +19,6 @@
 #include "clock.h"
 #include "console_rebind.h"
 #include "ensure.h"
-#include "family.h"
 #include "inits.h"
 #include "keeper_upgrade.h"
 #include "sys.h"
@@ -196,14 +195,28 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
         (void)watch_start(agent, index);
 }
 
-/* Its launch was sent, and the agent died before it could write down what it had planned. */
-static void guess_plan(struct slot *slot, const struct kw_record *record)
+/* Its launch was sent, and the agent died before it could write down what it had planned: the same
+ * plan says the same of its init. PID 1's own name would not: a file named init may be anything. */
+static void plan_again(struct agent *agent, const struct store_row *row, struct slot *slot)
 {
-    enum ready ready = slot->view.ready;
+    struct launch plan;
+    struct fault ignored = {0};
+    struct launch_request request = {.config = &slot->view,
+                                     .name = row->name,
+                                     .uuid = row->uuid,
+                                     .generation = row->generation,
+                                     .uid_base = row->uid_base,
+                                     .uid_count = UID_RANGE,
+                                     .node = agent->options->node};
 
-    slot->family = family_of_process(record->pid);
-    slot->is_ready_on_exec =
-        ready == READY_EXEC || (ready != READY_NOTIFY && slot->family != FAMILY_SYSTEMD);
+    if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {
+        slot->family = FAMILY_UNKNOWN; /* what it booted from is gone: signals are all we have */
+        slot->is_ready_on_exec = slot->view.ready != READY_NOTIFY;
+        return;
+    }
+    slot->family = plan.family;
+    slot->is_ready_on_exec = !plan.is_ready_by_notify;
+    launch_close(&plan);
 }
 
 /* What the row says of it; -errno: it is not kept. */
@@ -258,7 +271,7 @@ static bool on_row(const struct store_row *row, void *context)
     if (adoption->result < 0)
         return false;
     if (held != NULL && row->state == CT_PREPARING)
-        guess_plan(&slot, &held->record);
+        plan_again(agent, row, &slot);
     cgroup_leaf(row->name, row->generation, leaf);
     if (row->generation != 0)
         slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;

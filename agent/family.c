@@ -2,10 +2,8 @@
 #include "family.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *base_name(const char *path)
 {
@@ -79,26 +77,4 @@ int init_find(const struct layers *layers, char candidates[][64], size_t count,
         if (init.errors[i] == 0)
             return 0;
     return -ENOENT;
-}
-
-enum family family_of_process(pid_t pid)
-{
-    char path[32];
-    char program[PATH_MAX];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-    ssize_t length = readlink(path, program, sizeof(program) - 1);
-    if (pid <= 0 || length < 0)
-        return FAMILY_UNKNOWN;
-    program[length] = '\0';
-    const char *base = base_name(program);
-    if (strcmp(base, "systemd") == 0)
-        return FAMILY_SYSTEMD;
-    if (strcmp(base, "openrc-init") == 0)
-        return FAMILY_OPENRC;
-    if (strncmp(base, "runit", 5) == 0)
-        return FAMILY_RUNIT;
-    if (strncmp(base, "busybox", 7) == 0)
-        return FAMILY_BUSYBOX;
-    return strcmp(base, "init") == 0 ? FAMILY_SYSVINIT : FAMILY_UNKNOWN;
 }

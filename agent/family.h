@@ -14,8 +14,6 @@
 
 #include <stdbool.h>
 
-#include <sys/types.h>
-
 #include "layers.h"
 #include "rootfs.h"
 
@@ -28,9 +26,5 @@ struct init {
 
 int init_find(const struct layers *layers, char candidates[][64], size_t count,
               struct init *ret_init);
-
-/* By the program that a running PID 1 executes; UNKNOWN if that tells nothing. For a boot whose
- * plan is lost: sysvinit and OpenRC, which share a name, are not told apart. */
-enum family family_of_process(pid_t pid);
 
 #endif
