@@ -23,7 +23,7 @@ static void read_environment(void)
 {
     const char *text = getenv("DROVER_DIE_AT");
 
-    if (text == NULL)
+    if (text == NULL || text[0] == '\0')
         return;
     size_t length = strcspn(text, ":");
     for (unsigned i = 0; i < BOUNDARY_COUNT; i++)

@@ -24,6 +24,17 @@ drover_script(contract_requests 60)
 drover_script(contract_nodes 60)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 
+# Each boundary once; --full: at its second and third crossing, too.
+drover_script(faults_boundaries 300)
+set_property(TEST integration.faults_boundaries APPEND PROPERTY LABELS plain)
+foreach(crossing 2 3)
+    add_test(NAME integration.faults_boundaries.${crossing}
+        COMMAND bash ${PROJECT_SOURCE_DIR}/tests/integration/faults_boundaries.sh
+            ${CMAKE_BINARY_DIR} ${crossing})
+    set_tests_properties(integration.faults_boundaries.${crossing} PROPERTIES
+        SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS "integration;plain;full")
+endforeach()
+
 # The keeper of another build: the same objects, another build id.
 if(TARGET drover-keeper)
     get_target_property(keeper_sources drover-keeper SOURCES)
