@@ -2,8 +2,8 @@
 /*
  * daemon_start LOG COMMAND [ARGUMENT...] — start a daemon and return when it is ready.
  *
- * Its output goes to LOG (appended). Prints its pid and ends with 0 at READY=1; ends with the
- * daemon's own exit code if it ended before, and with 1 after 30 s. The daemon goes on by itself.
+ * Its output goes to LOG (appended). Prints its pid and ends with 0 at READY=1. If it ended before:
+ * its own exit code, 128+n for a signal; 1 after 30 s. The daemon goes on by itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
         }
         if (fds[1].revents != 0 && n <= 0) {
             (void)waitpid(pid, &status, 0);
-            return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
         }
     }
     (void)kill(pid, SIGKILL); /* our own child, not reaped: the number is its */
