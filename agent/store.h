@@ -85,6 +85,7 @@ struct store_change {
         struct {
             uint64_t epoch;
             uint64_t seq;
+            bool is_own; /* there is no upstream: they may go; what one acknowledged stays noted */
         } ack;
     };
 };

@@ -285,11 +285,13 @@ static int put_result(struct store_writer *writer, const struct store_result *re
     return store_writer_run(writer, W_RESULT);
 }
 
-static int put_ack(struct store_writer *writer, uint64_t epoch, uint64_t seq)
+static int put_ack(struct store_writer *writer, uint64_t epoch, uint64_t seq, bool is_own)
 {
+    writer->acked_seq = seq;
+    if (is_own)
+        return SQLITE_OK;
     bind_u64(writer->statements[W_ACK], 1, epoch);
     bind_u64(writer->statements[W_ACK], 2, seq);
-    writer->acked_seq = seq;
     return store_writer_run(writer, W_ACK);
 }
 
@@ -311,7 +313,7 @@ static int apply(struct store_writer *writer, const struct store_change *change,
         writer->added++;
         return put_result(writer, &change->result, last_seq);
     case STORE_ACK_EVENTS:
-        return put_ack(writer, change->ack.epoch, change->ack.seq);
+        return put_ack(writer, change->ack.epoch, change->ack.seq, change->ack.is_own);
     }
     ENSURE(false);
     return -EINVAL;

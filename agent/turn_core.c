@@ -59,9 +59,10 @@ uint64_t turn_core_gap(struct turn_core *core, uint64_t above, const char *detai
     return core->seq + core->out.event_count;
 }
 
-void turn_core_ack_events(struct turn_core *core, uint64_t seq)
+void turn_core_ack_events(struct turn_core *core, uint64_t epoch, uint64_t seq)
 {
     core->is_ack_due = true;
+    core->ack_epoch = epoch;
     core->ack_seq = seq;
 }
 
@@ -94,14 +95,13 @@ static void add_ack(struct turn_core *core, struct store_batch *batch, struct to
 {
     struct store_change change = {.kind = STORE_ACK_EVENTS};
 
-    if (core->is_acked_by_self && core->out.event_count > 0)
-        turn_core_ack_events(core, core->seq);
-    if (!core->is_ack_due)
+    change.ack.is_own = core->is_acked_by_self && core->out.event_count > 0;
+    if (!core->is_ack_due && !change.ack.is_own)
         return;
-    change.ack.epoch = core->epoch;
-    change.ack.seq = core->ack_seq;
+    change.ack.epoch = change.ack.is_own ? core->epoch : core->ack_epoch;
+    change.ack.seq = change.ack.is_own ? core->seq : core->ack_seq;
     store_batch_add(batch, &change);
-    told->is_acking = true;
+    told->is_acking = core->is_ack_due;
     told->ack_seq = core->ack_seq;
     core->is_ack_due = false;
 }

@@ -46,6 +46,7 @@ struct turn_core {
     uint64_t epoch;
     uint64_t seq;    /* last given out */
     bool is_ack_due; /* of upstream, up to ... */
+    uint64_t ack_epoch;
     uint64_t ack_seq;
     bool is_acked_by_self; /* no controller will: an event counts as acknowledged at its commit */
     struct kw_ack *ended;  /* ends at the keeper that are not durable here yet; CT_MAX */
@@ -78,7 +79,7 @@ struct event *turn_core_event(struct turn_core *core);
 uint64_t turn_core_gap(struct turn_core *core, uint64_t above, const char *detail,
                        uint64_t wall_ns);
 /* Upstream has all events up to here; may be less than it had. */
-void turn_core_ack_events(struct turn_core *core, uint64_t seq);
+void turn_core_ack_events(struct turn_core *core, uint64_t epoch, uint64_t seq);
 /* An end at the keeper is acknowledged when it is durable here. */
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record);
 

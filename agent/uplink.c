@@ -11,13 +11,13 @@ static const char *const reasons[] = {
     [UPLINK_ROLLED_BACK] = "ledger_rolled_back",
 };
 
-void uplink_init(struct uplink *uplink, uint64_t durable, uint64_t acked)
+void uplink_init(struct uplink *uplink, uint64_t durable, const struct uplink_head *acked)
 {
     *uplink = (struct uplink){.durable = durable,
-                              .acked = acked,
-                              .stored = acked,
-                              .stored_durable = acked,
-                              .sent = acked};
+                              .acked = *acked,
+                              .stored = *acked,
+                              .stored_durable = acked->seq,
+                              .sent = acked->seq};
 }
 
 /* ---- sessions ---- */
@@ -37,12 +37,14 @@ static void look(struct uplink *uplink)
 void uplink_up(struct uplink *uplink, const struct uplink_head *head)
 {
     forget_batches(uplink);
-    uplink->head = head->seq <= UPLINK_HEAD_MAX ? *head : (struct uplink_head){0};
+    uplink->head = (struct uplink_head){0};
+    if (head->seq > 0 && head->seq <= UPLINK_HEAD_MAX)
+        uplink->head = *head;
     uplink->strange_acks += head->seq > UPLINK_HEAD_MAX;
     look(uplink);
     /* It was put back: what it lost must not be pruned here. */
-    if (uplink->head.seq < uplink->acked)
-        uplink->acked = uplink->head.seq;
+    if (uplink->head.seq < uplink->acked.seq)
+        uplink->acked = uplink->head;
 }
 
 void uplink_down(struct uplink *uplink)
@@ -112,26 +114,38 @@ static bool is_beside(const struct uplink_look *look)
     return look->epoch_at != 0 && look->head.epoch != 0 && look->epoch_at != look->head.epoch;
 }
 
+/*
+ * Up to where both have the same. node.db was put back, and has perhaps numbered others since under
+ * the same seqs: the common part ends at the newest event of upstream's epoch, or at what upstream
+ * acknowledged before the copy was made. An acknowledgement of that very epoch proves nothing: it
+ * is the head itself, noted when it was below what had been acknowledged before.
+ */
+static struct uplink_head common_of(const struct uplink *uplink, const struct uplink_look *look)
+{
+    if (look->is_rollback_told)
+        return (struct uplink_head){look->head.epoch, look->rollback_after};
+    if (!is_beside(look))
+        return look->head;
+    if (uplink->acked.epoch != look->head.epoch && uplink->acked.seq > look->last_of_epoch)
+        return uplink->acked;
+    return (struct uplink_head){look->head.epoch, look->last_of_epoch};
+}
+
 void uplink_looked(struct uplink *uplink, const struct uplink_look *look)
 {
     uint64_t head = look->head.seq;
-    uint64_t common = head; /* both have all up to here */
 
     if (uplink->state != UPLINK_LOOKING || look->number != uplink->looks)
         return; /* of a session that is gone */
-    /* node.db was put back, and has perhaps numbered others since under the same seqs: what both
-     * have ends at the newest event of upstream's epoch. */
-    if (look->is_rollback_told)
-        common = look->rollback_after;
-    else if (is_beside(look))
-        common = look->last_of_epoch > uplink->stored ? look->last_of_epoch : uplink->stored;
+    struct uplink_head common = common_of(uplink, look);
     uplink->acked = common;
-    uplink->sent = common;
+    uplink->sent = common.seq;
     uplink->state = UPLINK_SENDING;
-    if (common < head && !look->is_rollback_told)
-        tell(uplink, &(struct uplink_gap){UPLINK_ROLLED_BACK, common, head - common, head});
-    else if (look->first > common + 1 && !look->is_pruned_told)
-        tell(uplink, &(struct uplink_gap){UPLINK_PRUNED, common, look->first - common - 1, 0});
+    if (common.seq < head && !look->is_rollback_told)
+        tell(uplink, &(struct uplink_gap){UPLINK_ROLLED_BACK, common.seq, head - common.seq, head});
+    else if (look->first > common.seq + 1 && !look->is_pruned_told)
+        tell(uplink,
+             &(struct uplink_gap){UPLINK_PRUNED, common.seq, look->first - common.seq - 1, 0});
 }
 
 /* ---- gaps ---- */
@@ -177,16 +191,17 @@ size_t uplink_room(const struct uplink *uplink)
     return UPLINK_EVENTS_IN_FLIGHT - uplink->in_flight;
 }
 
-void uplink_sent(struct uplink *uplink, uint64_t last_seq, size_t count)
+void uplink_sent(struct uplink *uplink, const struct event *last, size_t count)
 {
     uint32_t at = (uplink->batch_first + uplink->batch_count) % UPLINK_BATCHES_IN_FLIGHT;
 
     ENSURE(count > 0 && count <= uplink_room(uplink));
-    ENSURE(last_seq > uplink->sent && last_seq <= uplink->durable);
-    uplink->batches[at] = (struct uplink_batch){.last_seq = last_seq, .count = (uint32_t)count};
+    ENSURE(last->seq > uplink->sent && last->seq <= uplink->durable);
+    uplink->batches[at] =
+        (struct uplink_batch){.last = {last->epoch, last->seq}, .count = (uint32_t)count};
     uplink->batch_count++;
     uplink->in_flight += (uint32_t)count;
-    uplink->sent = last_seq;
+    uplink->sent = last->seq;
 }
 
 /* ---- acknowledged ---- */
@@ -197,23 +212,27 @@ enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq)
         uplink->strange_acks++;
         return UPLINK_ACK_STRANGE;
     }
-    if (seq <= uplink->acked)
+    if (seq <= uplink->acked.seq)
         return UPLINK_ACK_OLD;
-    uplink->acked = seq;
-    while (uplink->batch_count > 0 && uplink->batches[uplink->batch_first].last_seq <= seq) {
-        uplink->in_flight -= uplink->batches[uplink->batch_first].count;
+    while (uplink->batch_count > 0) {
+        const struct uplink_batch *batch = &uplink->batches[uplink->batch_first];
+
+        uplink->acked = (struct uplink_head){batch->last.epoch, seq};
+        if (batch->last.seq > seq)
+            break;
+        uplink->in_flight -= batch->count;
         uplink->batch_first = (uplink->batch_first + 1) % UPLINK_BATCHES_IN_FLIGHT;
         uplink->batch_count--;
     }
     return UPLINK_ACK_NEW;
 }
 
-bool uplink_take_acked(struct uplink *uplink, uint64_t *ret_seq)
+bool uplink_take_acked(struct uplink *uplink, struct uplink_head *ret_acked)
 {
-    if (uplink->acked == uplink->stored)
+    if (uplink->acked.seq == uplink->stored.seq && uplink->acked.epoch == uplink->stored.epoch)
         return false;
     uplink->stored = uplink->acked;
-    *ret_seq = uplink->acked;
+    *ret_acked = uplink->acked;
     return true;
 }
 

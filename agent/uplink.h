@@ -68,19 +68,19 @@ struct uplink_gap {
 };
 
 struct uplink_batch {
-    uint64_t last_seq;
+    struct uplink_head last;
     uint32_t count;
 };
 
 struct uplink {
     enum uplink_state state;
-    struct uplink_head head; /* of this session */
-    uint64_t durable;        /* newest seq that is committed here */
-    uint64_t acked;          /* upstream has all up to it */
-    uint64_t stored;         /* ... as node.db was told */
-    uint64_t stored_durable; /* ... and has committed */
-    uint64_t sent;           /* in this session, or before it and acknowledged */
-    uint64_t looks;          /* number of the last question */
+    struct uplink_head head;   /* of this session */
+    uint64_t durable;          /* newest seq that is committed here */
+    struct uplink_head acked;  /* upstream has all up to it */
+    struct uplink_head stored; /* ... as node.db was told */
+    uint64_t stored_durable;   /* ... and has committed */
+    uint64_t sent;             /* in this session, or before it and acknowledged */
+    uint64_t looks;            /* number of the last question */
     bool is_look_asked;
     struct uplink_gap gap;
     uint64_t gap_seq; /* of the last gap that was told; it may not be durable yet */
@@ -93,7 +93,7 @@ struct uplink {
 };
 
 /* As node.db has it at start. */
-void uplink_init(struct uplink *uplink, uint64_t durable, uint64_t acked);
+void uplink_init(struct uplink *uplink, uint64_t durable, const struct uplink_head *acked);
 
 /* A session stands, or is gone. */
 void uplink_up(struct uplink *uplink, const struct uplink_head *head);
@@ -118,13 +118,13 @@ void uplink_committed(struct uplink *uplink, uint64_t durable);
 /* How many events after `sent` may go now, at most; 0: none. */
 size_t uplink_room(const struct uplink *uplink);
 /* One batch went, at most as many as there was room for. */
-void uplink_sent(struct uplink *uplink, uint64_t last_seq, size_t count);
+void uplink_sent(struct uplink *uplink, const struct event *last, size_t count);
 
 enum uplink_ack { UPLINK_ACK_NEW, UPLINK_ACK_OLD, UPLINK_ACK_STRANGE };
 /* EVENT_ACK. STRANGE: of what was never sent; it is not believed. */
 enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq);
 /* True: node.db is to know that upstream has all up to here. It may be less than it knew. */
-bool uplink_take_acked(struct uplink *uplink, uint64_t *ret_seq);
+bool uplink_take_acked(struct uplink *uplink, struct uplink_head *ret_acked);
 /* It has committed that. */
 void uplink_acked_committed(struct uplink *uplink, uint64_t seq);
 

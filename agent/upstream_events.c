@@ -10,7 +10,9 @@
 
 void upstream_events_init(struct upstream *upstream, const struct store_heads *heads)
 {
-    uplink_init(&upstream->uplink, heads->last_seq, heads->acked_seq);
+    const struct uplink_head acked = {heads->acked_epoch, heads->acked_seq};
+
+    uplink_init(&upstream->uplink, heads->last_seq, &acked);
 }
 
 /* ---- read from the ledger, sent in order ---- */
@@ -35,7 +37,7 @@ static bool send_events(struct follower *follower, const struct event *events, s
         views[i] = (struct event_view){events[i], follower->agent->options->node, ""};
     if (!upstream_send_events(upstream, &(struct event_batch){views, count}))
         return false;
-    uplink_sent(&upstream->uplink, events[count - 1].seq, count);
+    uplink_sent(&upstream->uplink, &events[count - 1], count);
     return true;
 }
 
@@ -102,10 +104,10 @@ void upstream_give(struct upstream *upstream, struct turn_core *core, uint64_t n
     struct uplink *uplink = &upstream->uplink;
     char detail[EVENT_DETAIL_BYTES];
     struct uplink_gap gap;
-    uint64_t seq = 0;
+    struct uplink_head acked;
 
-    if (uplink_take_acked(uplink, &seq))
-        turn_core_ack_events(core, seq);
+    if (uplink_take_acked(uplink, &acked))
+        turn_core_ack_events(core, acked.epoch, acked.seq);
     if (uplink_take_gap(uplink, &gap)) {
         uplink_gap_format(&gap, detail);
         uplink_gap_numbered(uplink, turn_core_gap(core, gap.above, detail, now_wall_ns));

@@ -22,6 +22,7 @@ drover_script(refusals 180)
 drover_script(contract 120)
 drover_script(contract_requests 60)
 drover_script(contract_nodes 60)
+drover_script(restored 90)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 
 # Each boundary once; --full: at its second and third crossing, too.
