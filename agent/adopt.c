@@ -236,6 +236,7 @@ static int read_slot(const struct store_row *row, struct slot *slot, struct faul
     slot->family = row->family;
     slot->is_ready_on_exec = row->is_ready_on_exec;
     slot->generation = row->generation;
+    slot->oom_kills = row->oom_kills; /* what came since is told when it is watched again */
     return 0;
 }
 
@@ -303,6 +304,7 @@ static bool on_row(const struct store_row *row, void *context)
         bool is_populated = false;
 
         (void)cgroup_read_events(&slot.cgroup, &is_populated, &facts.is_frozen);
+        facts.oom_kills = cgroup_read_oom_kills(&slot.cgroup);
         if (cgroup_exec_sweep(&slot.cgroup, now.ns) > 0)
             slot.stale_below = now.ns;
     }

@@ -36,6 +36,8 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
         .is_node_down = facts->is_other_boot,
         .is_ready_on_exec = facts->is_ready_on_exec,
         .is_frozen = facts->is_frozen,
+        .oom_kills = row->oom_kills,
+        .is_oom_seen = facts->oom_kills > row->oom_kills,
     };
     memcpy(found->uuid, row->uuid, UUID_BYTES);
     memcpy(found->name, row->name, NAME_BYTES);

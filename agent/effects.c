@@ -186,6 +186,7 @@ static void launch(struct agent *agent, const struct effect *effect)
     slot->launch = keeper_records_number(agent, effect->ct);
     slot->seen = (struct record_seen){0};
     slot->has_lost_notify = false;
+    slot->oom_kills = 0;
     memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));
     slot->candidate_count = slot->plan.candidate_count;
     record.launch = slot->launch;

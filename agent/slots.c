@@ -100,7 +100,8 @@ void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_r
                                   .ended_wall_ns = ct->ended_wall_ns,
                                   .cause = ct->cause,
                                   .has_status = ct->has_status,
-                                  .wait_status = ct->wait_status};
+                                  .wait_status = ct->wait_status,
+                                  .oom_kills = ct->oom_kills};
     memcpy(ret_row->uuid, ct->uuid, UUID_BYTES);
     memcpy(ret_row->name, ct->name, NAME_BYTES);
     if (ct->has_command) {

@@ -112,7 +112,7 @@ int watch_start(struct agent *agent, uint32_t index)
     watch->has_events = add(agent, &watch->events, slot->cgroup.events, &watch->events_fd) == 0;
     slot->watch = watch;
     slot->is_freezing = slot->is_thawing = false;
-    slot->oom_kills = cgroup_read_oom_kills(&slot->cgroup);
+    watch_read_oom(agent, index); /* which arms what is polled; and tells of those before us */
     if (watch->has_oom)
         return uv_poll_start(&watch->oom, slot->cgroup.is_oom_v1 ? UV_READABLE : UV_PRIORITIZED,
                              on_oom);

@@ -102,6 +102,7 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->order = ORDER_NONE;
     ct->is_kill_sent = false;
     ct->oom_ns = 0;
+    ct->oom_kills = 0;
     ct->cause = CAUSE_UNSET;
     ct->has_status = false;
     ct->after = AFTER_STOP;
@@ -486,6 +487,8 @@ static void act_oom(struct step *step)
     struct fault words = {0};
 
     ct->oom_ns = step->now->ns;
+    ct->oom_kills += step->seen->count;
+    ct->is_dirty = true; /* with the event: what was told must not explain a later end */
     fault_set(&words, STATUS_UNSET, 0, "%u killed for memory", step->seen->count);
     struct event *event = ct_tell(step->out, ct, EVENT_OOM, step->now);
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);

@@ -31,6 +31,7 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->command = found->command;
     ct->is_automatic = !found->has_command;
     ct->is_ready_on_exec = found->is_ready_on_exec;
+    ct->oom_kills = found->oom_kills;
     /* A cause is written when the generation ends, and cleared when one begins. */
     ct->is_open = found->generation != 0 && found->cause == CAUSE_UNSET;
 }

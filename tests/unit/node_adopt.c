@@ -118,6 +118,31 @@ static void test_node_adopt__kill_for_memory_meanwhile__is_oom(void **state)
     world_close(world);
 }
 
+/* What was told must be in the row: the next agent compares the kernel's count with it. */
+static void test_node_adopt__kills_for_memory_that_were_told__are_counted_in_the_row(void **state)
+{
+    struct world *world = world_open();
+    struct ct_found found = live_of(CT_RUNNING);
+    struct input input = {.kind = INPUT_OBSERVATION,
+                          .observation = {.kind = IN_OOM, .generation = 3, .count = 2}};
+    uint32_t written;
+
+    (void)state;
+    found.oom_kills = 5;
+    uint32_t ct = input.observation.ct = world_adopt(world, &found);
+    node_step(world->node, &input, &world->now, &world->out);
+
+    assert_int_equal(world->out.event_count, 1);
+    assert_int_equal(world_ct(world, ct)->oom_kills, 7);
+    assert_true(node_take_dirty(world->node, &written));
+    assert_int_equal(written, ct);
+    world_end(world, ct, KILLED(SIGHUP));
+    world_see(world, ct, IN_CLEANED_STOP);
+    assert_int_equal(world_ct(world, ct)->generation, 4);
+    assert_int_equal(world_ct(world, ct)->oom_kills, 0); /* another cgroup */
+    world_close(world);
+}
+
 static void test_node_adopt__ready_meanwhile__ends_the_start_as_done(void **state)
 {
     struct world *world = world_open();
@@ -288,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_node_adopt__end_meanwhile__is_told_with_its_own_time_and_cause),
         cmocka_unit_test(test_node_adopt__guest_reboot_meanwhile__is_carried_out),
         cmocka_unit_test(test_node_adopt__kill_for_memory_meanwhile__is_oom),
+        cmocka_unit_test(test_node_adopt__kills_for_memory_that_were_told__are_counted_in_the_row),
         cmocka_unit_test(test_node_adopt__ready_meanwhile__ends_the_start_as_done),
         cmocka_unit_test(test_node_adopt__exec_meanwhile__goes_on_from_there),
         cmocka_unit_test(test_node_adopt__launch_that_outran_its_row__is_taken_up),
