@@ -77,6 +77,7 @@ struct keeper {
     uint64_t retry_ns;
     uint64_t status_ns;  /* held STATUS= are told then; 0: none is held */
     bool is_timer_stale; /* a deadline changed */
+    bool is_reap_owed;   /* the kernel would not tell who ended: asked again soon */
     bool is_ending;      /* SIGTERM was heard */
 
     enum agent_phase agent_phase;

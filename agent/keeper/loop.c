@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "keeper.h"
 
+#define REAP_MS 50 /* until a refused wait is tried again */
 #define EVENTS_PER_TURN 64
 
 /* kind, slot, and the number's low half: a slot that was used anew meanwhile is told apart. */
@@ -179,7 +180,9 @@ void loop_run(struct keeper *k)
             return;
         if (k->is_timer_stale)
             arm_timer(k);
-        int count = epoll_wait(k->epoll, events, EVENTS_PER_TURN, -1);
+        int count = epoll_wait(k->epoll, events, EVENTS_PER_TURN, k->is_reap_owed ? REAP_MS : -1);
+        if (k->is_reap_owed)
+            reap_all(k);
         for (int i = 0; i < count; i++)
             on_event(k, &events[i]);
     }

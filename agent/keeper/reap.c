@@ -57,12 +57,17 @@ static void end_launch(struct keeper *k, struct entry *entry, int wait_status)
 
 void reap_all(struct keeper *k)
 {
+    k->is_reap_owed = true; /* until nothing is left: the signal will not come again */
     for (;;) {
         siginfo_t info = {0};
         int status;
         /* Looked at first, as only an unreaped child can tell whether it executed something. */
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno != ECHILD)
             return;
+        if (info.si_pid == 0) {
+            k->is_reap_owed = false;
+            return;
+        }
         pid_t pid = info.si_pid;
         struct entry *entry = table_find_pid(&k->table, pid);
         struct spawn *spawn = entry == NULL ? spawn_find_pid(k, pid) : NULL;
