@@ -37,6 +37,15 @@ foreach(crossing 2 3)
         SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS "integration;plain;full")
 endforeach()
 
+# A sample of the system calls that can be refused; --full: each.
+drover_script(faults_syscalls 300)
+drover_script(faults_disk 120)
+set_property(TEST integration.faults_syscalls integration.faults_disk APPEND PROPERTY LABELS plain)
+add_test(NAME integration.faults_syscalls.all COMMAND bash
+    ${PROJECT_SOURCE_DIR}/tests/integration/faults_syscalls.sh ${CMAKE_BINARY_DIR} all)
+set_tests_properties(integration.faults_syscalls.all PROPERTIES
+    SKIP_RETURN_CODE 77 TIMEOUT 2400 LABELS "integration;plain;full")
+
 # The keeper of another build: the same objects, another build id.
 if(TARGET drover-keeper)
     get_target_property(keeper_sources drover-keeper SOURCES)

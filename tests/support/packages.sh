@@ -22,7 +22,10 @@ packages_of() {
                     libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
                     libcmocka-dev patch
                 ;;
-            guests) echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs xz-utils ;;
+            guests)
+                echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs \
+                    xz-utils strace
+                ;;
             bench) echo lxc crun jq ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;
             *)
