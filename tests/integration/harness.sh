@@ -5,7 +5,10 @@
 #
 #   node_start [OPTION…]      start this test's agent (again); $NODE, $AGENT_SOCK, $AGENT_PID
 #   node_kill SIGNAL          end the agent, and wait until it is gone
-#   controller_start          start its controller; $CONTROLLER_SOCK, $CONTROLLER_URL
+#   controller_start          start its controller; $CONTROLLER_SOCK, $CONTROLLER_URL. With
+#                             DROVER_TEST_LOSSY (options of tests/support/lossy.c) in the
+#                             environment, the agent reaches it over a network as bad as they say
+#   controller_kill SIGNAL    end it; the next one comes up at the same address
 #   template NAME             import a guest root of tests/support as a template (through $TO)
 #   d VERB…                   drover towards $TO (--agent SOCK or --controller SOCK)
 #   want CODE COMMAND…        the command ends with this exit code
@@ -29,11 +32,11 @@ if [[ -z ${DROVER_TEST_REAPED:-} ]]; then
 fi
 WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-test-XXXXXX")
 NODE=t-$$
-AGENT_PID='' CONTROLLER_PID=''
+AGENT_PID='' CONTROLLER_PID='' LOSSY_PID=''
 AGENT_SOCK=$WORK/run/agent.sock
 # shellcheck disable=SC2034 # the tests' own
 CONTROLLER_SOCK=$WORK/run/controller.sock
-CONTROLLER_URL=''
+CONTROLLER_URL='' CONTROLLER_PORT=''
 TO="--agent $AGENT_SOCK"
 V2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 
@@ -77,6 +80,7 @@ cleanup() {
     jobs -p | xargs -r kill 2>/dev/null
     [[ -z $AGENT_PID ]] || { kill -KILL "$AGENT_PID"; ended "$AGENT_PID"; }
     [[ -z $CONTROLLER_PID ]] || { kill -TERM "$CONTROLLER_PID"; ended "$CONTROLLER_PID"; }
+    [[ -z $LOSSY_PID ]] || { kill -TERM "$LOSSY_PID"; ended "$LOSSY_PID"; }
     node_sweep
     rm -rf --one-file-system "$WORK"
     if [[ -e $V2/drover.$NODE || -e $WORK ]]; then
@@ -95,17 +99,42 @@ node_start() {
         ${CONTROLLER_URL:+--controller "$CONTROLLER_URL"} "$@") || fail "the agent does not start"
 }
 
-# A pair of free ports, for control and bulk.
+# At a pair of free ports, for control and bulk; one that was killed comes again where it was.
 controller_start() {
     local port
     mkdir -p "$WORK/run"
-    for port in $(seq $((20000 + $$ % 20000)) 2 65000); do
-        CONTROLLER_URL=tcp://127.0.0.1:$port
+    for port in ${CONTROLLER_PORT:-$(seq $((20000 + $$ % 20000)) 2 65000)}; do
         CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" \
             "$BUILD/drover-controller" --state-dir "$WORK/controller" --run-dir "$WORK/run" \
-            --listen "$CONTROLLER_URL") && return 0
+            --listen "tcp://127.0.0.1:$port" "$@") || continue
+        if [[ -z $CONTROLLER_PORT ]]; then
+            CONTROLLER_PORT=$port CONTROLLER_URL=tcp://127.0.0.1:$port
+            [[ -z ${DROVER_TEST_LOSSY:-} ]] || lossy_start "$port"
+        fi
+        return 0
     done
+    CONTROLLER_PID=''
     fail "the controller does not start"
+}
+
+controller_kill() {
+    [[ -n $CONTROLLER_PID ]] || return 0
+    kill -"$1" "$CONTROLLER_PID" 2>/dev/null || true
+    ended "$CONTROLLER_PID"
+    CONTROLLER_PID=''
+}
+
+# A bad network before the controller's ports, as $DROVER_TEST_LOSSY says; the agent is to use it.
+lossy_start() {
+    local port
+    for port in $(seq $(($1 + 2)) 2 65000); do
+        # shellcheck disable=SC2086 # options
+        LOSSY_PID=$("$BUILD/test.support.daemon_start" "$WORK/lossy.log" \
+            "$BUILD/test.support.lossy" "$port" "$1" $DROVER_TEST_LOSSY) || continue
+        CONTROLLER_URL=tcp://127.0.0.1:$port
+        return 0
+    done
+    fail "the bad network does not start"
 }
 
 d() {

@@ -10,17 +10,26 @@
  * As PID 1:    SIGTERM, SIGPWR, SIGUSR2, SIGRTMIN+3 halt; SIGINT, SIGHUP, SIGRTMIN+5 reboot; the
  *              same words as below, as a signal from `init WORD` run inside, do what they say. With
  *              TRIVIAL=WORD[:N] in its environment it does that right after its start.
- * As others:   init exit N | crash | halt | reboot | power-off    asks PID 1
+ * As others:   init exit N | crash | fault N | oom | halt | reboot | power-off   asks PID 1
  *              init return N                                      exits N itself
+ *              init stay                                          says `here`, and stays
+ * `fault N` ends by the processor's or the kernel's own signal N (SIGSEGV SIGBUS SIGFPE SIGILL
+ * SIGSYS), `oom` by using more memory than there is.
  */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,8 +38,11 @@
 #include "trivial_init.h"
 
 static const char *const words[] = {
-    [TRIVIAL_EXIT] = "exit",     [TRIVIAL_CRASH] = "crash",         [TRIVIAL_HALT] = "halt",
-    [TRIVIAL_REBOOT] = "reboot", [TRIVIAL_POWER_OFF] = "power-off", [TRIVIAL_RETURN] = "return",
+    [TRIVIAL_EXIT] = "exit",           [TRIVIAL_CRASH] = "crash",
+    [TRIVIAL_HALT] = "halt",           [TRIVIAL_REBOOT] = "reboot",
+    [TRIVIAL_POWER_OFF] = "power-off", [TRIVIAL_RETURN] = "return",
+    [TRIVIAL_FAULT] = "fault",         [TRIVIAL_OOM] = "oom",
+    [TRIVIAL_STAY] = "stay",
 };
 
 static enum trivial_word word_find(const char *text, size_t length)
@@ -57,6 +69,58 @@ static void say(const char *what, const struct timespec *when)
     (void)close(sock);
 }
 
+/* A page that faults when it is written: of nobody, or behind the end of its file. */
+static void touch(int protection, int flags, int fd)
+{
+    volatile char *page = mmap(NULL, 4096, protection, flags, fd, 0);
+
+    if (page != MAP_FAILED)
+        *page = 1;
+}
+
+/* Forbid one system call, and make it. */
+static void break_a_filter(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+        (void)syscall(SYS_getppid);
+}
+
+/* A fault is the only signal that ends a PID 1 from within. Returns if none is of this kind. */
+static void fault(int number)
+{
+    if (number == SIGSEGV)
+        touch(PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (number == SIGBUS)
+        touch(PROT_READ | PROT_WRITE, MAP_SHARED, memfd_create("empty", MFD_CLOEXEC));
+    if (number == SIGFPE)
+        _exit(100 / (getpid() - 1));
+    if (number == SIGILL)
+        __builtin_trap();
+    if (number == SIGSYS)
+        break_a_filter();
+}
+
+static void use_all_memory(void)
+{
+    const size_t step = 1 << 20;
+
+    for (;;) {
+        char *more = mmap(NULL, step, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (more == MAP_FAILED)
+            return;
+        memset(more, 1, step);
+    }
+}
+
 static _Noreturn void end(enum trivial_word word, int number)
 {
     struct timespec now;
@@ -70,7 +134,11 @@ static _Noreturn void end(enum trivial_word word, int number)
     if (word == TRIVIAL_POWER_OFF)
         (void)reboot((int)RB_POWER_OFF);
     if (word == TRIVIAL_CRASH)
-        __builtin_trap(); /* a fault is the only signal that ends a PID 1 from within */
+        fault(SIGILL);
+    if (word == TRIVIAL_FAULT)
+        fault(number);
+    if (word == TRIVIAL_OOM)
+        use_all_memory();
     _exit(number);
 }
 
@@ -104,17 +172,30 @@ static void wait_for_word(void)
     }
 }
 
+/* That it is there can be read from it. */
+static _Noreturn void stay(void)
+{
+    (void)puts("here");
+    (void)fflush(stdout);
+    for (;;)
+        (void)pause();
+}
+
 static int ask_pid_1(int argc, char **argv)
 {
     enum trivial_word word = argc > 1 ? word_find(argv[1], strlen(argv[1])) : TRIVIAL_NONE;
     int number = argc > 2 ? (int)strtol(argv[2], NULL, 10) & 255 : 0;
 
     if (word == TRIVIAL_NONE) {
-        (void)fputs("usage: init exit N | crash | halt | reboot | power-off | return N\n", stderr);
+        (void)fputs("usage: init exit N | crash | fault N | oom | halt | reboot | power-off | "
+                    "return N | stay\n",
+                    stderr);
         return 2;
     }
     if (word == TRIVIAL_RETURN)
         return number;
+    if (word == TRIVIAL_STAY)
+        stay();
     if (sigqueue(1, TRIVIAL_SIGNAL, (union sigval){.sival_int = (int)word * 256 + number}) < 0) {
         perror("PID 1");
         return 1;
