@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "store_file.h"
 #include "store_parts.h"
 
 struct store {
@@ -28,7 +30,12 @@ struct store {
 
     /* the writer's thread alone, once it runs */
     struct store_writer writer;
+    struct store_reserve reserve;
     pthread_t thread;
+
+    /* the writer's thread sets them, the loop reads them */
+    atomic_bool is_bound_reached;
+    atomic_bool is_reserve_spent;
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t posted_cond;
@@ -43,15 +50,16 @@ struct store {
 
 /* ---- the writer's thread ---- */
 
-/* Waits for batches and takes as many as make one transaction. NULL: there will be none. */
-static struct store_batch *take_group(struct store *store)
+/* Waits for batches and takes as many as make one transaction; none where old ones are to go and
+ * nobody waits. False: there will be none. */
+static bool take_group(struct store *store, struct store_batch **ret_group)
 {
     struct store_batch *group;
     struct store_batch *end;
     size_t count;
 
     (void)pthread_mutex_lock(&store->lock);
-    while (store->posted_first == NULL && !store->is_stopping)
+    while (store->posted_first == NULL && !store->is_stopping && !store->writer.is_behind)
         (void)pthread_cond_wait(&store->posted_cond, &store->lock);
     group = end = store->posted_first;
     if (group != NULL) {
@@ -63,22 +71,73 @@ static struct store_batch *take_group(struct store *store)
         store->posted_first = end->next_posted;
         end->next_posted = NULL;
     }
+    *ret_group = group;
+    bool is_wanted = group != NULL || !store->is_stopping;
     (void)pthread_mutex_unlock(&store->lock);
-    return group;
+    return is_wanted;
+}
+
+static int commit_group(struct store *store, const struct store_batch *group)
+{
+    struct store_writer *writer = &store->writer;
+    int code = store_writer_begin(writer, clock_monotonic_ns(), clock_wall_ns());
+
+    if (group == NULL)
+        writer->added = STORE_IDLE_ADDED;
+    for (; code == SQLITE_OK && group != NULL; group = group->next_posted)
+        code = store_writer_apply(writer, group);
+    return code == SQLITE_OK ? store_writer_commit(writer) : code;
+}
+
+/* True: a write found no room, and there is more now. Never of an fsync. */
+static bool spend_reserve(struct store *store, int code)
+{
+    return code != SQLITE_OK && store_db_is_room_missing(store->writer.db, code) &&
+           store_reserve_spend(&store->reserve);
+}
+
+/* What waits for it in a file that is not yet committed was not promised: it may be tried again. */
+static int write_group(struct store *store, const struct store_batch *group)
+{
+    int code = commit_group(store, group);
+
+    if (spend_reserve(store, code)) {
+        code = store_writer_rollback(&store->writer);
+        if (code == SQLITE_OK)
+            code = commit_group(store, group);
+    }
+    return code;
+}
+
+static int checkpoint(struct store *store)
+{
+    int code = store_writer_checkpoint(&store->writer);
+
+    return spend_reserve(store, code) ? store_writer_checkpoint(&store->writer) : code;
+}
+
+static void log_fullness(const struct store *store, bool is_full, const char *why)
+{
+    (void)fprintf(stderr, "drover-agent: %s: %s\n", store->path,
+                  is_full ? why : "there is room again, commands are taken");
+}
+
+static void note_fullness(struct store *store)
+{
+    bool is_bound_reached = store->writer.is_full;
+    bool is_spent;
+
+    store_reserve_renew(&store->reserve);
+    is_spent = !store->reserve.is_held;
+    if (atomic_exchange(&store->is_bound_reached, is_bound_reached) != is_bound_reached)
+        log_fullness(store, is_bound_reached,
+                     "it reached its bound; commands that change something are refused");
+    if (atomic_exchange(&store->is_reserve_spent, is_spent) != is_spent)
+        log_fullness(store, is_spent,
+                     "no room for its reserve; commands that change something are refused");
 }
 
 /* The loop may free the batches from the moment on in which their number is said. */
-static int commit_group(struct store *store, const struct store_batch *group, uint64_t *ret_number)
-{
-    int code = store_writer_begin(&store->writer, clock_monotonic_ns(), clock_wall_ns());
-
-    for (; code == SQLITE_OK && group != NULL; group = group->next_posted) {
-        code = store_writer_apply(&store->writer, group);
-        *ret_number = group->number;
-    }
-    return code == SQLITE_OK ? store_writer_commit(&store->writer) : code;
-}
-
 static void say_committed(struct store *store, uint64_t number)
 {
     (void)pthread_mutex_lock(&store->lock);
@@ -101,18 +160,28 @@ static void say_failed(struct store *store, int code)
     (void)uv_async_send(&store->committed_async); /* fails only for a handle that is closed */
 }
 
+static uint64_t last_number(const struct store_batch *group)
+{
+    while (group != NULL && group->next_posted != NULL)
+        group = group->next_posted;
+    return group == NULL ? 0 : group->number;
+}
+
 static void *write_batches(void *context)
 {
     struct store *store = context;
     struct store_batch *group;
-    uint64_t number = 0;
     int code = SQLITE_OK;
 
-    while (code == SQLITE_OK && (group = take_group(store)) != NULL) {
-        code = commit_group(store, group, &number);
+    while (code == SQLITE_OK && take_group(store, &group)) {
+        uint64_t number = last_number(group);
+
+        code = write_group(store, group);
         if (code == SQLITE_OK) {
-            say_committed(store, number);
-            code = store_writer_checkpoint(&store->writer);
+            note_fullness(store);
+            if (group != NULL)
+                say_committed(store, number);
+            code = checkpoint(store);
         }
     }
     if (code != SQLITE_OK)
@@ -210,7 +279,7 @@ void store_post(struct store *store, struct store_batch *batch_consumed, void *c
 
 /* ---- open and close ---- */
 
-static int open_database(struct store *store, struct fault *fault)
+static int open_writer(struct store *store, struct fault *fault)
 {
     sqlite3 *db = NULL;
     int result = store_file_open(store->path, &db, fault);
@@ -218,21 +287,32 @@ static int open_database(struct store *store, struct fault *fault)
     if (result < 0)
         return result;
     int code = store_writer_open(&store->writer, db);
-    if (code != SQLITE_OK) {
-        result = store_db_fault(db, code, "open", store->path, fault);
-    } else {
-        sqlite3 *reading = NULL;
+    if (code == SQLITE_OK)
+        return 0;
+    result = store_db_fault(db, code, "open", store->path, fault);
+    store_writer_close(&store->writer, false);
+    return result;
+}
 
-        result = store_file_open_reader(store->path, &reading);
-        if (result == 0)
-            result = store_reader_open(&store->reader, reading);
-        if (result < 0)
-            fault_set(fault, STATUS_FAILED, -result, "cannot read %s", store->path);
-        if (result < 0)
-            store_reader_close(&store->reader);
-    }
+static int open_database(struct store *store, struct fault *fault)
+{
+    sqlite3 *db = NULL;
+
+    store_reserve_open(&store->reserve, store->path);
+    int result = open_writer(store, fault);
+    if (result == -ENOSPC && store_reserve_spend(&store->reserve))
+        result = open_writer(store, fault);
     if (result < 0)
+        return result;
+    note_fullness(store);
+    result = store_file_open_reader(store->path, &db);
+    if (result == 0)
+        result = store_reader_open(&store->reader, db);
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "cannot read %s", store->path);
+        store_reader_close(&store->reader);
         store_writer_close(&store->writer, false);
+    }
     return result;
 }
 
@@ -325,6 +405,22 @@ void store_close(struct store *store)
     }
     close_database(store, !store->is_failed);
     uv_close((uv_handle_t *)&store->committed_async, on_async_closed);
+}
+
+bool store_is_full(const struct store *store)
+{
+    return atomic_load(&store->is_bound_reached) || atomic_load(&store->is_reserve_spent);
+}
+
+void store_full_fault(const struct store *store, struct fault *fault)
+{
+    if (atomic_load(&store->is_bound_reached)) {
+        fault_set(fault, STATUS_STORE_FULL, 0, "the ledger %s has reached its bound", store->path);
+        fault_hint(fault, "let a controller take its events; guests go on meanwhile");
+        return;
+    }
+    fault_set(fault, STATUS_STORE_FULL, ENOSPC, "the file system of %s is full", store->path);
+    fault_hint(fault, "make room there; guests go on meanwhile");
 }
 
 const char *store_ledger_id(const struct store *store)

@@ -109,6 +109,12 @@ int store_open(const char *state_dir, struct uv_loop_s *loop, store_committed_fn
 void store_close(struct store *store);
 void store_post(struct store *store, struct store_batch *batch_consumed, void *context);
 
+/* The ledger reached its bound, or the disk is full and the reserve given up: commands that change
+ * something are to be refused, so that guests' own reboots and ends can still be written. */
+bool store_is_full(const struct store *store);
+/* Words for it. */
+void store_full_fault(const struct store *store, struct fault *fault);
+
 /* Random at creation, for ever: what PATH's xattr is compared with (uuid text). */
 const char *store_ledger_id(const struct store *store);
 

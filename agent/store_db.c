@@ -69,6 +69,11 @@ static bool is_disk_full(sqlite3 *db, int code)
            ((code & 0xff) == SQLITE_IOERR && (error == ENOSPC || error == EDQUOT));
 }
 
+bool store_db_is_room_missing(sqlite3 *db, int code)
+{
+    return is_disk_full(db, code) && code != SQLITE_IOERR_FSYNC && code != SQLITE_IOERR_DIR_FSYNC;
+}
+
 int store_db_error(sqlite3 *db, int code)
 {
     if (is_disk_full(db, code))
@@ -288,6 +293,11 @@ int store_db_check(sqlite3 *db, const char *path, struct fault *fault)
     }
     if (result == 0)
         result = check_whole(db, path, fault);
+    if (result == 0) {
+        int code = store_log_renew(db);
+        if (code != SQLITE_OK)
+            result = store_db_fault(db, code, "make durable", path, fault);
+    }
     if (result == 0 && version < STORE_VERSION)
         result = migrate(db, version, path, fault);
     return result;

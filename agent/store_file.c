@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "store_file.h"
 #include "store_parts.h"
 #include "uuid.h"
 
@@ -64,7 +65,7 @@ static int new_ledger_id(char text[UUID_TEXT_BYTES])
     return 0;
 }
 
-static int sync_directory_of(const char *path)
+int store_file_sync_directory(const char *path)
 {
     char directory[PATH_BYTES];
 
@@ -107,7 +108,8 @@ static int make_new(const char *path, struct fault *fault)
     int result = code == SQLITE_OK ? 0 : store_db_fault(db, code, "make", made, fault);
     if (sqlite3_close(db) != SQLITE_OK && result == 0)
         result = store_db_fault(NULL, SQLITE_IOERR, "make", made, fault);
-    if (result == 0 && (fsync(fd) < 0 || rename(made, path) < 0 || sync_directory_of(path) < 0)) {
+    if (result == 0 &&
+        (fsync(fd) < 0 || rename(made, path) < 0 || store_file_sync_directory(path) < 0)) {
         fault_set(fault, STATUS_FAILED, errno, "cannot make %s", path);
         result = -fault->error;
     }
@@ -182,7 +184,6 @@ static int extend_log(const char *path)
     }
     if (at < end && ftruncate(fd, status.st_size) < 0)
         return -errno;
-    /* Its frames too: one who was killed between write and sync left them to us as they are. */
     return fdatasync(fd) < 0 ? -errno : 0;
 }
 

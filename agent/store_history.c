@@ -55,6 +55,10 @@ static int read_event(sqlite3_stmt *statement, struct event *event)
     event->to = (enum ct_state)to;
     event->cause = (enum cause)cause;
     event->result = (enum status)status;
+    if (event->type == EVENT_GAP) { /* the node's, though it stands in a container's chain */
+        memset(event->uuid, 0, sizeof(event->uuid));
+        event->name[0] = '\0';
+    }
     return result;
 }
 
@@ -116,8 +120,27 @@ static void walk_shorten(struct walk *walk)
         walk->count = STORE_WALK_MAX;
 }
 
+/*
+ * The chain leads to what is gone: pruned, then nothing older is kept, or a part of a gap, then it
+ * goes on somewhere below. An event is passed over at most once a walk. *ret_seq 0: none is left.
+ */
+static int walk_on(struct store_reader *reader, const struct page *page, int64_t id, uint64_t seq,
+                   uint64_t *ret_seq)
+{
+    sqlite3_stmt *statement = reader->statements[R_OLDER];
+
+    (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)seq);
+    (void)sqlite3_bind_int64(statement, 2, id);
+    (void)sqlite3_bind_int64(statement, 3, (sqlite3_int64)page->after);
+    int code = sqlite3_step(statement);
+    *ret_seq = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+    (void)sqlite3_reset(statement); /* says again what step said */
+    return store_db_error(reader->db, code);
+}
+
 /* One chain, newest first, until `after` or what was pruned. */
-static int walk_chain(struct store_reader *reader, const struct page *page, uint64_t last_seq)
+static int walk_chain(struct store_reader *reader, const struct page *page, int64_t id,
+                      uint64_t last_seq)
 {
     sqlite3_stmt *statement = reader->statements[R_PREVIOUS];
     uint64_t seq = last_seq;
@@ -135,6 +158,8 @@ static int walk_chain(struct store_reader *reader, const struct page *page, uint
             else if ((uint64_t)sqlite3_column_int64(statement, 1) > page->after_wall_ns ||
                      page->after_wall_ns == 0)
                 result = walk_add(&reader->walk, seq);
+        } else if (code == SQLITE_DONE) {
+            result = walk_on(reader, page, id, seq, &previous);
         } else {
             result = store_db_error(reader->db, code);
         }
@@ -164,7 +189,8 @@ static int walk(struct store_reader *reader, const struct page *page)
     else
         (void)sqlite3_bind_null(chains, 2);
     while (result == 0 && (code = sqlite3_step(chains)) == SQLITE_ROW)
-        result = walk_chain(reader, page, (uint64_t)sqlite3_column_int64(chains, 0));
+        result = walk_chain(reader, page, sqlite3_column_int64(chains, 1),
+                            (uint64_t)sqlite3_column_int64(chains, 0));
     if (result == 0)
         result = store_db_error(reader->db, code);
     (void)sqlite3_reset(chains); /* says again what step said */

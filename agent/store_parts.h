@@ -12,17 +12,17 @@
 #ifndef DROVER_STORE_PARTS_H
 #define DROVER_STORE_PARTS_H
 
-#include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>
 
 #include "store.h"
 #include "store_limits.h"
+#include "store_subjects.h"
 
 #define STORE_APPLICATION_ID 0x44726f76 /* "Drov" */
 #define STORE_BUSY_MS 2000              /* another's lock is waited for so long, then we fail */
 #define STORE_GROUP_CHANGES 8192        /* one transaction; batches beyond wait for the next */
-#define STORE_SUBJECTS_MAX (1u << 24)   /* an id beyond it is damage */
+#define STORE_IDLE_ADDED 256            /* what a commit of nothing may prune for */
 #define STORE_WALK_MAX 65536            /* seqs one walk back remembers; more take another walk */
 
 struct store_batch {
@@ -38,11 +38,10 @@ struct store_batch {
 
 #define STORE_HINT_DAMAGED "put a copy of node.db back; the guests run on meanwhile"
 
-/* ---- store_file.c: node.db as a file ---- */
+/* ---- store_log.c ---- */
 
-/* Opens STATE/node.db, or makes it if nothing is there; checks it whole. */
-int store_file_open(const char *path, sqlite3 **ret_db, struct fault *fault);
-int store_file_open_reader(const char *path, sqlite3 **ret_db);
+/* Makes durable what the log holds, whatever became of its last fsync. SQLite's code. */
+int store_log_renew(sqlite3 *db);
 
 /* ---- store_db.c: what is in it, whoever opened it and on whatever VFS ---- */
 
@@ -54,48 +53,13 @@ int store_db_init_new(sqlite3 *db, const char *ledger_id);
 int store_db_check(sqlite3 *db, const char *path, struct fault *fault);
 /* SQLite's code as -errno. */
 int store_db_error(sqlite3 *db, int code);
+/* A write found no room. False for a sync that says so: what it lost is not known. */
+bool store_db_is_room_missing(sqlite3 *db, int code);
 /* Words for it, in which `path` is what could not be `done`. Returns store_db_error(). */
 int store_db_fault(sqlite3 *db, int code, const char *done, const char *path, struct fault *fault);
 int store_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, size_t count);
 
-/* ---- store_subjects.c: whom events speak of, each with its newest event ---- */
-
-struct subject {
-    uint8_t uuid[UUID_BYTES];
-    char name[NAME_BYTES];
-    uint64_t last_seq; /* 0: no event yet */
-    uint32_t next;     /* id + 1 in its bucket, or among the free; 0: the last */
-    bool is_used;
-    bool is_stored; /* node.db has a row for it */
-    bool is_live;   /* ... and that is a container that exists */
-    bool is_dirty;  /* its last_seq is newer than the row's */
-    bool is_listed; /* in dirty[] */
-};
-
-struct subjects {
-    struct subject *list; /* by id */
-    uint32_t room;
-    uint32_t top; /* ids from here on were never used */
-    uint32_t free;
-    uint32_t *buckets; /* id + 1, by uuid; room of them */
-    uint32_t *dirty;   /* ids */
-    uint32_t dirty_count;
-};
-
-/* Pointers hold until the next add. NULL: none, or for add: no memory. */
-struct subject *subjects_find(struct subjects *subjects, const uint8_t *uuid, const char *name);
-struct subject *subjects_find_live(struct subjects *subjects, const uint8_t *uuid);
-struct subject *subjects_add(struct subjects *subjects, const uint8_t *uuid, const char *name);
-/* As it stands in the database, whose ids may have holes; subjects_link_free() afterwards. */
-struct subject *subjects_add_at(struct subjects *subjects, uint32_t id, const uint8_t *uuid,
-                                const char *name);
-void subjects_link_free(struct subjects *subjects);
-void subjects_remove(struct subjects *subjects, struct subject *subject);
-void subjects_mark_dirty(struct subjects *subjects, struct subject *subject);
-uint32_t subjects_id(const struct subjects *subjects, const struct subject *subject);
-void subjects_close(struct subjects *subjects);
-
-/* ---- store_write.c: changes; store_prune.c: what may go ---- */
+/* ---- store_write.c: changes; store_prune.c: what may go; store_bound.c: what must ---- */
 
 enum write_statement {
     W_BEGIN,
@@ -119,6 +83,11 @@ enum write_statement {
     W_RESULTS_DROP,
     W_PAGES,
     W_FREE_PAGES,
+    W_UNTOLD,
+    W_WINDOW,
+    W_EVENT_DROP,
+    W_GAP,
+    W_GAP_COUNT,
     W_COUNT
 };
 
@@ -132,7 +101,18 @@ struct store_writer {
     uint64_t acked_seq;
     uint64_t now_ns;      /* CLOCK_MONOTONIC, of this transaction */
     uint64_t now_wall_ns; /* ... and CLOCK_REALTIME */
-    uint64_t added;       /* events and results in this transaction: the measure for pruning */
+    uint64_t added;       /* events and results in it: the measure for pruning */
+    uint64_t used_bytes;  /* pages of node.db that hold something */
+    bool is_full;         /* beyond the ledger's bound, or not yet enough below it */
+    bool is_behind;       /* more has to go than went with the last commit */
+    uint32_t swept;       /* subjects that were looked at, in turn */
+    uint64_t gap_seq;     /* the newest gap of ours; 0: none */
+    uint64_t gap_count;
+    bool is_gap_changed;
+    uint64_t window_end; /* of limits.window_events beyond window_of; 0: not known */
+    uint64_t window_of;  /* acked_seq then */
+    uint64_t drop_after; /* what may go up to here is gone, ends apart */
+    uint64_t drop_end_after;
     uint32_t page_bytes;
     uint32_t wal_frames; /* in the log after the last commit */
 };
@@ -142,6 +122,8 @@ int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed);
 int store_writer_begin(struct store_writer *writer, uint64_t now_ns, uint64_t now_wall_ns);
 int store_writer_apply(struct store_writer *writer, const struct store_batch *batch);
 int store_writer_commit(struct store_writer *writer);
+/* As if it had not begun. Only where store_db_is_room_missing() may it be tried again. */
+int store_writer_rollback(struct store_writer *writer);
 /* Moves the log into the database once it is long. */
 int store_writer_checkpoint(struct store_writer *writer);
 /* is_whole: nothing failed; else the log stays as it is for the next start to judge. */
@@ -151,6 +133,8 @@ int store_writer_run(struct store_writer *writer, enum write_statement statement
 /* No event names it any more; the pointer is dead afterwards. */
 int store_writer_drop(struct store_writer *writer, struct subject *subject);
 int store_prune(struct store_writer *writer);
+/* With used_bytes known: drops at most so many of what is not acknowledged. */
+int store_bound(struct store_writer *writer, uint64_t drops_max);
 
 /* ---- store_read.c, store_history.c, store_look.c ---- */
 
@@ -165,6 +149,7 @@ enum read_statement {
     R_EVENTS,
     R_EVENT,
     R_PREVIOUS,
+    R_OLDER,
     R_CHAINS_BY_UUID,
     R_CHAINS_BY_NAME,
     R_EPOCH_LAST,

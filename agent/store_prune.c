@@ -4,12 +4,16 @@
 
 #define PRUNE_PER_ADDED 2 /* a transaction that adds n forgets at most 2n + PRUNE_MORE */
 #define PRUNE_MORE 16
+#define SWEEP_PER_ROW 4 /* names that are looked at for each event that may go, */
+#define SWEEP_MORE 256  /* ... and besides */
 
 const struct store_limits store_limits_default = {
     .history_min_ns = 7 * 24 * 3600 * NS_PER_S,
     .history_min_bytes = UINT64_C(64) << 20,
     .history_max_bytes = UINT64_C(512) << 20, /* half of the ledger's bound */
+    .ledger_max_bytes = UINT64_C(1) << 30,
     .result_min_ns = 24 * 3600 * NS_PER_S,
+    .window_events = STORE_WINDOW_EVENTS,
     .wal_frames = 4000,
 };
 
@@ -24,7 +28,7 @@ static int read_pages(struct store_writer *writer, enum write_statement which, u
     return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
-static int read_used(struct store_writer *writer, uint64_t *ret_used_bytes)
+static int read_used(struct store_writer *writer)
 {
     uint64_t pages = 0;
     uint64_t free_pages = 0;
@@ -32,7 +36,7 @@ static int read_used(struct store_writer *writer, uint64_t *ret_used_bytes)
 
     if (code == SQLITE_OK)
         code = read_pages(writer, W_FREE_PAGES, &free_pages);
-    *ret_used_bytes = (pages - free_pages) * writer->page_bytes;
+    writer->used_bytes = (pages - free_pages) * writer->page_bytes;
     return code;
 }
 
@@ -57,16 +61,21 @@ static int forget_subject(struct store_writer *writer, uint32_t id, uint64_t seq
     return store_writer_drop(writer, subject);
 }
 
+static uint64_t rows_max(const struct store_writer *writer)
+{
+    return PRUNE_PER_ADDED * writer->added + PRUNE_MORE;
+}
+
 /* Finds up to where events may go, oldest first; 0: none. */
 static int find_old_events(struct store_writer *writer, uint64_t through, uint64_t age_ns,
                            uint64_t *ret_seq)
 {
     sqlite3_stmt *statement = writer->statements[W_OLD_EVENTS];
+    uint64_t count = 0;
     int code;
 
     (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)through);
-    (void)sqlite3_bind_int64(statement, 2,
-                             (sqlite3_int64)(PRUNE_PER_ADDED * writer->added + PRUNE_MORE));
+    (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)rows_max(writer));
     *ret_seq = 0;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         uint64_t seq = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -80,25 +89,26 @@ static int find_old_events(struct store_writer *writer, uint64_t through, uint64
         if (code != SQLITE_OK)
             break;
         *ret_seq = seq;
+        count++;
     }
     (void)sqlite3_reset(statement); /* says again what step said */
+    if (age_ns == 0 && count == rows_max(writer))
+        writer->is_behind = true;
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 /* Acknowledged ones, but for the newest of all: numbering goes on from it. */
 static int prune_events(struct store_writer *writer)
 {
-    uint64_t used_bytes = 0;
     uint64_t seq = 0;
-    int code = read_used(writer, &used_bytes);
 
-    if (code != SQLITE_OK || used_bytes <= writer->limits.history_min_bytes ||
-        writer->last_seq == 0)
-        return code;
-    bool is_too_much = used_bytes > writer->limits.history_max_bytes;
+    if (writer->used_bytes <= writer->limits.history_min_bytes || writer->last_seq == 0)
+        return SQLITE_OK;
+    bool is_too_much = writer->used_bytes > writer->limits.history_max_bytes;
     uint64_t through =
         writer->acked_seq < writer->last_seq ? writer->acked_seq : writer->last_seq - 1;
-    code = find_old_events(writer, through, is_too_much ? 0 : writer->limits.history_min_ns, &seq);
+    int code =
+        find_old_events(writer, through, is_too_much ? 0 : writer->limits.history_min_ns, &seq);
     if (code != SQLITE_OK || seq == 0)
         return code;
     writer->first_seq = seq + 1;
@@ -112,8 +122,7 @@ static int prune_results(struct store_writer *writer)
     sqlite3_int64 last = 0;
     int code;
 
-    (void)sqlite3_bind_int64(statement, 1,
-                             (sqlite3_int64)(PRUNE_PER_ADDED * writer->added + PRUNE_MORE));
+    (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)rows_max(writer));
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         if ((uint64_t)sqlite3_column_int64(statement, 1) > writer->acked_seq ||
             !is_older((uint64_t)sqlite3_column_int64(statement, 2), writer->limits.result_min_ns,
@@ -130,9 +139,33 @@ static int prune_results(struct store_writer *writer)
     return store_writer_run(writer, W_RESULTS_DROP);
 }
 
+/* Those whose last event went as a part of a gap: nobody meets it when it would be pruned. */
+static int sweep_subjects(struct store_writer *writer)
+{
+    struct subjects *subjects = &writer->subjects;
+    uint64_t count = SWEEP_PER_ROW * rows_max(writer) + SWEEP_MORE;
+    int code = SQLITE_OK;
+
+    for (uint32_t i = 0; i < count && i < subjects->top && code == SQLITE_OK; i++) {
+        struct subject *subject = &subjects->list[writer->swept++ % subjects->top];
+
+        if (subject->is_used && subject->is_stored && !subject->is_live &&
+            subject->last_seq < writer->first_seq)
+            code = store_writer_drop(writer, subject);
+    }
+    return code;
+}
+
 int store_prune(struct store_writer *writer)
 {
-    int code = prune_events(writer);
+    int code = read_used(writer);
 
-    return code == SQLITE_OK ? prune_results(writer) : code;
+    writer->is_behind = false;
+    if (code == SQLITE_OK)
+        code = prune_events(writer);
+    if (code == SQLITE_OK)
+        code = prune_results(writer);
+    if (code == SQLITE_OK)
+        code = sweep_subjects(writer);
+    return code == SQLITE_OK ? store_bound(writer, rows_max(writer)) : code;
 }

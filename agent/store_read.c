@@ -32,8 +32,11 @@ static const char *const sql[R_COUNT] = {
     [R_EVENTS] = EVENTS "WHERE e.seq>?1 AND e.time_wall_ns>?2 ORDER BY e.seq LIMIT ?3",
     [R_EVENT] = EVENTS "WHERE e.seq=?1",
     [R_PREVIOUS] = "SELECT prev, time_wall_ns FROM event WHERE seq=?1",
-    [R_CHAINS_BY_UUID] = "SELECT last_seq FROM container WHERE uuid=?1 AND (?2 IS NULL OR name=?2)",
-    [R_CHAINS_BY_NAME] = "SELECT last_seq FROM container WHERE name=?2",
+    [R_OLDER] = "SELECT seq FROM event WHERE seq<?1 AND seq>?3 AND container=?2"
+                " ORDER BY seq DESC LIMIT 1",
+    [R_CHAINS_BY_UUID] =
+        "SELECT last_seq, id FROM container WHERE uuid=?1 AND (?2 IS NULL OR name=?2)",
+    [R_CHAINS_BY_NAME] = "SELECT last_seq, id FROM container WHERE name=?2",
     [R_EPOCH_LAST] = "SELECT seq FROM event WHERE seq<=?1 AND epoch=?2 ORDER BY seq DESC LIMIT 1",
     [R_GAPS] = "SELECT detail FROM event WHERE seq>?1 AND type=?2 ORDER BY seq",
 };

@@ -43,6 +43,13 @@ static const char *const sql[W_COUNT] = {
     [W_RESULTS_DROP] = "DELETE FROM result WHERE id<=?1",
     [W_PAGES] = "PRAGMA page_count",
     [W_FREE_PAGES] = "PRAGMA freelist_count",
+    [W_UNTOLD] = "SELECT seq, type, cause FROM event WHERE seq>?1 AND seq<?2 ORDER BY seq LIMIT ?3",
+    [W_WINDOW] = "SELECT seq FROM event WHERE seq>?1 ORDER BY seq LIMIT 1 OFFSET ?2",
+    [W_EVENT_DROP] = "DELETE FROM event WHERE seq=?1",
+    [W_GAP] =
+        "UPDATE event SET detail=?2, type=?3, generation=0, from_state=0, to_state=0, cause=0,"
+        " wait_status=NULL, result=0, request='' WHERE seq=?1",
+    [W_GAP_COUNT] = "UPDATE node SET gap_seq=?1, gap_count=?2",
 };
 
 /* SQLite's integers are signed; 64 bits go through them unchanged. */
@@ -411,7 +418,7 @@ static int load_heads(struct store_writer *writer)
     int code = sqlite3_prepare_v2(writer->db,
                                   "SELECT (SELECT MAX(seq) FROM event),"
                                   " (SELECT MIN(seq) FROM event),"
-                                  " acked_seq,"
+                                  " acked_seq, gap_seq, gap_count,"
                                   " (SELECT page_size FROM pragma_page_size) FROM node",
                                   -1, &statement, NULL);
 
@@ -421,7 +428,9 @@ static int load_heads(struct store_writer *writer)
         writer->last_seq = (uint64_t)sqlite3_column_int64(statement, 0);
         writer->first_seq = (uint64_t)sqlite3_column_int64(statement, 1);
         writer->acked_seq = (uint64_t)sqlite3_column_int64(statement, 2);
-        writer->page_bytes = (uint32_t)sqlite3_column_int(statement, 3);
+        writer->gap_seq = (uint64_t)sqlite3_column_int64(statement, 3);
+        writer->gap_count = (uint64_t)sqlite3_column_int64(statement, 4);
+        writer->page_bytes = (uint32_t)sqlite3_column_int(statement, 5);
         if (writer->first_seq == 0)
             writer->first_seq = 1;
     }
@@ -431,20 +440,36 @@ static int load_heads(struct store_writer *writer)
     return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+static int load(struct store_writer *writer)
+{
+    int code = load_heads(writer);
+
+    return code == SQLITE_OK ? load_subjects(writer) : code;
+}
+
 int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed)
 {
     *writer = (struct store_writer){.db = db_consumed, .limits = store_limits_default};
     (void)sqlite3_wal_hook(writer->db, on_wal_frames, writer);
     int code = store_db_prepare(writer->db, sql, writer->statements, W_COUNT);
     if (code == SQLITE_OK)
-        code = load_heads(writer);
-    if (code == SQLITE_OK)
-        code = load_subjects(writer);
-    /* A commit, whose fsync is one of the whole log: what is read from here on is durable, also
-     * what a predecessor that was killed wrote and did not sync. */
+        code = load(writer);
+    /* Whether it can be written is known now, and not first when something has happened. */
     if (code == SQLITE_OK)
         code = sqlite3_exec(db_consumed, "UPDATE node SET opened = opened + 1", NULL, NULL, NULL);
     return code;
+}
+
+int store_writer_rollback(struct store_writer *writer)
+{
+    int code = SQLITE_OK;
+
+    if (sqlite3_get_autocommit(writer->db) == 0) /* SQLite may have done it already */
+        code = sqlite3_exec(writer->db, "ROLLBACK", NULL, NULL, NULL);
+    subjects_close(&writer->subjects);
+    writer->is_gap_changed = false;
+    writer->window_end = 0;
+    return code == SQLITE_OK ? load(writer) : code;
 }
 
 void store_writer_close(struct store_writer *writer, bool is_whole)

@@ -6,7 +6,7 @@ if(TARGET drover_store)
     target_include_directories(test_store_rig PUBLIC ${CMAKE_CURRENT_LIST_DIR}/store)
     target_link_libraries(test_store_rig PUBLIC drover_store
         PRIVATE drover_flags PkgConfig::CMOCKA)
-    foreach(part rows ledger history refusals versions failures)
+    foreach(part rows ledger bound history refusals versions failures)
         drover_test(integration/store/${part} test_store_rig)
         set_tests_properties(integration.store.${part} PROPERTIES
             LABELS "integration;threads" TIMEOUT 240)

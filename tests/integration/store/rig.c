@@ -144,6 +144,8 @@ struct store_change rig_event(uint64_t seq, uint32_t ct)
     event->time_wall_ns = UINT64_C(1700000000000000000) + seq * 1000;
     event->generation = seq / 2;
     event->type = (enum event_type)(1 + seq % (EVENT_TYPE_COUNT - 1));
+    if (event->type == EVENT_GAP) /* the node's own, of no container */
+        event->type = EVENT_CHANGED;
     event->from = (enum ct_state)(seq % CT_STATE_COUNT);
     event->to = (enum ct_state)(seq / 3 % CT_STATE_COUNT);
     event->cause = (enum cause)(seq % CAUSE_COUNT);

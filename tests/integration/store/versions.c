@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An agent that is upgraded must know all that the one before it knew. A kept node.db of each older
- * version is opened and compared with what SQL says of it; its migration is ended at every write. */
+ * version is opened and compared with what SQL says of it; migrating is ended at every write. */
 #include "rig.h"
 
 #include <errno.h>
@@ -84,6 +84,8 @@ static void check_event(sqlite3_stmt *raw, const struct event *event)
     assert_int_equal(event->result, sqlite3_column_int(raw, 9));
     assert_string_equal(event->request, (const char *)sqlite3_column_text(raw, 10));
     assert_string_equal(event->detail, (const char *)sqlite3_column_text(raw, 11));
+    if (event->type == EVENT_GAP) /* the node's */
+        return;
     assert_string_equal(event->name, (const char *)sqlite3_column_text(raw, 12));
     assert_memory_equal(event->uuid, sqlite3_column_blob(raw, 13), UUID_BYTES);
 }
