@@ -8,7 +8,6 @@ add_library(drover_ledger STATIC
     store_bound.c
     store_db.c
     store_history.c
-    store_log.c
     store_look.c
     store_prune.c
     store_read.c
@@ -17,6 +16,6 @@ add_library(drover_ledger STATIC
     uplink.c)
 target_include_directories(drover_ledger PUBLIC . ${PROJECT_SOURCE_DIR}/proto)
 target_link_libraries(drover_ledger PUBLIC drover_model drover_base PkgConfig::SQLITE
-    PRIVATE drover_flags)
+    PRIVATE drover_database drover_flags)
 add_library(drover_store STATIC store.c store_file.c store_reserve.c)
 target_link_libraries(drover_store PUBLIC drover_ledger PkgConfig::LIBUV PRIVATE drover_flags)

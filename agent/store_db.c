@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "database.h"
 #include "store_parts.h"
 
 #define TEXT_OF_(number) #number
@@ -294,7 +295,7 @@ int store_db_check(sqlite3 *db, const char *path, struct fault *fault)
     if (result == 0)
         result = check_whole(db, path, fault);
     if (result == 0) {
-        int code = store_log_renew(db);
+        int code = database_settle_log(db);
         if (code != SQLITE_OK)
             result = store_db_fault(db, code, "make durable", path, fault);
     }

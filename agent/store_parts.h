@@ -38,11 +38,6 @@ struct store_batch {
 
 #define STORE_HINT_DAMAGED "put a copy of node.db back; the guests run on meanwhile"
 
-/* ---- store_log.c ---- */
-
-/* Makes durable what the log holds, whatever became of its last fsync. SQLite's code. */
-int store_log_renew(sqlite3 *db);
-
 /* ---- store_db.c: what is in it, whoever opened it and on whatever VFS ---- */
 
 /* Of a connection; before anything else is done with it. SQLite's code. */

@@ -53,6 +53,13 @@ int database_set_up(sqlite3 *db);
 /* Whose, which version (older ones are brought up), writable, whole. `path` is for the words. */
 int database_check(sqlite3 *db, const struct database_kind *kind, const char *path,
                    struct fault *fault);
+/*
+ * What is in the log may be in memory only: a predecessor was killed before its sync, or the sync
+ * failed, and Linux never makes up for that (fsync(2)): what is committed behind it would be lost
+ * with it. So the log is written once more as it is, and synced, before anything is told or added.
+ * SQLite's code.
+ */
+int database_settle_log(sqlite3 *db);
 
 /* ---- what SQLite says, in our words ---- */
 

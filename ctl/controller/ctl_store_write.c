@@ -370,7 +370,9 @@ int ctl_writer_open(struct ctl_writer *writer, sqlite3 *db_consumed, uint64_t ev
     *writer = (struct ctl_writer){.db = db_consumed};
     writer->events_max = events_max > CTL_EVENTS_MAX_LEAST ? events_max : CTL_EVENTS_MAX_LEAST;
     (void)sqlite3_wal_hook(writer->db, on_wal_frames, writer);
-    int code = database_prepare(writer->db, sql, writer->statements, CTL_W_COUNT);
+    int code = database_settle_log(writer->db);
+    if (code == SQLITE_OK)
+        code = database_prepare(writer->db, sql, writer->statements, CTL_W_COUNT);
     if (code == SQLITE_OK)
         code = load_range(writer);
     writer->cursor = base > writer->last_cursor ? base : writer->last_cursor;

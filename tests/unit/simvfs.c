@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "database.h"
 #include "prng.h"
 #include "vfs.h"
 
@@ -263,7 +264,7 @@ static void test_simvfs__write_fails__fails_one_commit(void **state)
 
 /* A commit's sync fails and the process ends of it; the next one reads on and commits; the power
  * fails. Returns the last one that is there then. */
-static int64_t commit_after_failed_sync(uint64_t seed)
+static int64_t commit_after_failed_sync(uint64_t seed, bool is_settled)
 {
     int code;
 
@@ -277,6 +278,8 @@ static int64_t commit_after_failed_sync(uint64_t seed)
 
     sqlite3 *db = open_db(&code);
     assert_int_equal(ask(db, "SELECT last FROM head"), 4); /* from memory, not from the disk */
+    if (is_settled)
+        assert_int_equal(database_settle_log(db), SQLITE_OK);
     assert_int_equal(add(db, 5), SQLITE_OK);
     assert_true(simvfs_unsynced_bytes(DISK) > 0);
     simvfs_crash(DISK, seed);
@@ -293,13 +296,20 @@ static void test_simvfs__sync_failed__no_later_one_makes_up_for_it(void **state)
 
     (void)state;
     for (uint64_t seed = 0; seed < 32; seed++) {
-        int64_t last = commit_after_failed_sync(seed);
+        int64_t last = commit_after_failed_sync(seed, false);
         assert_true(last >= 3);
         kept += last == 5;
         lost += last < 5;
     }
     assert_true(kept > 0);
     assert_true(lost > 0);
+}
+
+static void test_database__log_is_settled_after_a_failed_sync__loses_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 256; seed++)
+        assert_int_equal(commit_after_failed_sync(seed, true), 5);
 }
 
 /* ---- more than one connection, more than one life ---- */
@@ -389,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_simvfs__no_room__says_full),
         cmocka_unit_test(test_simvfs__write_fails__fails_one_commit),
         cmocka_unit_test(test_simvfs__sync_failed__no_later_one_makes_up_for_it),
+        cmocka_unit_test(test_database__log_is_settled_after_a_failed_sync__loses_nothing),
         cmocka_unit_test(test_simvfs__two_connections__one_writes_and_both_read),
         cmocka_unit_test(test_simvfs__put_back__is_as_it_was),
         cmocka_unit_test(test_simvfs__same_seed__same_octets),

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-drover_test(unit/simvfs sim_vfs)
+drover_test(unit/simvfs sim_vfs drover_database)
