@@ -163,34 +163,49 @@ static void answer_unsupported(struct channel *channel, const struct message *me
     (void)post(channel, &answer);
 }
 
-static void take(struct channel *channel, const struct message *message, bool is_known)
+static void act(struct channel *channel, const struct message *message, bool is_known)
 {
     struct upstream *upstream = channel->upstream;
-    uint64_t now_ns = clock_monotonic_ns();
 
-    if (is_known && message->kind == MESSAGE_HELLO_ANSWER) {
-        on_hello_answer(channel, &message->hello_answer);
-        return;
-    }
-    if (is_known && message->kind == MESSAGE_RESET) {
-        if (channel->state == UPSTREAM_UP && message->reset == channel->session.id)
-            lose_session(channel);
-        return;
-    }
-    if (channel->state != UPSTREAM_UP)
-        return;
-    bool was_owed = channel->session.is_ack_owed;
-    enum session_verdict verdict = session_accept(&channel->session, message, now_ns);
-    if (channel->session.is_ack_owed && !was_owed)
-        channel->ack_ns = now_ns + ACK_NS;
-    if (verdict != SESSION_TAKE)
-        return;
     if (!is_known)
         answer_unsupported(channel, message);
     else if (channel == &upstream->control)
         take_control(upstream, message);
     else
         streams_take(&upstream->agent->streams, ORIGIN_UPSTREAM, message);
+}
+
+/* One record. What is none of ours is as good as lost. */
+static void take(struct channel *channel, const uint8_t *data, size_t size_bytes)
+{
+    struct session *session = &channel->session;
+    uint64_t now_ns = clock_monotonic_ns();
+    struct message message;
+
+    arena_reset(&channel->arena);
+    int result = codec_decode(data, size_bytes, &channel->arena, &message);
+    if (result < 0 && result != -EOPNOTSUPP)
+        return;
+    bool is_known = result == 0;
+    if (is_known && message.kind == MESSAGE_HELLO_ANSWER) {
+        on_hello_answer(channel, &message.hello_answer);
+        return;
+    }
+    if (is_known && message.kind == MESSAGE_RESET) {
+        if (channel->state == UPSTREAM_UP && message.reset == session->id)
+            lose_session(channel);
+        return;
+    }
+    if (channel->state != UPSTREAM_UP)
+        return;
+    bool was_owed = session->is_ack_owed;
+    enum session_verdict verdict = session_accept(session, &message, now_ns);
+    if (session->is_ack_owed && !was_owed)
+        channel->ack_ns = now_ns + ACK_NS;
+    if (verdict == SESSION_GAP)
+        session_hold(session, message.number, data, size_bytes);
+    if (verdict == SESSION_TAKE)
+        act(channel, &message, is_known);
 }
 
 /* What was acknowledged made room: first for what waits, then for what is read on. */
@@ -213,14 +228,13 @@ static void on_message(struct link *link, const struct link_peer *peer, const ui
                        size_t size_bytes)
 {
     struct channel *channel = container_of(link, struct channel, link);
-    struct message message;
 
     (void)peer; /* there is one */
-    arena_reset(&channel->arena);
-    int result = codec_decode(data, size_bytes, &channel->arena, &message);
-    if (result < 0 && result != -EOPNOTSUPP)
-        return; /* not a record of ours: as good as lost */
-    take(channel, &message, result == 0);
+    take(channel, data, size_bytes);
+    while (session_next_held(&channel->session, &channel->held)) {
+        take(channel, channel->held.data, channel->held.size_bytes);
+        channel->held.size_bytes = 0;
+    }
     drained(channel);
     rearm(channel->upstream);
 }
@@ -355,6 +369,7 @@ static void on_link_closed(struct link *link)
     arena_close(&channel->arena);
     arena_close(&channel->kept);
     buffer_close(&channel->out);
+    buffer_close(&channel->held);
 }
 
 void upstream_leave(struct upstream *upstream)

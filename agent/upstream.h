@@ -38,6 +38,7 @@ struct channel {
     struct arena arena;
     struct arena kept; /* for what leaves the outbox */
     struct buffer out;
+    struct buffer held; /* a record that came before its turn, in its turn */
 };
 
 /* One look into the ledger at a time, on a worker. */

@@ -295,27 +295,28 @@ static void answer_ping(struct controller *controller, struct member *member,
     (void)sessions_post(controller, member, kind, &message); /* lost: the next ping is answered */
 }
 
-void sessions_take(struct controller *controller, const struct arrival *arrival)
+/* NULL: of no session. */
+static struct channel *take_record(struct controller *controller, enum channel_kind kind,
+                                   const struct link_peer *peer, const uint8_t *octets,
+                                   size_t size_bytes)
 {
-    enum channel_kind kind = arrival->kind == ARRIVAL_BULK ? CHANNEL_BULK : CHANNEL_CONTROL;
     struct member *member;
     struct message message;
 
     arena_reset(&controller->arena);
-    int result = codec_decode(arrival->octets, arrival->size_bytes, &controller->arena, &message);
+    int result = codec_decode(octets, size_bytes, &controller->arena, &message);
     if (result < 0 && result != -EOPNOTSUPP)
-        return;
+        return NULL;
     if (result == -EOPNOTSUPP)
         message.kind = MESSAGE_UNSET; /* a later version's: numbered, and passed over */
     if (message.kind == MESSAGE_HELLO) {
-        take_hello(controller, kind, &arrival->peer, &message.hello);
-        return;
+        take_hello(controller, kind, peer, &message.hello);
+        return NULL;
     }
-    struct channel *channel =
-        channel_find(controller, message.session, kind, &arrival->peer, &member);
+    struct channel *channel = channel_find(controller, message.session, kind, peer, &member);
     if (channel == NULL) {
-        hint_reset(controller, kind, &arrival->peer, message.session);
-        return;
+        hint_reset(controller, kind, peer, message.session);
+        return NULL;
     }
     enum session_verdict verdict = session_accept(&channel->session, &message, controller->now_ns);
     member->seen_wall_ns = clock_wall_ns();
@@ -324,10 +325,27 @@ void sessions_take(struct controller *controller, const struct arrival *arrival)
         member->next_touched = controller->sessions.touched;
         controller->sessions.touched = member;
     }
+    if (verdict == SESSION_GAP)
+        session_hold(&channel->session, message.number, octets, size_bytes);
     if (message.kind == MESSAGE_PING)
         answer_ping(controller, member, kind, message.ping_ns);
     else if (verdict == SESSION_TAKE)
         act(controller, member, kind, &message);
+    return channel;
+}
+
+void sessions_take(struct controller *controller, const struct arrival *arrival)
+{
+    enum channel_kind kind = arrival->kind == ARRIVAL_BULK ? CHANNEL_BULK : CHANNEL_CONTROL;
+    struct buffer held = {0}; /* what came before its turn, in its turn */
+    struct channel *channel =
+        take_record(controller, kind, &arrival->peer, arrival->octets, arrival->size_bytes);
+
+    while (channel != NULL && session_next_held(&channel->session, &held)) {
+        (void)take_record(controller, kind, &arrival->peer, held.data, held.size_bytes);
+        held.size_bytes = 0;
+    }
+    buffer_close(&held);
 }
 
 int sessions_post(struct controller *controller, struct member *member, enum channel_kind kind,
