@@ -219,7 +219,7 @@ int child_read(struct birth *birth, struct stage_report *report, int *fds, size_
     do
         size = sys_receive_fds(birth->report, report, sizeof(*report), fds, fd_max, ret_fd_count);
     while (size == -EMSGSIZE);
-    if (size == -EAGAIN)
+    if (size < 0) /* no memory for now is no end: what is there is read in the next turn */
         return -EAGAIN;
     if (size != (ssize_t)sizeof(*report)) {
         for (size_t i = 0; i < *ret_fd_count; i++)

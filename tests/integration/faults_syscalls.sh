@@ -5,6 +5,7 @@
 # call is refused once, while a witness runs beside. It must end in a clear error or go on; the witness
 # keeps its process; nothing is left; and the next life, with nothing refused, is whole.
 #   faults_syscalls.sh BUILD [COUNT|all [SEED]]
+#   faults_syscalls.sh BUILD one CALL NUMBER
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
 # shellcheck source=checks.sh
@@ -82,7 +83,9 @@ awk '$2 ~ /^[a-z_0-9]+\(/ { sub(/\(.*/, "", $2); n[$1 " " $2]++ }
           for (c in most) for (i = 1; i <= most[c]; i++) print c, i }' "$WORK/trace" |
     grep -v -E '^(exit|exit_group|rt_sigreturn|restart_syscall|execve|close) ' | sort >"$WORK/calls"
 total=$(wc -l <"$WORK/calls")
-if [[ $COUNT != all ]]; then
+if [[ $COUNT == one ]]; then
+    echo "$3 $4" >"$WORK/calls"
+elif [[ $COUNT != all ]]; then
     awk -v seed="$SEED" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' "$WORK/calls" | sort | cut -f2 |
         head -n "$COUNT" | sort >"$WORK/some"
     mv "$WORK/some" "$WORK/calls"
@@ -91,7 +94,7 @@ echo "$(wc -l <"$WORK/calls") of $total calls are refused in turn"
 
 while read -r call number <&3; do
     keeper=$(keeper_pid)
-    trace -o /dev/null -e trace="$call" -e inject="$call:error=$(error_of "$call"):when=$number"
+    trace -o "${TRACE:-/dev/null}" -e trace="$call" -e inject="$call:error=$(error_of "$call"):when=$number"
     life
     untrace
     printf '%s %s: %s\n' "$call" "$number" "$codes"
