@@ -3,7 +3,8 @@
 # What an integration test in bash stands on: a node (agent and keeper), a controller, guests, and
 # an end that leaves nothing behind. To be sourced by a test that is called with the build directory.
 #
-#   node_start [OPTION…]      start this test's agent (again); $NODE, $AGENT_SOCK, $AGENT_PID
+#   node_start [OPTION…]      start this test's agent (again), $AGENT_BIN if that is set; $NODE,
+#                             $AGENT_SOCK, $AGENT_PID
 #   node_kill SIGNAL          end the agent, and wait until it is gone
 #   controller_start          start its controller; $CONTROLLER_SOCK, $CONTROLLER_URL. With
 #                             DROVER_TEST_LOSSY (options of tests/support/lossy.c) in the
@@ -94,7 +95,7 @@ trap 'exit 130' INT TERM
 
 node_start() {
     mkdir -p "$WORK/run"
-    AGENT_PID=$("$BUILD/test.support.daemon_start" "$WORK/agent.log" "$BUILD/drover-agent" \
+    AGENT_PID=$("$BUILD/test.support.daemon_start" "$WORK/agent.log" "${AGENT_BIN:-$BUILD/drover-agent}" \
         --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE" \
         ${CONTROLLER_URL:+--controller "$CONTROLLER_URL"} "$@") || fail "the agent does not start"
 }
