@@ -123,7 +123,8 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     AUTO_FD pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 
     /* Opened first, checked then: a number that was given to another cannot pass. */
-    if (pidfd < 0 || !cgroup_has_process(&slot->cgroup, pid))
+    bool is_in_cgroup = pidfd >= 0 && cgroup_has_process(&slot->cgroup, pid);
+    if (!adopt_is_its_init(pidfd >= 0, is_in_cgroup))
         return false;
     console_rebind_lose(agent, index);
     slot->launch = record.launch = keeper_records_number(agent, index);

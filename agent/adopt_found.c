@@ -83,6 +83,11 @@ void adopt_find(const struct adopt_facts *facts, const struct now *now, struct c
     }
 }
 
+bool adopt_is_its_init(bool has_pidfd, bool is_in_cgroup)
+{
+    return has_pidfd && is_in_cgroup;
+}
+
 bool adopt_keeps_leaf(const struct node *node, const char *leaf)
 {
     char name[NAME_BYTES];

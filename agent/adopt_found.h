@@ -36,6 +36,10 @@ bool adopt_is_of(const struct kw_record *record, const struct store_row *row);
 bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup);
 void adopt_find(const struct adopt_facts *facts, const struct now *now, struct ct_found *ret_found);
 
+/* A process with its init's number: a pidfd was opened of it, then its cgroup looked at. Is it its
+ * init, and not another that was given the number since? */
+bool adopt_is_its_init(bool has_pidfd, bool is_in_cgroup);
+
 /* Does a leaf NAME.GEN of ours still belong to what the node holds? What has no generation in its
  * name is not a container's. */
 bool adopt_keeps_leaf(const struct node *node, const char *leaf);

@@ -163,9 +163,10 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
     struct record_news news;
 
     if (slot == NULL) {
-        if (record_is_final(record)) /* of a container that is gone: nobody waits for its end */
-            keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
-                              record->change);
+        if (record_is_final(record)) { /* of a container that is gone, or said again */
+            turn_core_owe_ack(&agent->core, TURN_CORE_NOBODY, record);
+            agent_wake(agent);
+        }
         return;
     }
     if (record->change >= slot->seen.change)

@@ -39,7 +39,7 @@ bool turn_core_step(struct turn_core *core, struct inbox *inbox, const struct no
     while (node_tick(core->node, now, &core->out))
         ;
     return out->effect_count + out->event_count + out->receipt_count > 0 ||
-           core->node->dirty_count > 0 || core->is_ack_due;
+           core->node->dirty_count > 0 || core->is_ack_due || core->has_loose_ack;
 }
 
 struct event *turn_core_event(struct turn_core *core)
@@ -68,7 +68,9 @@ void turn_core_ack_events(struct turn_core *core, uint64_t epoch, uint64_t seq)
 
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record)
 {
-    ENSURE(core->ended_count < CT_MAX);
+    if (core->ended_count == CT_MAX)
+        return; /* it is told again to the next agent */
+    core->has_loose_ack = core->has_loose_ack || index == TURN_CORE_NOBODY;
     core->ended_ct[core->ended_count] = index;
     core->ended[core->ended_count++] = (struct kw_ack){.launch = record->launch,
                                                        .generation = record->labels.generation,
@@ -152,6 +154,15 @@ static void add_result(struct turn_core *core, struct store_batch *batch,
     store_batch_add(batch, &change);
 }
 
+/* Has the model heard of this end? */
+static bool is_stepped(const struct turn_core *core, size_t at)
+{
+    if (core->ended_ct[at] == TURN_CORE_NOBODY)
+        return true;
+    const struct ct *ct = node_get(core->node, core->ended_ct[at]);
+    return ct->generation != core->ended[at].generation || !ct->is_open;
+}
+
 /* Ends that this batch makes durable: the keeper may forget them after it. */
 static size_t take_acks(struct turn_core *core, struct kw_ack *acks)
 {
@@ -159,10 +170,7 @@ static size_t take_acks(struct turn_core *core, struct kw_ack *acks)
     size_t kept = 0;
 
     for (size_t i = 0; i < core->ended_count; i++) {
-        const struct ct *ct = node_get(core->node, core->ended_ct[i]);
-        bool is_stepped = ct->generation != core->ended[i].generation || !ct->is_open;
-
-        if (is_stepped) {
+        if (is_stepped(core, i)) {
             acks[count++] = core->ended[i];
             continue;
         }
@@ -170,6 +178,7 @@ static size_t take_acks(struct turn_core *core, struct kw_ack *acks)
         core->ended[kept++] = core->ended[i];
     }
     core->ended_count = kept;
+    core->has_loose_ack = false;
     return count;
 }
 

@@ -37,6 +37,8 @@ struct turn_ops {
     void (*answer)(void *context, const struct ct_receipt *receipt);
 };
 
+#define TURN_CORE_NOBODY UINT32_MAX
+
 struct turn_core {
     struct node *node;
     struct results *results;
@@ -52,6 +54,7 @@ struct turn_core {
     struct kw_ack *ended;  /* ends at the keeper that are not durable here yet; CT_MAX */
     uint32_t *ended_ct;    /* whose */
     size_t ended_count;
+    bool has_loose_ack; /* one of nobody */
 };
 
 /* What waits for a batch's commit. Heap; whoever posted the batch owns it. */
@@ -80,7 +83,9 @@ uint64_t turn_core_gap(struct turn_core *core, uint64_t above, const char *detai
                        uint64_t wall_ns);
 /* Upstream has all events up to here; may be less than it had. */
 void turn_core_ack_events(struct turn_core *core, uint64_t epoch, uint64_t seq);
-/* An end at the keeper is acknowledged when it is durable here. */
+/* An end at the keeper is acknowledged when it is durable here. Of no container any more
+ * (TURN_CORE_NOBODY), or of one that went on: with the next commit, for what is on its way to the
+ * disk may be that end. */
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record);
 
 /* All that came out since the last time goes into `batch`; effects that need no commit are applied.

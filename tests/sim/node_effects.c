@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Effects on their way: what executor, prepare.c, effects.c, clean.c, stop.c and watch.c do. The
+ * world changes at one time, the loop hears of it at another, and the agent may die in between. */
+#include "node_life.h"
+
+#include <string.h>
+
+#include "checks.h"
+#include "ensure.h"
+#include "faults.h"
+
+#define EMPTY_WAIT_NS (2 * SECOND_NS) /* for a killed cgroup, as clean.c waits */
+
+static struct work *take_work(struct sim *sim, enum work_kind kind, const struct effect *effect)
+{
+    struct agent *agent = sim->agent;
+    const struct ct *ct = node_get(agent->node, effect->ct);
+
+    for (uint32_t i = 0; i < WORKS_MAX; i++) {
+        struct work *work = &agent->works[i];
+
+        if (work->is_used)
+            continue;
+        *work = (struct work){.is_used = true, .kind = kind, .effect = *effect};
+        memcpy(work->uuid, ct->uuid, UUID_BYTES);
+        kernel_leaf_name(ct->name, effect->generation, work->leaf);
+        work->seen.ct = effect->ct;
+        work->seen.generation = effect->generation;
+        return work;
+    }
+    sim_fail(sim, "I8", "works pile up");
+}
+
+static void go_on(struct sim *sim, const struct work *work, uint64_t delay_ns)
+{
+    sim_after(sim, delay_ns, HAPPENING_AGENT_WORK, sim->agent->life,
+              (uint32_t)(work - sim->agent->works));
+}
+
+/* Now and then a disk or a mount hangs for longer than any deadline. */
+static uint64_t work_delay(struct sim *sim, uint64_t usual_ns)
+{
+    if (!sim->is_calm && sim_chance(sim, 12))
+        return sim_between(sim, 20 * SECOND_NS, 700 * SECOND_NS);
+    return sim_delay(sim, usual_ns);
+}
+
+static void post(struct sim *sim, enum work_kind kind, const struct effect *effect,
+                 uint64_t usual_ns)
+{
+    struct work *work = take_work(sim, kind, effect);
+
+    go_on(sim, work, work_delay(sim, usual_ns));
+}
+
+static void fail(struct observation *seen, enum ct_input kind)
+{
+    seen->kind = kind;
+    fault_set(&seen->fault, STATUS_FAILED, 5, "%s", ct_input_name(kind));
+}
+
+/* ---- PREPARE ---- */
+
+void effects_begin(struct sim *sim, const struct effect *effect)
+{
+    struct preparing *preparing = &sim->agent->slots[effect->ct].preparing;
+
+    ENSURE(!preparing->is_on);
+    *preparing = (struct preparing){.is_on = true, .generation = effect->generation};
+    post(sim, WORK_PLAN, effect, 2 * MS_NS);
+    post(sim, WORK_CGROUP, effect, MS_NS);
+}
+
+static void settle(struct sim *sim, uint32_t index)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+    struct preparing *preparing = &slot->preparing;
+    struct observation seen = {.ct = index, .generation = preparing->generation};
+
+    if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
+        return;
+    slot->generation = preparing->generation;
+    slot->has_cgroup = !preparing->is_cgroup_failed;
+    slot->has_plan = !preparing->is_plan_failed;
+    if (slot->has_plan)
+        slot->is_ready_on_exec = preparing->is_ready_on_exec;
+    preparing->is_on = false;
+    seen.kind = IN_PREPARED;
+    seen.is_ready_on_exec = preparing->is_ready_on_exec;
+    if (preparing->is_plan_failed || preparing->is_cgroup_failed)
+        fail(&seen, IN_PREPARE_FAILED);
+    agent_observe(sim, &seen);
+}
+
+static void prepare_apply(struct sim *sim, const struct effect *effect)
+{
+    struct preparing *preparing = &sim->agent->slots[effect->ct].preparing;
+
+    ENSURE(preparing->is_on);
+    ENSURE(preparing->generation == effect->generation);
+    preparing->is_durable = true;
+    settle(sim, effect->ct);
+}
+
+static void plan_done(struct sim *sim, struct work *work)
+{
+    struct preparing *preparing = &sim->agent->slots[work->effect.ct].preparing;
+
+    preparing->is_plan_done = true;
+    preparing->is_plan_failed = faults_fail_effect(sim);
+    preparing->is_ready_on_exec = sim_chance(sim, 500);
+    settle(sim, work->effect.ct);
+}
+
+static void group_done(struct sim *sim, struct work *work)
+{
+    struct preparing *preparing = &sim->agent->slots[work->effect.ct].preparing;
+
+    preparing->is_cgroup_done = true;
+    preparing->is_cgroup_failed = work->seen.kind == IN_PREPARE_FAILED;
+    settle(sim, work->effect.ct);
+}
+
+/* ---- LAUNCH ---- */
+
+static void launch(struct sim *sim, const struct effect *effect)
+{
+    struct agent *agent = sim->agent;
+    const struct ct *ct = node_get(agent->node, effect->ct);
+    struct sim_slot *slot = &agent->slots[effect->ct];
+    struct keeper_packet packet = {.order = KEEPER_LAUNCH,
+                                   .is_ready_on_exec = slot->is_ready_on_exec};
+    char leaf[LEAF_BYTES];
+
+    ENSURE(slot->has_plan);
+    kernel_leaf_name(ct->name, effect->generation, leaf);
+    packet.leaf = kernel_find_leaf(sim->kernel, leaf);
+    if (packet.leaf < 0 || !sim->kernel->leaves[packet.leaf].has_limits)
+        sim_fail(sim, "I9", "%s is launched before its limits are in force", ct->name);
+    slot->launch = packet.launch = adopt_number(sim, effect->ct);
+    slot->seen = (struct record_seen){0};
+    slot->oom_kills = 0;
+    slot->has_plan = false;
+    memcpy(packet.labels.uuid, ct->uuid, UUID_BYTES);
+    packet.labels.generation = effect->generation;
+    memcpy(packet.labels.name, ct->name, NAME_BYTES);
+    effects_watch(sim, effect->ct);
+    keeper_send(sim, &packet);
+}
+
+/* ---- the freezer and kills for memory ---- */
+
+static int leaf_of(const struct sim *sim, uint32_t index)
+{
+    char leaf[LEAF_BYTES];
+
+    kernel_leaf_name(node_get(sim->agent->node, index)->name, sim->agent->slots[index].generation,
+                     leaf);
+    return kernel_find_leaf(sim->kernel, leaf);
+}
+
+/* As read_freezer() of watch.c. */
+static void read_freezer(struct sim *sim, uint32_t index)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+    struct observation seen = {.ct = index,
+                               .generation = node_get(sim->agent->node, index)->generation};
+    int leaf = leaf_of(sim, index);
+
+    if (!slot->has_cgroup || leaf < 0)
+        return;
+    bool is_frozen = sim->kernel->leaves[leaf].is_frozen;
+    if (slot->is_freezing && is_frozen) {
+        slot->is_freezing = false;
+        seen.kind = IN_FROZEN;
+        agent_observe(sim, &seen);
+    }
+    if (slot->is_thawing && !is_frozen) {
+        slot->is_thawing = false;
+        seen.kind = IN_THAWED;
+        agent_observe(sim, &seen);
+    }
+}
+
+static void freezer_apply(struct sim *sim, const struct effect *effect)
+{
+    struct sim_slot *slot = &sim->agent->slots[effect->ct];
+    struct observation seen = {.ct = effect->ct, .generation = effect->generation};
+    int leaf = leaf_of(sim, effect->ct);
+
+    if (!slot->has_cgroup || leaf < 0)
+        return;
+    if (faults_fail_effect(sim)) {
+        slot->is_freezing = slot->is_thawing = false;
+        fail(&seen, IN_FREEZE_FAILED);
+        agent_observe(sim, &seen);
+        return;
+    }
+    slot->is_freezing = effect->kind == EFFECT_FREEZE;
+    slot->is_thawing = effect->kind == EFFECT_THAW;
+    kernel_freeze_leaf(sim, leaf, slot->is_freezing);
+    read_freezer(sim, effect->ct); /* it may hold already */
+}
+
+void agent_on_freezer(struct sim *sim, int leaf)
+{
+    struct agent *agent = sim->agent;
+
+    for (uint32_t i = 0; agent->is_alive && i < agent->node->slots_end; i++)
+        if (agent->slots[i].has_watch && leaf_of(sim, i) == leaf)
+            read_freezer(sim, i);
+}
+
+void effects_watch(struct sim *sim, uint32_t index)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+    int found = leaf_of(sim, index);
+
+    slot->has_watch = found >= 0;
+    slot->is_freezing = slot->is_thawing = false;
+    effects_read_oom(sim, index); /* and tells of those before us */
+}
+
+void effects_read_oom(struct sim *sim, uint32_t index)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+    struct observation seen = {.kind = IN_OOM, .ct = index};
+    int found = leaf_of(sim, index);
+
+    seen.generation = node_get(sim->agent->node, index)->generation;
+    if (!slot->has_watch || found < 0 || sim->kernel->leaves[found].oom_kills <= slot->oom_kills)
+        return;
+    seen.count = sim->kernel->leaves[found].oom_kills - slot->oom_kills;
+    slot->oom_kills = sim->kernel->leaves[found].oom_kills;
+    agent_observe(sim, &seen);
+}
+
+void agent_on_oom(struct sim *sim, int leaf)
+{
+    struct agent *agent = sim->agent;
+
+    if (!agent->is_alive || sim_chance(sim, 500))
+        return; /* its record may be read before the notification is */
+    for (uint32_t i = 0; i < agent->node->slots_end; i++)
+        if (agent->slots[i].has_watch && leaf_of(sim, i) == leaf)
+            effects_read_oom(sim, i);
+}
+
+/* ---- the world changes ---- */
+
+static void do_clean(struct sim *sim, struct work *work)
+{
+    int leaf = kernel_find_leaf(sim->kernel, work->leaf);
+
+    if (work->until_ns == 0)
+        work->until_ns = sim->now.ns + EMPTY_WAIT_NS;
+    if (leaf >= 0 && sim->kernel->leaves[leaf].population > 0) {
+        kernel_kill_leaf(sim, leaf);
+        if (sim->now.ns >= work->until_ns)
+            fail(&work->seen, IN_CLEAN_FAILED);
+        else
+            go_on(sim, work, 5 * MS_NS);
+        return;
+    }
+    if (faults_fail_effect(sim)) {
+        fail(&work->seen, IN_CLEAN_FAILED);
+        return;
+    }
+    if (leaf >= 0)
+        (void)kernel_remove_leaf(sim, leaf);
+    work->seen.kind = IN_CLEANED_STOP;
+}
+
+static void do_make(struct sim *sim, struct work *work)
+{
+    bool is_failed = faults_fail_effect(sim);
+
+    if (is_failed && sim_chance(sim, 500)) {
+        fail(&work->seen, IN_MAKE_FAILED);
+        return;
+    }
+    kernel_make_directory(sim, work->uuid);
+    work->seen.kind = IN_MADE;
+}
+
+static void do_remove(struct sim *sim, struct work *work)
+{
+    checks_removed(sim, work->uuid);
+    if (faults_fail_effect(sim)) {
+        fail(&work->seen, IN_REMOVE_FAILED);
+        return;
+    }
+    kernel_remove_directory(sim, work->uuid);
+    work->seen.kind = IN_REMOVED;
+}
+
+static void do_effect(struct sim *sim, struct work *work)
+{
+    int leaf = kernel_find_leaf(sim->kernel, work->leaf);
+
+    switch (work->effect.kind) {
+    case EFFECT_MAKE:
+        do_make(sim, work);
+        return;
+    case EFFECT_KILL:
+        if (leaf >= 0)
+            kernel_kill_leaf(sim, leaf);
+        work->is_used = false;
+        return;
+    case EFFECT_CLEAN:
+        do_clean(sim, work);
+        return;
+    case EFFECT_REMOVE:
+        do_remove(sim, work);
+        return;
+    case EFFECT_UNSET:
+    case EFFECT_PREPARE:
+    case EFFECT_LAUNCH:
+    case EFFECT_ASK:
+    case EFFECT_FREEZE:
+    case EFFECT_THAW:
+    case EFFECT_COUNT:
+        break;
+    }
+    ENSURE(false);
+}
+
+static void change_world(struct sim *sim, struct work *work)
+{
+    if (work->kind == WORK_EFFECT) {
+        do_effect(sim, work);
+        if (work->is_used && work->seen.kind == IN_UNSET && work->until_ns == 0)
+            work->is_used = false; /* nobody waits for it */
+    } else if (work->kind == WORK_CGROUP &&
+               (faults_fail_effect(sim) || kernel_make_leaf(sim, work->leaf) < 0)) {
+        fail(&work->seen, IN_PREPARE_FAILED);
+    } else {
+        work->seen.kind = IN_PREPARED;
+    }
+    if (!work->is_used || work->seen.kind == IN_UNSET)
+        return;
+    work->is_done = true;
+    go_on(sim, work, sim_delay(sim, 20 * US_NS));
+}
+
+void effects_work(struct sim *sim, uint32_t arg)
+{
+    struct work *work = &sim->agent->works[arg];
+
+    ENSURE(work->is_used);
+    if (!work->is_done) {
+        change_world(sim, work);
+        return;
+    }
+    work->is_used = false;
+    if (work->kind == WORK_PLAN)
+        plan_done(sim, work);
+    else if (work->kind == WORK_CGROUP)
+        group_done(sim, work);
+    else
+        agent_observe(sim, &work->seen);
+}
+
+/* ---- the table of effects ---- */
+
+void effects_apply(struct sim *sim, const struct effect *effect)
+{
+    struct sim_slot *slot = &sim->agent->slots[effect->ct];
+
+    switch (effect->kind) {
+    case EFFECT_PREPARE:
+        prepare_apply(sim, effect);
+        return;
+    case EFFECT_LAUNCH:
+        launch(sim, effect);
+        return;
+    case EFFECT_CLEAN:
+        slot->has_cgroup = slot->has_plan = slot->has_watch = false;
+        slot->launch = 0;
+        post(sim, WORK_EFFECT, effect, MS_NS);
+        return;
+    case EFFECT_ASK:
+        if (slot->has_cgroup)
+            kernel_ask(sim, leaf_of(sim, effect->ct), effect->is_reboot);
+        return;
+    case EFFECT_FREEZE:
+    case EFFECT_THAW:
+        freezer_apply(sim, effect);
+        return;
+    case EFFECT_KILL:
+        if (slot->has_cgroup)
+            post(sim, WORK_EFFECT, effect, 100 * US_NS);
+        return;
+    case EFFECT_MAKE:
+    case EFFECT_REMOVE:
+        post(sim, WORK_EFFECT, effect, 2 * MS_NS);
+        return;
+    case EFFECT_UNSET:
+    case EFFECT_COUNT:
+        break;
+    }
+    ENSURE(false);
+}

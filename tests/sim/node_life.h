@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node_life.h — the made-up node's agent: the real decisions, turn by turn, from start to death.
+ *
+ * Shape    model, turn, requests, adoption and uplink are the agent's own code; here is what agent/
+ *          does around them with loop, threads and descriptors, done with virtual time instead.
+ * Units    virtual nanoseconds; `life` numbers agents from 1.
+ * Errors   what would end the agent ends this life: it starts again from what is durable.
+ * Owner    struct sim.
+ * Context  node.c life and turn; node_store.c its disk; node_effects.c its workers; node_adopt.c
+ *          its start; node_requests.c commands; node_up.c its session.
+ */
+#ifndef DROVER_SIM_NODE_LIFE_H
+#define DROVER_SIM_NODE_LIFE_H
+
+#include "adopt_found.h"
+#include "configs.h"
+#include "record_seen.h"
+#include "outbox.h"
+#include "sim.h"
+#include "store_parts.h"
+#include "turn_core.h"
+#include "uplink.h"
+#include "world_keeper.h"
+
+#define AGENT_SLOTS_MAX 128
+#define WORKS_MAX 256
+#define ORIGIN_LOCAL 7
+#define ORIGIN_UPSTREAM UINT64_MAX
+
+/* A boot's plan and its cgroups, made side by side while its intent is committed. */
+struct preparing {
+    bool is_on;
+    bool is_plan_done, is_cgroup_done, is_durable;
+    bool is_plan_failed, is_cgroup_failed;
+    bool is_ready_on_exec;
+    uint64_t generation;
+};
+
+struct sim_slot {
+    struct octets config; /* encoded, heap; NULL: free */
+    bool is_config_new;
+    bool is_ready_on_exec;
+    bool has_plan;
+    bool has_cgroup;
+    bool has_watch;
+    bool is_freezing, is_thawing;
+    uint32_t uid_base;
+    struct ct_policy policy;
+    uint64_t launch;
+    uint64_t generation; /* that has_cgroup is of */
+    struct record_seen seen;
+    uint64_t oom_kills;
+    struct preparing preparing;
+};
+
+enum work_kind {
+    WORK_EFFECT, /* MAKE, CLEAN, REMOVE, KILL */
+    WORK_PLAN,   /* halves of PREPARE */
+    WORK_CGROUP
+};
+
+/* One order on its way: the world changes at one time, and the loop hears of it at another. */
+struct work {
+    bool is_used;
+    bool is_done; /* the world has changed; `seen` is to be told */
+    enum work_kind kind;
+    struct effect effect;
+    uint8_t uuid[UUID_BYTES];
+    char leaf[LEAF_BYTES];
+    struct observation seen;
+    uint64_t until_ns; /* of a wait for the last process */
+};
+
+/* Batches on their way to the disk, and committed ones that the loop has not heard of. */
+struct posted {
+    struct store_batch *batch;
+    struct told *told;
+};
+#define POSTED_MAX 512
+
+struct agent_store {
+    struct store_writer writer;
+    struct store_reader reader;
+    struct posted posted[POSTED_MAX]; /* a ring */
+    uint32_t first, count;
+    uint32_t committed; /* of those, from first */
+    bool is_open;
+    bool is_commit_due;
+};
+
+struct agent_up {
+    struct uplink uplink;
+    struct session session;
+    struct outbox outbox;
+    bool is_up; /* a session stands */
+    uint64_t hello_ns;
+    uint64_t hello_wait_ns;
+    uint64_t ack_ns;
+    uint64_t timer_ns; /* for which a wake-up is set; 0: none */
+    struct arena arena;
+    struct buffer out;
+};
+
+struct agent {
+    bool is_alive;
+    bool is_woken; /* a turn is due already */
+    uint32_t life;
+    uint64_t timer_ns; /* for which a turn is set; 0: none */
+    struct node *node;
+    struct results results;
+    struct turn_core core;
+    struct inbox inbox;
+    struct configs configs;
+    struct sim_slot slots[AGENT_SLOTS_MAX];
+    struct work works[WORKS_MAX];
+    uint64_t launch_last;
+    uint64_t boot_id; /* of the machine, as it was noted last; on its disk */
+    bool is_disk_made;
+    bool has_boot_noted;
+    struct agent_store store;
+    struct agent_up up;
+};
+
+/* ---- node.c ---- */
+void agent_open(struct sim *sim);
+void agent_close(struct sim *sim);
+void agent_start(struct sim *sim);
+/* kill -9, or its own end; it is started again after a while. */
+void agent_crash(struct sim *sim, const char *why);
+void agent_turn(struct sim *sim);
+void agent_wake(struct sim *sim);
+uint32_t agent_life(const struct sim *sim);
+void agent_observe(struct sim *sim, const struct observation *seen);
+/* Compose and post what came out so far. */
+void agent_finish(struct sim *sim);
+void agent_record(struct sim *sim); /* HAPPENING_AGENT_RECORD */
+
+/* ---- node_store.c ---- */
+int agent_store_open(struct sim *sim);
+void agent_store_close(struct sim *sim, bool is_whole);
+void agent_store_post(struct sim *sim, struct store_batch *batch, struct told *told);
+void agent_commit(struct sim *sim);
+void agent_told(struct sim *sim);
+
+/* ---- node_effects.c ---- */
+void effects_begin(struct sim *sim, const struct effect *effect);
+void effects_apply(struct sim *sim, const struct effect *effect);
+void effects_work(struct sim *sim, uint32_t arg); /* HAPPENING_AGENT_WORK */
+void effects_watch(struct sim *sim, uint32_t index);
+/* The level of kills for memory becomes an observation, if it rose. */
+void effects_read_oom(struct sim *sim, uint32_t index);
+void agent_on_oom(struct sim *sim, int leaf);
+void agent_on_freezer(struct sim *sim, int leaf);
+
+/* ---- node_adopt.c ---- */
+void adopt_rows(struct sim *sim);
+void adopt_keeper_lost(struct sim *sim);
+uint64_t adopt_number(struct sim *sim, uint32_t index); /* of a new launch */
+/* Why a launch failed, in words. */
+void adopt_failure(const struct kw_record *record, struct fault *ret_fault);
+
+/* ---- node_requests.c ---- */
+void requests_take(struct sim *sim, uint64_t origin, const struct command *command);
+void requests_answer(struct sim *sim, const struct ct_receipt *receipt);
+void requests_settle_create(struct sim *sim, const struct ct_receipt *receipt);
+
+/* ---- node_up.c ---- */
+void up_open(struct sim *sim, const struct store_heads *heads);
+void up_close(struct sim *sim);
+void up_published(struct sim *sim, uint64_t last_seq);
+void up_turn(struct sim *sim); /* before the model's: gaps, acknowledgements */
+void up_packet(struct sim *sim, const uint8_t *data, size_t size_bytes);
+void up_wake(struct sim *sim); /* HAPPENING_AGENT_UPSTREAM */
+void up_receipt(struct sim *sim, const struct ct_receipt *receipt);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "operators.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "checks.h"
+#include "faults.h"
+#include "node_life.h"
+#include "upstream.h"
+
+#define ASK_AGAIN_NS (2 * SECOND_NS)
+
+void operators_open(struct sim *sim)
+{
+    memset(sim->operators, 0, sizeof(*sim->operators));
+}
+
+struct demand *operators_find(struct sim *sim, const char *request)
+{
+    unsigned long long number = 0;
+
+    if (sscanf(request, "r%llu", &number) != 1 || number >= sim->operators->count ||
+        number + ASKED_MAX < sim->operators->count)
+        return NULL;
+    return &sim->operators->asked[number % ASKED_MAX];
+}
+
+/* ---- a command, whole, from what is remembered of it ---- */
+
+static void fill(const struct demand *asked, struct command *command, struct config *config,
+                 char *name)
+{
+    struct prng lot = {asked->lot};
+
+    (void)snprintf(name, NAME_BYTES, "c%" PRIu32, asked->name);
+    *config = (struct config){.template_name = "t",
+                              .root = "",
+                              .memory_max_bytes = LIMIT_NONE,
+                              .swap_max_bytes = LIMIT_NONE,
+                              .pids_max = LIMIT_NONE,
+                              .cpu_weight = 100,
+                              .init = "",
+                              .ready = READY_AUTO,
+                              .on_node_lost = NODE_LOST_REPORT,
+                              .is_privileged = true};
+    config->restart = (enum restart_on)(RESTART_NEVER + prng_below(&lot, 3));
+    config->is_reboot_denied = prng_below(&lot, 10) == 0;
+    config->stop_grace_ns = prng_below(&lot, 2) == 0 ? 10 * SECOND_NS : 0;
+    *command = (struct command){
+        .request_id = asked->request,
+        .node = "",
+        .container = name,
+        .verb = asked->verb,
+        .wait = prng_below(&lot, 3) == 0 ? WAIT_FOR_EXEC : WAIT_FOR_READY,
+        .is_started = prng_below(&lot, 3) != 0,
+        .is_forced = prng_below(&lot, 5) < 2,
+        .grace_ns = prng_below(&lot, 2) == 0 ? (1 + prng_below(&lot, 20)) * SECOND_NS : 0};
+    if (asked->verb == VERB_CREATE)
+        command->config = config;
+}
+
+static void ask(struct sim *sim, struct demand *asked)
+{
+    struct command command;
+    struct config config;
+    char name[NAME_BYTES];
+
+    asked->asked_ns = sim->now.ns;
+    fill(asked, &command, &config, name);
+    sim_trace(sim, "  %s %s %s%s", asked->request, verb_name(asked->verb), name,
+              asked->is_local ? "" : " (through the controller)");
+    if (!asked->is_local)
+        (void)ctl_command(sim, &command);
+    else if (sim->agent->is_alive)
+        requests_take(sim, ORIGIN_LOCAL, &command);
+}
+
+/* ---- what they do ---- */
+
+static void ask_new(struct sim *sim)
+{
+    static const enum verb verbs[] = {VERB_START, VERB_START,   VERB_START,  VERB_STOP,
+                                      VERB_STOP,  VERB_KILL,    VERB_REBOOT, VERB_FREEZE,
+                                      VERB_THAW,  VERB_DESTROY, VERB_CREATE, VERB_CREATE};
+    struct operators *operators = sim->operators;
+    struct demand *asked = &operators->asked[operators->count % ASKED_MAX];
+    bool is_first = operators->count < NAMES_MAX;
+
+    *asked = (struct demand){
+        .verb = is_first ? VERB_CREATE : verbs[sim_below(sim, sizeof(verbs) / sizeof(*verbs))],
+        .name = (uint32_t)(is_first ? operators->count : sim_below(sim, NAMES_MAX)),
+        .lot = prng_next(&sim->prng)};
+    (void)snprintf(asked->request, REQUEST_ID_BYTES, "r%" PRIu64, operators->count++);
+    asked->is_local = !faults_has_controller(sim) || sim_chance(sim, 500);
+    ask(sim, asked);
+}
+
+static struct demand *pick(struct sim *sim)
+{
+    struct operators *operators = sim->operators;
+    uint64_t kept = operators->count < 40 ? operators->count : 40;
+
+    return &operators->asked[(operators->count - 1 - sim_below(sim, kept)) % ASKED_MAX];
+}
+
+/* The same id for something else: it is refused, and nothing is done. */
+static void ask_reused(struct sim *sim)
+{
+    struct demand *asked = pick(sim);
+    struct demand other = *asked;
+    struct command command;
+    struct config config;
+    char name[NAME_BYTES];
+
+    if (!asked->is_accepted || asked->is_reset || !sim->agent->is_alive)
+        return;
+    other.verb = other.verb == VERB_KILL ? VERB_STOP : VERB_KILL;
+    fill(&other, &command, &config, name);
+    faults_note(sim, FAULT_REUSED_ID);
+    checks_expect_refusal(sim, asked->request);
+    requests_take(sim, ORIGIN_LOCAL, &command);
+    checks_expect_refusal(sim, NULL);
+}
+
+/* Those that have heard no end ask again, under the same id. */
+static void ask_open(struct sim *sim)
+{
+    struct operators *operators = sim->operators;
+    uint64_t from = operators->open_first;
+
+    if (from + ASKED_MAX < operators->count)
+        from = operators->open_first = operators->count - ASKED_MAX;
+    for (uint64_t i = from; i < operators->count; i++) {
+        struct demand *asked = &operators->asked[i % ASKED_MAX];
+
+        if (asked->final != PHASE_UNSET) {
+            if (i == operators->open_first)
+                operators->open_first++;
+            continue;
+        }
+        if (sim->now.ns - asked->asked_ns >= ASK_AGAIN_NS)
+            ask(sim, asked);
+    }
+}
+
+void operators_act(struct sim *sim)
+{
+    uint64_t lot = sim_below(sim, 100);
+
+    ask_open(sim);
+    if (sim->is_calm) {
+        sim_after(sim, ASK_AGAIN_NS, HAPPENING_OPERATOR, 0, 0);
+        return;
+    }
+    if (lot < 80 || sim->operators->count < NAMES_MAX) {
+        ask_new(sim);
+    } else if (lot < 92) {
+        faults_note(sim, FAULT_REPEATED_ID);
+        ask(sim, pick(sim));
+    } else {
+        ask_reused(sim);
+    }
+    if (sim_chance(sim, 600))
+        sim_after(sim, sim_delay(sim, 50 * MS_NS), HAPPENING_FAULT, 0, 0);
+    /* Now and then nobody asks for so long that every deadline has its turn. */
+    uint64_t most_ns = sim_chance(sim, 80) ? 700 * SECOND_NS : 30 * SECOND_NS;
+    bool is_quiet = sim_chance(sim, 15);
+    sim_after(sim, is_quiet ? sim_between(sim, SECOND_NS, most_ns) : sim_delay(sim, 40 * MS_NS),
+              HAPPENING_OPERATOR, 0, 0);
+}
+
+/* ---- what they hear ---- */
+
+void operators_hear(struct sim *sim, const char *request, enum phase phase, enum status status)
+{
+    struct demand *asked = operators_find(sim, request);
+
+    sim_trace(sim, "  %s hears phase %d, %s", request, phase, status_name(status));
+    if (checks_is_refusal_expected(sim, request, phase, status) || asked == NULL)
+        return;
+    if (phase == PHASE_ACCEPTED) {
+        asked->is_accepted = true;
+        return;
+    }
+    /* Busy, full or not known (yet): a refusal is no result, and is asked for again. */
+    bool is_result = asked->is_accepted || phase != PHASE_FAILED;
+    if (asked->final != PHASE_UNSET && !asked->is_reset && is_result && !asked->is_refused &&
+        (asked->final != phase || asked->status != status))
+        sim_fail(sim, "I3", "%s ended with phase %d (%s), and then with %d (%s)", request,
+                 asked->final, status_name(asked->status), phase, status_name(status));
+    if (asked->final != PHASE_UNSET && !asked->is_refused && !is_result)
+        return;
+    asked->is_refused = !is_result;
+    asked->final = phase;
+    asked->status = status;
+}
+
+void operators_restored(struct sim *sim)
+{
+    for (uint64_t i = 0; i < ASKED_MAX; i++)
+        sim->operators->asked[i].is_reset = true;
+}
+
+bool operators_are_content(struct sim *sim)
+{
+    const struct operators *operators = sim->operators;
+    uint64_t from = operators->count < ASKED_MAX ? 0 : operators->count - ASKED_MAX;
+
+    for (uint64_t i = from; i < operators->count; i++)
+        if (operators->asked[i % ASKED_MAX].final == PHASE_UNSET)
+            return false;
+    return true;
+}
