@@ -38,7 +38,8 @@
     X(STORE_FULL, store_full, 7)                                                                   \
     X(REQUEST_ID_REUSED, request_id_reused, 4)                                                     \
     X(STREAM_LOST, stream_lost, 1)                                                                 \
-    X(AGENT_LOST, agent_lost, 1)
+    X(AGENT_LOST, agent_lost, 1)                                                                   \
+    X(EXPIRED, expired, 10)
 
 enum status {
 #define STATUS_ENUM(upper, lower, code) STATUS_##upper,

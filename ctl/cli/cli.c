@@ -219,8 +219,11 @@ int cli_ask(struct cli *cli, struct query *query, answer_fn on_answer, void *con
         if (got.kind != MESSAGE_ANSWER)
             continue;
         const struct answer *answer = &got.answer;
-        if (cli_is_refused(answer, request))
+        if (cli_is_refused(answer, request)) {
+            if (answer->container_count > 0) /* a copy, with why the node does not answer itself */
+                (void)on_answer(context, answer);
             return cli_fail_view(cli, &answer->fault);
+        }
         if (strcmp(answer->request_id, request) != 0)
             continue;
         int code = on_answer(context, answer);

@@ -11,6 +11,8 @@
 
 static void free_ask(struct ask *ask)
 {
+    if (ask->read != NULL)
+        ask->read->context = NULL; /* is answered to nobody */
     buffer_close(&ask->message);
     free(ask->waiting);
     free(ask);
@@ -172,6 +174,20 @@ static void learn(const struct ask *ask, struct member *member, const struct ans
     arena_close(&arena);
 }
 
+/* For when the node is down. */
+static void store_config(struct controller *controller, const struct member *member,
+                         const struct answer *answer)
+{
+    const struct known *known = known_find(member, answer->containers[0].name);
+    struct buffer buffer = {0};
+
+    if (known != NULL && codec_encode_config(answer->config, &buffer) == 0) {
+        const struct octets config = {buffer.data, buffer.size_bytes};
+        registry_store_known(known, member, &config, controller_batch(controller));
+    }
+    buffer_close(&buffer);
+}
+
 /* From a node to the one who asked for it. */
 static void pass_on(struct controller *controller, struct ask *ask, struct member *member,
                     struct answer *answer)
@@ -182,6 +198,8 @@ static void pass_on(struct controller *controller, struct ask *ask, struct membe
 
     for (size_t i = 0; i < answer->container_count; i++)
         (void)known_tell(member, &answer->containers[i], controller->registry.mark); /* likewise */
+    if (answer->config != NULL && answer->container_count == 1)
+        store_config(controller, member, answer);
     if (answer->fault.status != STATUS_UNSET)
         answer->fault.node = member->name;
     if (codec_decode(ask->message.data, ask->message.size_bytes, &arena, &asked) == 0) {
@@ -216,21 +234,89 @@ void asks_member_up(struct controller *controller, struct member *member)
             send_to(controller, ask, member);
 }
 
+/* ---- nodes that do not answer ---- */
+
+static void tell_copy(struct controller *controller, const struct ask *ask,
+                      const struct ctl_read *read)
+{
+    struct member *member = controller->registry.members[read->node];
+    const struct known *known = known_find(member, read->name);
+    struct message message = {.kind = MESSAGE_ANSWER};
+    struct arena arena = {0};
+    struct message asked;
+    struct config config;
+
+    if (codec_decode(ask->message.data, ask->message.size_bytes, &arena, &asked) == 0) {
+        message.answer.request_id = asked.query.request_id;
+        message.answer.is_last = true;
+        message.answer.fault = answers_view(&ask->fault, ask->container, member->name);
+        if (known != NULL) {
+            message.answer.containers = &known->view;
+            message.answer.container_count = 1;
+        }
+        if (known != NULL && read->result == 0 && read->config.size_bytes != 0 &&
+            codec_decode_config(read->config.data, read->config.size_bytes, &arena, &config) == 0)
+            message.answer.config = &config;
+        answers_send(controller, ask->client, &message);
+    }
+    arena_close(&arena);
+}
+
+void asks_take_read(struct controller *controller, struct ctl_read *read_consumed)
+{
+    struct ask *ask = read_consumed->context;
+
+    if (ask != NULL) {
+        tell_copy(controller, ask, read_consumed);
+        ask->read = NULL;
+        asks_remove(&controller->asks, ask);
+    }
+    ctl_read_free(read_consumed);
+}
+
+bool asks_copy(struct controller *controller, struct ask *ask, const struct member *member,
+               const char *why)
+{
+    const struct known *known = known_find(member, ask->container);
+    struct ctl_read *read = known == NULL ? NULL : ctl_read_new(CTL_READ_CONFIG);
+
+    if (read == NULL)
+        return false;
+    fault_set(&ask->fault, STATUS_UNREACHABLE, 0, "node %s %s: this is what it last told",
+              member->name, why);
+    fault_hint(&ask->fault, "drover node ls shows the nodes");
+    read->context = ask;
+    read->node = member->index;
+    memcpy(read->name, known->name, sizeof(read->name));
+    ask->kind = ASK_COPY;
+    ask->read = read;
+    ask->is_told = true; /* nothing is waited for but the store */
+    ask->waiting_count = 0;
+    controller->store->ops->read(controller->store, read);
+    return true;
+}
+
 /* The node that an ASK_NODE waits for does not answer. */
 static void give_up(struct controller *controller, struct ask *ask, const char *why)
 {
+    const struct member *member = ask->waiting[0];
     struct arena arena = {0};
     struct message message;
     struct fault fault;
+    bool is_copied = false;
 
-    fault_set(&fault, STATUS_UNREACHABLE, 0, "node %s %s", ask->waiting[0]->name, why);
+    fault_set(&fault, STATUS_UNREACHABLE, 0, "node %s %s", member->name, why);
     fault_hint(&fault, "drover node ls shows the nodes");
     if (codec_decode(ask->message.data, ask->message.size_bytes, &arena, &message) == 0) {
-        struct fault_view view = answers_view(&fault, ask->container, ask->waiting[0]->name);
-        answers_fault(controller, ask->client, message.query.request_id, &view);
+        struct fault_view view = answers_view(&fault, ask->container, member->name);
+
+        is_copied = message.query.kind == QUERY_SHOW && asks_copy(controller, ask, member, why);
+        if (!is_copied)
+            answers_fault(controller, ask->client, message.query.request_id, &view);
     }
     arena_close(&arena);
-    asks_remove(&controller->asks, ask);
+    if (!is_copied)
+        asks_remove(&controller->asks, ask);
 }
 
 void asks_member_down(struct controller *controller, struct member *member)

@@ -14,6 +14,8 @@
 #define DROVER_ASKS_H
 
 #include "codec.h"
+#include "ctl_store.h"
+#include "fault.h"
 
 #define ASKS_MAX 4096
 #define ASK_LATE_NS UINT64_C(5000000000)      /* then a node is not waited for any longer */
@@ -25,6 +27,7 @@ struct member;
 enum ask_kind {
     ASK_LIST, /* told from the registry, which the answers have mended */
     ASK_NODE, /* SHOW, BOOT: one node's answer is passed on */
+    ASK_COPY, /* SHOW of a node that does not answer: its configuration is read */
     ASK_PLACE /* which nodes have this container? then the message is taken again */
 };
 
@@ -40,10 +43,12 @@ struct ask {
     char node[NAME_BYTES];      /* LIST: this one alone; "": all */
     struct member **waiting;    /* those that have not answered */
     uint32_t waiting_count;
-    bool is_told; /* LIST: it is being told, up to here: */
+    struct ctl_read *read; /* COPY: under way */
+    bool is_told;          /* LIST: it is being told, up to here: */
     char told_node[NAME_BYTES];
     uint64_t told_place;
-    bool is_starved; /* its client has to read first */
+    bool is_starved;    /* its client has to read first */
+    struct fault fault; /* COPY: why it is one */
 };
 
 struct asks {
@@ -63,6 +68,12 @@ bool asks_ask_all(struct controller *controller, struct ask *ask);
 /* Nobody is waited for: what is known is told, or the message taken again. Ends the ask. */
 void asks_finish(struct controller *controller, struct ask *ask);
 void asks_remove(struct asks *asks, struct ask *ask);
+/* Of a SHOW whose node does not answer (it says why): what the node last told comes with the words.
+ * False: nothing is known; the ask is still the caller's. */
+bool asks_copy(struct controller *controller, struct ask *ask, const struct member *member,
+               const char *why);
+/* What the store answered to an ask of ours. */
+void asks_take_read(struct controller *controller, struct ctl_read *read_consumed);
 
 /* What queries.h names in the same words. */
 void asks_take_answer(struct controller *controller, struct member *member, struct answer *answer);

@@ -139,14 +139,20 @@ static void on_turn(uv_prepare_t *handle)
         return;
     }
     controller->now_ns = clock_monotonic_ns();
+    controller_take_store(controller);
     while ((arrival = arrivals_take(&controller->arrivals)) != NULL) {
         take_arrival(controller, arrival);
         free(arrival);
+    }
+    if (controller->links[CHANNEL_CONTROL].broken != controller->broken) {
+        controller->broken = controller->links[CHANNEL_CONTROL].broken;
+        sessions_probe(controller);
     }
     sweep(controller);
     sessions_settle(controller);
     if (events_pump(controller))
         (void)uv_async_send(&controller->again);
+    controller_post_store(controller);
     arm(controller);
 }
 
@@ -173,7 +179,7 @@ static void on_bulk(struct link *link, const struct link_peer *peer, const uint8
 
 static void on_link_changed(struct link *link)
 {
-    (void)link; /* whose it was is not known here: that agent says HELLO, or falls silent */
+    (void)link; /* the turn that follows looks at its counters itself */
 }
 
 static void on_local_message(struct local_client *client, const struct message *message)
@@ -229,6 +235,7 @@ static void close_unless_closing(uv_handle_t *handle)
 static void begin_end(struct controller *controller)
 {
     notify_stopping();
+    controller_close_store(controller);
     local_close(&controller->local);
     for (unsigned kind = 0; kind < CHANNEL_COUNT; kind++)
         link_close(&controller->links[kind], NULL);
@@ -317,6 +324,7 @@ int controller_open(struct controller *controller, const struct options *options
 {
     controller->signal_fd = signal_fd;
     controller->due_ns = UINT64_MAX;
+    controller->now_ns = clock_monotonic_ns();
     for (unsigned kind = 0; kind < CHANNEL_COUNT; kind++)
         controller->links[kind].socket = -1;
     int result = uv_loop_init(&controller->loop);
@@ -326,11 +334,11 @@ int controller_open(struct controller *controller, const struct options *options
     }
 
     result = open_handles(controller);
-    if (result == 0)
-        result = events_open(&controller->events, options->events_max, clock_wall_ns());
     if (result < 0)
         fault_set(fault, STATUS_FAILED, -result, "cannot start");
     else
+        result = controller_open_store(controller, options, fault);
+    if (result == 0)
         result = open_doors(controller, options, fault);
     if (result < 0) {
         begin_end(controller);
@@ -339,8 +347,12 @@ int controller_open(struct controller *controller, const struct options *options
     return result;
 }
 
-void controller_run(struct controller *controller)
+int controller_run(struct controller *controller, struct fault *fault)
 {
     notify_ready();
     finish(controller); /* on_turn() closes everything once a signal came */
+    if (controller->fault.status == STATUS_UNSET)
+        return 0;
+    *fault = controller->fault;
+    return -EIO;
 }

@@ -2,8 +2,10 @@
 /*
  * controller.h — one controller: what its parts share, and the turn that binds them.
  *
- * Shape    struct controller is the whole. Callbacks put what came in into `arrivals`; the turn,
- *          once a loop iteration, acts on it, sweeps what is due, and lets readers go on.
+ * Shape    struct controller is the whole. Callbacks put what came in into `arrivals`, and what the
+ *          store has done into `committed` and `answered`; the turn, once a loop iteration, acts on
+ *          it, sweeps what is due, lets readers go on, and posts one batch of changes. What waits
+ *          for its commit (acknowledgements, commands, receipts, followers) goes with it.
  * Units    *_ns CLOCK_MONOTONIC.
  * Errors   a fault at start; later failures are told to whom they concern.
  * Owner    main(); everything here lives as long as the process.
@@ -15,6 +17,7 @@
 #include <uv.h>
 
 #include "arrivals.h"
+#include "ctl_store.h"
 #include "events.h"
 #include "local.h"
 #include "options.h"
@@ -23,6 +26,8 @@
 #include "requests.h"
 #include "sessions.h"
 #include "streams.h"
+
+#define CONTROLLER_BEHIND_EVENTS 65536u /* posted and not committed: nodes have to wait */
 
 struct controller {
     uv_loop_t loop;
@@ -42,6 +47,15 @@ struct controller {
     struct events events;
     struct streams streams;
 
+    struct ctl_store *store;
+    struct ctl_batch *batch;     /* of this turn; NULL: no change so far */
+    struct ctl_batch *committed; /* to be acted on, in order, by next */
+    struct ctl_batch *committed_last;
+    struct ctl_read *answered; /* likewise, in any order */
+    uint64_t posted_changes;   /* that are not committed */
+    uint64_t broken;           /* connections of control, when nodes were last asked for a word */
+    struct fault fault;        /* of the store, which ends us; UNSET: none */
+
     struct arena arena; /* of the message that is being acted on */
     struct arena kept;  /* of a kept message that is looked at meanwhile */
     struct buffer wire; /* scratch for encoding */
@@ -53,8 +67,21 @@ struct controller {
 /* signal_fd is readable when the process is to end. Whoever fails has closed what it opened. */
 int controller_open(struct controller *controller, const struct options *options, int signal_fd,
                     struct fault *fault);
-/* Until a signal; closes everything. */
-void controller_run(struct controller *controller);
+/* Until a signal, or a fault of the store, which is set then; closes everything. */
+int controller_run(struct controller *controller, struct fault *fault);
+
+/* The changes of this turn. */
+struct ctl_batch *controller_batch(struct controller *controller);
+/* Events come in faster than they become durable. */
+bool controller_is_behind(const struct controller *controller);
+/* controller_store.c */
+int controller_open_store(struct controller *controller, const struct options *options,
+                          struct fault *fault);
+/* Acts on what the store has done. */
+void controller_take_store(struct controller *controller);
+/* Ends the turn. */
+void controller_post_store(struct controller *controller);
+void controller_close_store(struct controller *controller);
 
 /* Sweep not later than then. */
 void controller_due(struct controller *controller, uint64_t due_ns);

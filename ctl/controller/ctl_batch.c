@@ -16,7 +16,7 @@ struct ctl_batch *ctl_batch_new(void)
     return batch;
 }
 
-static void octets_own(struct octets *octets)
+void ctl_octets_own(struct octets *octets)
 {
     if (octets->size_bytes == 0) {
         *octets = (struct octets){0};
@@ -35,8 +35,8 @@ static void octets_free(struct octets *octets)
 
 static void command_own(struct ctl_command *command)
 {
-    octets_own(&command->command);
-    octets_own(&command->receipt);
+    ctl_octets_own(&command->command);
+    ctl_octets_own(&command->receipt);
 }
 
 static void command_close(struct ctl_command *command)
@@ -55,8 +55,8 @@ struct ctl_change *ctl_batch_add(struct ctl_batch *batch, const struct ctl_chang
     struct ctl_change *added = &batch->changes[batch->count++];
     *added = *change;
     if (added->kind == CTL_PUT_CONTAINER) {
-        octets_own(&added->container.view);
-        octets_own(&added->container.config);
+        ctl_octets_own(&added->container.view);
+        ctl_octets_own(&added->container.config);
     } else if (added->kind == CTL_ADD_COMMAND) {
         command_own(&added->command.given);
     } else if (added->kind == CTL_PUT_RECEIPT) {
@@ -129,5 +129,6 @@ void ctl_read_free(struct ctl_read *read)
         return;
     free(read->events);
     ctl_command_free(read->found);
+    octets_free(&read->config);
     free(read);
 }

@@ -18,8 +18,8 @@
 #include "message.h"
 
 #define CTL_DIGEST_BYTES 32
-#define CTL_NODES_MAX 4096 /* ids are dense, from 0, and never given again */
-#define CTL_READ_EVENTS_MAX EVENT_BATCH_MAX
+#define CTL_NODES_MAX 4096                        /* ids are dense, from 0, and never given again */
+#define CTL_READ_EVENTS_MAX (EVENT_BATCH_MAX - 1) /* with a gap before them, one answer */
 #define CTL_RESULT_MIN_NS (UINT64_C(24) * 3600 * 1000000000) /* a receipt stays at least so long */
 
 struct ctl_node {
@@ -107,6 +107,8 @@ struct ctl_batch *ctl_batch_new(void);
 /* Octets are copied. The pointer holds until the next add. */
 struct ctl_change *ctl_batch_add(struct ctl_batch *batch, const struct ctl_change *change);
 void ctl_batch_free(struct ctl_batch *batch);
+/* Makes them a copy on the heap. */
+void ctl_octets_own(struct octets *octets);
 /* A copy with octets of its own; no memory ends the process, as everywhere in a batch. */
 struct ctl_command *ctl_command_new(const struct ctl_command *command);
 void ctl_command_free(struct ctl_command *command);
@@ -119,7 +121,7 @@ struct ctl_event {
     struct event event;
 };
 
-enum ctl_read_kind { CTL_READ_EVENTS, CTL_READ_COMMAND };
+enum ctl_read_kind { CTL_READ_EVENTS, CTL_READ_COMMAND, CTL_READ_CONFIG };
 
 struct ctl_read {
     struct ctl_read *next;
@@ -145,6 +147,10 @@ struct ctl_read {
     /* COMMAND */
     char request[REQUEST_ID_BYTES];
     struct ctl_command *found; /* out; NULL: none */
+
+    /* CONFIG of a container, by `node` and ... */
+    char name[NAME_BYTES];
+    struct octets config; /* out; empty: not known */
 };
 
 struct ctl_read *ctl_read_new(enum ctl_read_kind kind); /* NULL: no memory */

@@ -27,6 +27,7 @@ static const char *const sql[CTL_R_COUNT] = {
                      " ORDER BY cursor LIMIT ?3",
     [CTL_R_HISTORY] = "SELECT " EVENT_COLUMNS " FROM event INDEXED BY event_container"
                       " WHERE uuid=?4 AND cursor>?1 AND cursor<=?2 ORDER BY cursor LIMIT ?3",
+    [CTL_R_CONFIG] = "SELECT config FROM container WHERE node=?1 AND name=?2",
 };
 /* clang-format on */
 
@@ -288,6 +289,34 @@ static int find_command(struct ctl_reader *reader, struct ctl_read *read)
     return result;
 }
 
+static int find_config(struct ctl_reader *reader, struct ctl_read *read)
+{
+    sqlite3_stmt *statement = of(reader, CTL_R_CONFIG);
+
+    database_bind(statement, 1, read->node);
+    database_bind_text(statement, 2, read->name);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        read->config = column_octets(statement, 0);
+        ctl_octets_own(&read->config);
+    }
+    (void)sqlite3_reset(statement); /* says again what step said */
+    return database_error(reader->db, code);
+}
+
+static int read_one(struct ctl_reader *reader, struct ctl_read *read)
+{
+    switch (read->kind) {
+    case CTL_READ_EVENTS:
+        return read_events(reader, read);
+    case CTL_READ_COMMAND:
+        return find_command(reader, read);
+    case CTL_READ_CONFIG:
+        return find_config(reader, read);
+    }
+    return -EINVAL;
+}
+
 int ctl_reader_read(struct ctl_reader *reader, struct ctl_read *read)
 {
     int code = database_run(of(reader, CTL_R_BEGIN)); /* one snapshot */
@@ -295,8 +324,7 @@ int ctl_reader_read(struct ctl_reader *reader, struct ctl_read *read)
     read->result = database_error(reader->db, code);
     if (code != SQLITE_OK)
         return read->result;
-    read->result =
-        read->kind == CTL_READ_EVENTS ? read_events(reader, read) : find_command(reader, read);
+    read->result = read_one(reader, read);
     code = database_run(of(reader, CTL_R_COMMIT));
     if (read->result == 0)
         read->result = database_error(reader->db, code);

@@ -92,6 +92,7 @@ enum ctl_read_statement {
     CTL_R_LOST,
     CTL_R_EVENTS,
     CTL_R_HISTORY,
+    CTL_R_CONFIG,
     CTL_R_COUNT
 };
 

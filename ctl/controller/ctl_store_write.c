@@ -74,10 +74,10 @@ static const char *const sql[CTL_W_COUNT] = {
                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8)"
                       " ON CONFLICT(request) DO NOTHING",
     [CTL_W_COMMAND_FIND] = "SELECT " CTL_COMMAND_COLUMNS " FROM command WHERE request=?1",
-    /* An unknown result (?5) may be asked for again with the command, and another may follow. */
+    /* What is unknown (?5) or was not sent (?7) may be asked for again, and another may follow. */
     [CTL_W_RECEIPT] = "UPDATE command SET phase=?2, receipt=?3, closed_wall_ns=?4, command="
-                      "CASE WHEN ?4=0 OR ?2=?5 THEN command END"
-                      " WHERE request=?1 AND node=?6 AND (closed_wall_ns=0 OR phase=?5)",
+                      "CASE WHEN ?4=0 OR ?2 IN (?5, ?7) THEN command END"
+                      " WHERE request=?1 AND node=?6 AND (closed_wall_ns=0 OR phase IN (?5, ?7))",
     [CTL_W_FORGOTTEN] = "SELECT node, epoch, MAX(seq) FROM event WHERE cursor<=?1 AND epoch<>0"
                         " GROUP BY node, epoch",
     [CTL_W_FORGET] = "UPDATE head SET forgotten=MAX(forgotten, ?3) WHERE node=?1 AND epoch=?2",
@@ -260,6 +260,7 @@ static int put_receipt(struct ctl_writer *writer, const struct ctl_command *rece
     database_bind(statement, 4, receipt->closed_wall_ns);
     database_bind(statement, 5, PHASE_RESULT_UNKNOWN);
     database_bind(statement, 6, receipt->node);
+    database_bind(statement, 7, PHASE_NOT_SENT);
     return database_run(statement);
 }
 

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * events.h — what the nodes told, in the order in which it came, and those who read it.
+ * events.h — what the nodes told, in the order in which it was committed, and those who read it.
  *
- * Shape    a ring of packed events under growing cursors; struct reader is a position in it and a
- *          client. Who reads slowly costs a position, never a queue.
+ * Shape    the newest events packed in a ring under their cursors; the rest is the store's. struct
+ *          reader is a position and a client. Who reads slowly costs a position, never a queue.
  * Units    cursors; *_wall_ns CLOCK_REALTIME.
- * Errors   -ENOMEM. A reader whom the ring overtook is told so by an event `gap`.
- * Owner    struct events.
- * Context  the loop's thread. LIMIT: in memory; nodes tell again what they keep after a restart.
+ * Errors   a reader whose next events are no longer kept is told so by an event `gap`.
+ * Owner    struct events. A reader that waits for the store is the read's context.
+ * Context  the loop's thread; the store is read on a thread of its own.
  */
 #ifndef DROVER_EVENTS_H
 #define DROVER_EVENTS_H
 
-#include "message.h"
+#include "ctl_store.h"
 
 #define READERS_MAX 4096
+#define EVENTS_RECENT 8192     /* in memory, about 1 MiB */
+#define EVENTS_READS_MAX 4     /* that wait for the store at a time; each has room for a batch */
+#define EVENTS_SCAN_MAX 65536u /* in memory, looked at for one reader in one turn */
 #define CURSOR_BYTES 21
 
 struct controller;
@@ -25,34 +28,37 @@ struct reader {
     uint64_t client;
     char request[REQUEST_ID_BYTES];
     uint64_t position; /* cursor of the last one seen */
+    bool is_placed;    /* else it wants what is kept, and misses nothing */
     uint64_t until;    /* ends there; UINT64_MAX: follows */
     uint64_t after_wall_ns;
     bool has_uuid; /* only of this container: */
     uint8_t uuid[UUID_BYTES];
-    char node[NAME_BYTES]; /* only of this node; "": all */
+    bool has_node; /* only of this node: */
+    uint32_t node;
     bool is_starved;       /* waits until its client has drained */
+    struct ctl_read *read; /* waits for the store */
 };
 
 struct events {
-    struct packed **ring; /* cursor % room */
-    uint64_t room;
-    uint64_t first; /* oldest kept cursor; first > last: none */
-    uint64_t last;
-    uint64_t born; /* first cursor of this life of the controller */
-    struct reader *readers;
+    struct packed *ring[EVENTS_RECENT]; /* cursor % EVENTS_RECENT */
+    uint64_t first;                     /* oldest in the ring; 0: none */
+    uint64_t last;                      /* newest of all that are committed; 0: none */
+    struct reader *readers;             /* who was served by the store last stands last */
     uint32_t reader_count;
+    uint32_t read_count;
 };
 
-/* Cursors begin at the wall clock's microseconds, so that they grow over a restart too. */
-int events_open(struct events *events, uint64_t room, uint64_t now_wall_ns);
 void events_close(struct events *events);
 
-/* node lives as long as the events. */
-int events_add(struct events *events, const char *node, const struct event *event);
+/* It is committed. In order of cursors. Without memory it is left to the store. */
+void events_publish(struct events *events, uint32_t node, const struct event *event,
+                    uint64_t cursor);
 
-/* A query EVENTS or HISTORY. filter gives uuid and node. */
+/* A query EVENTS or HISTORY. filter gives container and node. */
 void events_read(struct controller *controller, uint64_t client, const struct query *query,
                  const struct reader *filter);
+/* What the store answered to a reader of ours. */
+void events_take_read(struct controller *controller, struct ctl_read *read_consumed);
 /* Sends what there is to all who can take it. True: some have more to come in the next turn. */
 bool events_pump(struct controller *controller);
 void events_client_drained(struct events *events, uint64_t client);

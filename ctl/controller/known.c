@@ -7,6 +7,25 @@
 #include "ensure.h"
 #include "registry.h"
 
+static bool is_same_labels(const struct container_view *a, const struct container_view *b)
+{
+    for (size_t i = 0; i < a->label_count; i++)
+        if (strcmp(a->labels[i].key, b->labels[i].key) != 0 ||
+            strcmp(a->labels[i].value, b->labels[i].value) != 0)
+            return false;
+    return true;
+}
+
+/* But for name and node, which are the known one's. */
+static bool is_same_view(const struct container_view *a, const struct container_view *b)
+{
+    return memcmp(a->uuid, b->uuid, UUID_BYTES) == 0 && a->state == b->state &&
+           a->generation == b->generation && a->pid == b->pid && a->is_ready == b->is_ready &&
+           a->cause == b->cause && a->has_status == b->has_status &&
+           a->wait_status == b->wait_status && a->started_wall_ns == b->started_wall_ns &&
+           a->revision == b->revision && a->label_count == b->label_count && is_same_labels(a, b);
+}
+
 /* Where the name is, or would be. */
 static size_t known_place(const struct member *member, const char *name)
 {
@@ -103,6 +122,10 @@ int known_tell(struct member *member, const struct container_view *view, uint64_
 
     if (!name_check(view->name))
         return -EINVAL;
+    if (known != NULL && is_same_view(&known->view, view)) {
+        known->mark = mark > known->mark ? mark : known->mark;
+        return 0;
+    }
     int result = copy_labels(view, &labels);
     if (result == 0 && known == NULL)
         result = known_add(member, view->name, &known);
@@ -118,6 +141,7 @@ int known_tell(struct member *member, const struct container_view *view, uint64_
     known->view.labels = labels;
     if (mark > known->mark)
         known->mark = mark;
+    known_mark_dirty(member, known);
     return 0;
 }
 
@@ -141,6 +165,7 @@ void known_remove(struct member *member, const struct known *known)
 
     ENSURE(at < member->known_count);
     ENSURE(member->known[at] == known);
+    known_mark_dropped(member, member->known[at]);
     free(member->known[at]->labels);
     free(member->known[at]);
     member->known_count--;
@@ -191,8 +216,10 @@ void known_apply_event(struct member *member, const struct event *event, uint64_
         memcpy(view.uuid, event->uuid, UUID_BYTES);
         (void)known_tell(member, &view, mark); /* no room: the next list tells it again */
     }
-    if (event->type == EVENT_CHANGED && is_same)
+    if (event->type == EVENT_CHANGED && is_same) {
         apply_move(&known->view, event);
+        known_mark_dirty(member, known);
+    }
 }
 
 bool known_is_selected(const struct known *known, const char *const *selectors,

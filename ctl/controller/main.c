@@ -3,7 +3,7 @@
  * drover-controller: hears the agents of all nodes and answers operators.
  *
  * Reading order: main, controller (the turn), sessions (agents), registry (what they told),
- * requests, queries, events, streams (what operators want).
+ * requests, queries, events, streams (what operators want), ctl_store (what survives).
  */
 #include <errno.h>
 #include <sodium.h>
@@ -50,9 +50,7 @@ static int run(struct fault *fault)
     if (signals < 0)
         return signals;
     result = controller_open(&controller, &options, signals, fault);
-    if (result == 0)
-        controller_run(&controller);
-    return result;
+    return result < 0 ? result : controller_run(&controller, fault);
 }
 
 int main(int argc, char **argv)

@@ -28,7 +28,8 @@ static const struct option long_options[] = {
 void options_print_help(void)
 {
     (void)puts("usage: drover-controller [--state-dir DIR] [--run-dir DIR] [--config FILE]\n"
-               "                         [--listen tcp://HOST:PORT] [--events-max N]\n"
+               "                         [--listen tcp://HOST:PORT] [--store sqlite:FILE]\n"
+               "                         [--events-max N]\n"
                "\n"
                "Hears the agents of all nodes and answers operators. Its socket is\n"
                "RUN/controller.sock. Agents connect to PORT (orders) and PORT+1 (streams).\n"
@@ -37,7 +38,9 @@ void options_print_help(void)
                "  --run-dir DIR     socket and lock (default " RUN_DEFAULT ")\n"
                "  --config FILE     ini file (default " CONFIG_DEFAULT ", if it is there)\n"
                "  --listen URL      default " LISTEN_DEFAULT "; loopback addresses only\n"
-               "  --events-max N    events kept in memory (default 1000000)");
+               "  --store URL       sqlite:FILE: events, commands, what nodes hold (default\n"
+               "                    STATE/controller.db)\n"
+               "  --events-max N    events kept there, the oldest go first (default 1000000)");
 }
 
 static int copy(char *to, size_t room, const char *from, const char *what, struct fault *fault)
@@ -69,8 +72,22 @@ static int refuse_unsupported(const char *what, const char *value, struct fault 
 {
     fault_set(fault, STATUS_INVALID, 0, "unsupported: %s %s: this version does not have it", what,
               value);
-    fault_hint(fault, "operators reach it by its socket; events are kept in memory");
+    fault_hint(fault, "operators reach it by its socket; --store takes sqlite:FILE");
     return -EOPNOTSUPP;
+}
+
+static int read_store(struct options *options, const char *value, struct fault *fault)
+{
+    static const char scheme[] = "sqlite:";
+
+    if (strncmp(value, "postgresql:", 11) == 0 || strncmp(value, "postgres:", 9) == 0)
+        return refuse_unsupported("--store", value, fault);
+    if (strncmp(value, scheme, sizeof(scheme) - 1) != 0) {
+        fault_set(fault, STATUS_INVALID, 0, "--store %s: not of the form sqlite:FILE", value);
+        return -EINVAL;
+    }
+    return copy(options->store, sizeof(options->store), value + sizeof(scheme) - 1, "--store",
+                fault);
 }
 
 static int set(struct options *options, int key, const char *value, struct fault *fault)
@@ -87,8 +104,9 @@ static int set(struct options *options, int key, const char *value, struct fault
     case 'e':
         return read_events_max(options, value, fault);
     case 'H':
+        return refuse_unsupported("--http", value, fault);
     case 'S':
-        return refuse_unsupported(key == 'H' ? "--http" : "--store", value, fault);
+        return read_store(options, value, fault);
     case 'h':
         options->is_help = true;
         return 0;
@@ -109,7 +127,7 @@ static bool is_given(const struct options *given, int key)
 {
     return key == 'c' || (key == 's' && given->state_dir[0] != '\0') ||
            (key == 'r' && given->run_dir[0] != '\0') || (key == 'l' && given->listen[0] != '\0') ||
-           (key == 'e' && given->events_max != 0);
+           (key == 'S' && given->store[0] != '\0') || (key == 'e' && given->events_max != 0);
 }
 
 static bool on_key(void *context, const char *name, const char *value, struct fault *fault)
@@ -130,8 +148,17 @@ static void fill_default(char *text, size_t room, const char *value)
         (void)snprintf(text, room, "%s", value);
 }
 
-static int check(const struct options *options, struct fault *fault)
+static int check(struct options *options, struct fault *fault)
 {
+    if (options->store[0] == '\0') {
+        int length = snprintf(options->store, sizeof(options->store), "%s/controller.db",
+                              options->state_dir);
+        if (length < 0 || (size_t)length >= sizeof(options->store)) {
+            fault_set(fault, STATUS_INVALID, ENAMETOOLONG, "--state-dir %s is too long",
+                      options->state_dir);
+            return -ENAMETOOLONG;
+        }
+    }
     if (strlen(options->run_dir) + sizeof("/controller.sock") - 1 > LOCAL_PATH_MAX) {
         fault_set(fault, STATUS_INVALID, ENAMETOOLONG,
                   "--run-dir %s: its socket's path would exceed %u octets", options->run_dir,

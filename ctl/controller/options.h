@@ -25,7 +25,8 @@ struct options {
     char run_dir[PATH_MAX];
     char config[PATH_MAX];
     char listen[LISTEN_BYTES];
-    uint32_t events_max; /* kept in memory; the oldest go first */
+    char store[PATH_MAX]; /* the file of --store sqlite:FILE */
+    uint32_t events_max;  /* kept in the store; the oldest go first */
     bool is_help;
     bool is_version;
 };

@@ -80,19 +80,22 @@ static void take_for_node(struct controller *controller, uint64_t client,
 
     if (!find_target(controller, client, message, is_asked, &target))
         return;
-    if (!member_is_up(target.member)) {
-        route_fault_down(target.member, &fault);
-        struct fault_view view = answers_view(&fault, target.container, target.member->name);
-        answers_fault(controller, client, message->query.request_id, &view);
-        return;
-    }
     struct ask *ask = asks_add(controller, client, ASK_NODE, message);
     if (ask == NULL) {
         refuse(controller, client, &message->query, STATUS_BUSY, "too many queries are under way");
         return;
     }
     memcpy(ask->container, target.container, sizeof(ask->container));
-    asks_ask(controller, ask, target.member);
+    if (member_is_up(target.member)) {
+        asks_ask(controller, ask, target.member);
+        return;
+    }
+    if (message->query.kind == QUERY_SHOW && asks_copy(controller, ask, target.member, "is down"))
+        return;
+    asks_remove(&controller->asks, ask);
+    route_fault_down(target.member, &fault);
+    struct fault_view view = answers_view(&fault, target.container, target.member->name);
+    answers_fault(controller, client, message->query.request_id, &view);
 }
 
 static void take_history(struct controller *controller, uint64_t client,
@@ -121,10 +124,12 @@ static void take_history(struct controller *controller, uint64_t client,
 static void take_events(struct controller *controller, uint64_t client, const struct query *query)
 {
     struct reader filter = {0};
+    const struct member *member = registry_find(&controller->registry, query->node);
 
     if (!check_node(controller, client, query))
         return;
-    (void)snprintf(filter.node, sizeof(filter.node), "%s", query->node);
+    filter.has_node = member != NULL;
+    filter.node = member == NULL ? 0 : member->index;
     events_read(controller, client, query, &filter);
 }
 

@@ -40,6 +40,8 @@ void registry_close(struct registry *registry)
         free(member);
     }
     registry->member_count = 0;
+    free(registry->dirty);
+    ctl_batch_free(registry->dropped);
 }
 
 struct member *registry_find(const struct registry *registry, const char *name)
@@ -62,6 +64,8 @@ int registry_add(struct registry *registry, const char *name, struct member **re
         return -ENOMEM;
     memcpy(member->name, name, strlen(name) + 1); /* name_check() has bounded it */
     member->index = registry->member_count;
+    member->registry = registry;
+    ingest_init(&member->ingest, member->index);
     memmove(&registry->by_name[at + 1], &registry->by_name[at],
             (registry->member_count - at) * sizeof(struct member *));
     registry->by_name[at] = member;
@@ -82,39 +86,4 @@ uint32_t member_running(const struct member *member)
     for (size_t i = 0; i < member->known_count; i++)
         count += known_has_init(member->known[i]);
     return count;
-}
-
-static uint32_t epoch_place(const struct member *member, uint64_t epoch)
-{
-    uint32_t at = 0;
-
-    while (at < member->epoch_count && member->epochs[at].epoch != epoch)
-        at++;
-    return at;
-}
-
-/* Seq grows within an epoch, and nearly always across them; a ledger that was put back repeats
- * numbers under another epoch, and those events are new. */
-bool member_is_new(const struct member *member, uint64_t epoch, uint64_t seq)
-{
-    uint32_t at = epoch_place(member, epoch);
-
-    return at == member->epoch_count || seq > member->epochs[at].seq;
-}
-
-void member_take_seq(struct member *member, uint64_t epoch, uint64_t seq)
-{
-    uint32_t at = epoch_place(member, epoch);
-
-    if (at == MEMBER_EPOCHS_MAX) {
-        at--;
-        memmove(&member->epochs[0], &member->epochs[1], at * sizeof(member->epochs[0]));
-    } else if (at == member->epoch_count) {
-        member->epoch_count++;
-    }
-    member->epochs[at] = (struct epoch_mark){.epoch = epoch, .seq = seq};
-    if (seq > member->seq_max) {
-        member->seq_max = seq;
-        member->seq_max_epoch = epoch;
-    }
 }

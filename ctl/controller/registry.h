@@ -12,13 +12,16 @@
 #ifndef DROVER_REGISTRY_H
 #define DROVER_REGISTRY_H
 
+#include <assert.h>
+
 #include "channel.h"
+#include "ingest.h"
 #include "message.h"
 
 #define MEMBERS_MAX CHANNEL_MEMBERS_MAX
-#define KNOWN_MAX 4096       /* containers of one node, as on the node itself */
-#define MEMBER_EPOCHS_MAX 64 /* of its agent that are told apart; older ones are forgotten */
+#define KNOWN_MAX 4096 /* containers of one node, as on the node itself */
 #define BUILD_BYTES 64
+static_assert(MEMBERS_MAX == CTL_NODES_MAX, "a member's index is its id in the store");
 
 struct known {
     char name[NAME_BYTES];
@@ -26,24 +29,20 @@ struct known {
     struct pair *labels;        /* one block, texts behind the pairs */
     uint64_t mark;              /* the newest list that was asked for when it was last told */
     uint64_t place;             /* the order in which its node lists them; never 0 */
-};
-
-/* How far the events of one life of an agent were taken. */
-struct epoch_mark {
-    uint64_t epoch;
-    uint64_t seq;
+    size_t dirty_place;         /* in registry.dirty, from 1; 0: it is stored as it is */
 };
 
 struct member {
     char name[NAME_BYTES];
-    uint32_t index; /* in registry.members */
+    struct registry *registry;
+    uint32_t index; /* in registry.members, for ever: its id in the store */
     char build[BUILD_BYTES];
     struct channel channels[CHANNEL_COUNT]; /* up: this node is */
     uint64_t seen_wall_ns;
-    uint64_t down_since_ns; /* while CHANNEL_CONTROL is not up */
-    uint64_t snapshot_seq;  /* events up to it are older than what the HELLO told */
-    uint64_t seq_max;       /* highest seq taken, and the epoch it was of */
-    uint64_t seq_max_epoch;
+    uint64_t lost_ns;               /* while CHANNEL_CONTROL is not up: when it counts as lost */
+    uint64_t probed_ns;             /* asked for a sign of life; 0: it gave one since */
+    uint64_t snapshot_seq;          /* events up to it are older than what the HELLO told */
+    struct ingest ingest;           /* how far its events were taken, and are durable */
     uint64_t ack_due;               /* seq to acknowledge at the end of the turn; 0: none */
     uint64_t agent_started_wall_ns; /* of the agent that said HELLO last */
     uint64_t rival_told_ns; /* when the log last had that several claim its name; 0: never */
@@ -51,9 +50,7 @@ struct member {
     struct link_peer lost_bulk_peer;
     uint32_t creating; /* containers on their way to it */
     struct member *next_touched;
-    bool is_touched; /* in sessions.touched */
-    struct epoch_mark epochs[MEMBER_EPOCHS_MAX];
-    uint32_t epoch_count;
+    bool is_touched;      /* in sessions.touched */
     struct known **known; /* sorted by name */
     size_t known_count;
     size_t known_room;
@@ -65,7 +62,12 @@ struct registry {
     struct member *members[MEMBERS_MAX]; /* by index, in order of their first word */
     struct member *by_name[MEMBERS_MAX]; /* the same, sorted */
     uint32_t member_count;
-    uint64_t mark; /* of the last list that was asked for */
+    uint64_t mark;        /* of the last list that was asked for */
+    struct known **dirty; /* not stored as they are */
+    size_t dirty_count;
+    size_t dirty_room;
+    struct ctl_batch *dropped; /* containers that are stored and are no more; NULL: none */
+    bool is_loading;           /* what is told is what is stored */
 };
 
 void registry_close(struct registry *registry);
@@ -76,9 +78,6 @@ int registry_add(struct registry *registry, const char *name, struct member **re
 bool member_is_up(const struct member *member);
 /* With a live init, as the node itself counts them. */
 uint32_t member_running(const struct member *member);
-/* Not taken before. */
-bool member_is_new(const struct member *member, uint64_t epoch, uint64_t seq);
-void member_take_seq(struct member *member, uint64_t epoch, uint64_t seq);
 
 /* By name or by id; NULL: not that this node told. */
 struct known *known_find(const struct member *member, const char *container);
@@ -95,5 +94,16 @@ void known_sweep(struct member *member, uint64_t mark, const char *const *select
 bool known_is_selected(const struct known *known, const char *const *selectors,
                        size_t selector_count);
 bool known_has_init(const struct known *known);
+
+/* registry_store.c: what has changed since the last call, as changes of the store. */
+void registry_store(struct registry *registry, struct ctl_batch *batch);
+bool registry_has_changes(const struct registry *registry);
+/* With the configuration that its node told; empty: it stays as it is. */
+void registry_store_known(const struct known *known, const struct member *member,
+                          const struct octets *config, struct ctl_batch *batch);
+void known_mark_dirty(struct member *member, struct known *known);
+void known_mark_dropped(struct member *member, struct known *known);
+/* A container as it was stored. -EBADMSG: that is none. */
+int registry_load_container(struct registry *registry, const struct ctl_container *container);
 
 #endif

@@ -2,172 +2,111 @@
 #include "requests.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "answers.h"
 #include "clock.h"
 #include "controller.h"
+#include "requests_words.h"
 #include "route.h"
 
-static struct request **bucket_of(struct requests *requests, const char *id)
-{
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+/* ---- what is stored ---- */
 
-    for (; *id != '\0'; id++)
-        hash = (hash ^ (uint8_t)*id) * UINT64_C(1099511628211);
-    return &requests->buckets[hash % REQUEST_BUCKETS];
+/* By the wall clock's span since it was first issued; one that was set back counts as no time. */
+static uint64_t expires_at(const struct controller *controller, uint64_t issued_wall_ns)
+{
+    uint64_t now_wall_ns = clock_wall_ns();
+    uint64_t age_ns = now_wall_ns > issued_wall_ns ? now_wall_ns - issued_wall_ns : 0;
+
+    return age_ns >= REQUEST_EXPIRES_NS ? controller->now_ns
+                                        : controller->now_ns + (REQUEST_EXPIRES_NS - age_ns);
 }
 
-static struct request *find(struct requests *requests, const char *id)
+/* False: no memory; the node is asked again. */
+static bool store_receipt(struct controller *controller, const char *id,
+                          const struct member *member, const struct receipt *receipt)
 {
-    struct request *request = *bucket_of(requests, id);
+    struct message message = {.kind = MESSAGE_RECEIPT, .receipt = *receipt};
+    struct ctl_change change = {.kind = CTL_PUT_RECEIPT};
+    struct buffer buffer = {0};
 
-    while (request != NULL && strcmp(request->id, id) != 0)
-        request = request->chain;
-    return request;
-}
-
-static void list_add(struct request_list *list, struct request *request)
-{
-    request->next = NULL;
-    request->prev = list->last;
-    if (list->last != NULL)
-        list->last->next = request;
-    else
-        list->first = request;
-    list->last = request;
-}
-
-static void list_remove(struct request_list *list, struct request *request)
-{
-    if (request->prev != NULL)
-        request->prev->next = request->next;
-    else
-        list->first = request->next;
-    if (request->next != NULL)
-        request->next->prev = request->prev;
-    else
-        list->last = request->prev;
-}
-
-static void count_creates(const struct request *request, bool is_more)
-{
-    if (request->verb != VERB_CREATE || request->member == NULL)
-        return;
-    if (is_more)
-        request->member->creating++;
-    else
-        request->member->creating--;
-}
-
-static void remove_request(struct requests *requests, struct request *request)
-{
-    struct request **at = bucket_of(requests, request->id);
-
-    while (*at != request)
-        at = &(*at)->chain;
-    *at = request->chain;
-    list_remove(request->is_finished ? &requests->finished : &requests->open, request);
-    if (!request->is_finished)
-        count_creates(request, false);
-    requests->count--;
-    buffer_close(&request->command);
-    buffer_close(&request->receipt);
-    free(request->listeners);
-    free(request);
-}
-
-void requests_close(struct requests *requests)
-{
-    while (requests->open.first != NULL)
-        remove_request(requests, requests->open.first);
-    while (requests->finished.first != NULL)
-        remove_request(requests, requests->finished.first);
-}
-
-/* NULL: all REQUESTS_MAX are open, or no memory. */
-static struct request *add(struct requests *requests, const char *id)
-{
-    if (requests->count == REQUESTS_MAX) {
-        if (requests->finished.first == NULL)
-            return NULL;
-        remove_request(requests, requests->finished.first);
-    }
-    struct request *request = calloc(1, sizeof(*request));
-    if (request == NULL)
-        return NULL;
-    request->listeners = calloc(1, sizeof(*request->listeners));
-    if (request->listeners == NULL) {
-        free(request);
-        return NULL;
-    }
-    memcpy(request->id, id, strlen(id) + 1); /* its length was checked */
-    struct request **bucket = bucket_of(requests, id);
-    request->chain = *bucket;
-    *bucket = request;
-    list_add(&requests->open, request);
-    requests->count++;
-    return request;
-}
-
-static bool listen_to(struct request *request, uint64_t client)
-{
-    for (uint32_t i = 0; i < request->listener_count; i++)
-        if (request->listeners[i] == client)
-            return true;
-    if (request->listener_count == REQUEST_LISTENERS_MAX)
+    if (codec_encode(&message, &buffer) < 0)
         return false;
-    uint64_t *grown = realloc(request->listeners, (request->listener_count + 1) * sizeof(*grown));
-    if (grown == NULL)
-        return false;
-    request->listeners = grown;
-    request->listeners[request->listener_count++] = client;
+    memcpy(change.receipt.request, id, strlen(id) + 1); /* an id that was checked */
+    change.receipt.node = member->index;
+    change.receipt.phase = receipt->phase;
+    change.receipt.closed_wall_ns = receipt->phase == PHASE_ACCEPTED ? 0 : clock_wall_ns();
+    change.receipt.receipt = (struct octets){buffer.data, buffer.size_bytes};
+    (void)ctl_batch_add(controller_batch(controller), &change);
+    buffer_close(&buffer);
     return true;
 }
 
-static void move_to(struct requests *requests, struct request *request, bool is_finished)
+/* Told to its listeners once it is stored. */
+static void close_request(struct controller *controller, struct request *request,
+                          const struct receipt *receipt)
 {
-    if (request->is_finished == is_finished)
-        return;
-    count_creates(request, !is_finished);
-    list_remove(is_finished ? &requests->open : &requests->finished, request);
-    list_add(is_finished ? &requests->finished : &requests->open, request);
-    request->is_finished = is_finished;
+    if (store_receipt(controller, request->id, request->member, receipt))
+        request->is_closed = receipt->phase != PHASE_ACCEPTED;
 }
 
-/* What is told to each listener, and kept for those who ask again. */
-static void tell(struct controller *controller, struct request *request,
-                 const struct receipt *receipt)
+static void close_undone(struct controller *controller, struct request *request,
+                         const struct fault *fault)
 {
-    struct message message = {.kind = MESSAGE_RECEIPT, .receipt = *receipt};
-    bool is_final = receipt->phase != PHASE_ACCEPTED;
+    struct receipt receipt = {.request_id = request->id,
+                              .phase = request->is_sent ? PHASE_RESULT_UNKNOWN : PHASE_NOT_SENT};
 
-    request->receipt.size_bytes = 0;
-    (void)codec_encode(&message, &request->receipt); /* else a repeat asks the node again */
-    for (uint32_t i = 0; i < request->listener_count; i++)
-        answers_send(controller, request->listeners[i], &message);
-    if (!is_final)
-        return;
-    request->listener_count = 0;
-    move_to(&controller->requests, request, true);
-    /* An unknown result can be asked for again with the same command. */
-    if (receipt->phase != PHASE_RESULT_UNKNOWN)
-        buffer_close(&request->command);
+    receipt.fault = answers_view(fault, request->container, request->member->name);
+    close_request(controller, request, &receipt);
 }
 
-static void tell_unknown(struct controller *controller, struct request *request, const char *why)
+static void close_unknown(struct controller *controller, struct request *request, const char *why)
 {
     struct fault fault;
-    struct receipt receipt = {.request_id = request->id, .phase = PHASE_RESULT_UNKNOWN};
 
-    fault_set(&fault, STATUS_UNREACHABLE, 0, "node %s: %s; the result is unknown",
-              request->member->name, why);
-    fault_hint(&fault, "ask again with the same request id once the node is back");
-    receipt.fault = answers_view(&fault, request->container, request->member->name);
-    tell(controller, request, &receipt);
+    words_unknown(request, why, &fault);
+    close_undone(controller, request, &fault);
 }
+
+static void close_expired(struct controller *controller, struct request *request)
+{
+    struct fault fault;
+
+    words_expired(&fault);
+    close_undone(controller, request, &fault);
+}
+
+static void tell(struct controller *controller, struct request *request,
+                 const struct octets *receipt)
+{
+    struct message message;
+
+    arena_reset(&controller->kept);
+    if (codec_decode(receipt->data, receipt->size_bytes, &controller->kept, &message) < 0)
+        return; /* ours, and encoded before: no memory */
+    for (uint32_t i = 0; i < request->listener_count; i++)
+        answers_send(controller, request->listeners[i], &message);
+}
+
+void requests_recorded(struct controller *controller, const struct ctl_change *change)
+{
+    const struct ctl_command *stored = &change->receipt;
+    struct request *request = requests_find(&controller->requests, stored->request);
+
+    if (request == NULL)
+        return; /* it was told as unknown before: the store has the rest for who asks again */
+    tell(controller, request, &stored->receipt);
+    if (stored->phase != PHASE_ACCEPTED) {
+        requests_remove(&controller->requests, request);
+        return;
+    }
+    request->receipt.size_bytes = 0;
+    /* No memory: who listens later hears only the end. */
+    (void)buffer_append(&request->receipt, stored->receipt.data, stored->receipt.size_bytes);
+}
+
+/* ---- sending ---- */
 
 static int send_command(struct controller *controller, struct request *request)
 {
@@ -184,155 +123,285 @@ static int send_command(struct controller *controller, struct request *request)
         message.command.time_left_ns = request->deadline_ns > controller->now_ns
                                            ? request->deadline_ns - controller->now_ns
                                            : NS_PER_MS;
-    return sessions_post(controller, request->member, CHANNEL_CONTROL, &message);
+    result = sessions_post(controller, request->member, CHANNEL_CONTROL, &message);
+    request->is_sent = request->is_sent || result == 0;
+    return result;
 }
 
-static void digest_command(const struct message *message, uint8_t digest[REQUEST_DIGEST_BYTES])
+static bool may_send(const struct request *request)
 {
-    struct message timeless = *message;
-    struct buffer buffer = {0};
-
-    timeless.command.time_left_ns = 0;
-    memset(digest, 0, REQUEST_DIGEST_BYTES);
-    if (codec_encode(&timeless, &buffer) == 0)
-        (void)crypto_generichash(digest, REQUEST_DIGEST_BYTES, buffer.data, buffer.size_bytes, NULL,
-                                 0); /* cannot fail for this length */
-    buffer_close(&buffer);
+    return request->is_claimed && !request->is_closed && member_is_up(request->member);
 }
 
-static void refuse(struct controller *controller, uint64_t client, const struct command *command,
-                   enum status status, const char *text)
+/* Its way begins, or begins anew. */
+static void send_first(struct controller *controller, struct request *request)
 {
-    struct fault fault;
+    int result;
 
-    fault_set(&fault, status, 0, "%s", text);
-    struct fault_view view = answers_view(&fault, command->container, command->node);
-    answers_refuse(controller, client, command->request_id, PHASE_FAILED, &view);
-}
-
-static void replay(struct controller *controller, struct request *request, uint64_t client)
-{
-    struct message message;
-
-    if (request->receipt.size_bytes == 0)
-        return;
-    arena_reset(&controller->kept);
-    if (codec_decode(request->receipt.data, request->receipt.size_bytes, &controller->kept,
-                     &message) == 0)
-        answers_send(controller, client, &message);
-}
-
-static void refuse_unreachable(struct controller *controller, uint64_t client, const char *id,
-                               const struct target *target)
-{
-    struct fault fault;
-
-    fault_set(&fault, STATUS_UNREACHABLE, 0, "node %s is down: the command was not sent",
-              target->member->name);
-    fault_hint(&fault, "drover node ls shows the nodes");
-    struct fault_view view = answers_view(&fault, target->container, target->member->name);
-    answers_refuse(controller, client, id, PHASE_NOT_SENT, &view);
-}
-
-/* The same request id again: listen to what is on its way, or hear what was answered. */
-static void take_again(struct controller *controller, uint64_t client, struct request *request,
-                       const struct message *message)
-{
-    uint8_t digest[REQUEST_DIGEST_BYTES];
-
-    digest_command(message, digest);
-    if (memcmp(digest, request->digest, sizeof(digest)) != 0) {
-        struct fault fault;
-
-        fault_set(&fault, STATUS_REQUEST_ID_REUSED, 0,
-                  "this request id belongs to another command");
-        struct fault_view view =
-            answers_view(&fault, message->command.container, request->member->name);
-        answers_refuse(controller, client, request->id, PHASE_FAILED, &view);
+    controller_due(controller, request->expires_ns);
+    if (request->expires_ns <= controller->now_ns) {
+        close_expired(controller, request);
         return;
     }
-    if (request->is_finished && request->command.size_bytes == 0) {
-        replay(controller, request, client);
+    if (!member_is_up(request->member)) {
+        close_unknown(controller, request, "it is down");
         return;
     }
-    if (!listen_to(request, client)) {
-        refuse(controller, client, &message->command, STATUS_BUSY,
-               "too many ask for the result of this request");
-        return;
-    }
-    if (!request->is_finished) {
-        replay(controller, request, client);
-        return;
-    }
-    uint64_t time_left_ns = message->command.time_left_ns;
-    request->deadline_ns = time_left_ns == 0 ? 0 : controller->now_ns + time_left_ns;
-    move_to(&controller->requests, request, false);
-    if (send_command(controller, request) < 0)
-        tell_unknown(controller, request, "it is still down");
+    result = send_command(controller, request);
+    if (result < 0 && result != -ENOTCONN)
+        close_unknown(controller, request, "there is no room for another command to it");
     else if (request->deadline_ns != 0)
         controller_due(controller, request->deadline_ns + REQUEST_LATE_NS);
 }
 
-static void take_new(struct controller *controller, uint64_t client, const struct message *message,
-                     const struct target *target)
-{
-    struct message sent = *message;
-    uint64_t time_left_ns = message->command.time_left_ns;
-    const char *id = message->command.request_id;
+/* ---- request ids that are known ---- */
 
-    if (!member_is_up(target->member)) {
-        refuse_unreachable(controller, client, id, target);
+static void replay(struct controller *controller, const struct octets *receipt, uint64_t client)
+{
+    struct message message;
+
+    if (receipt->size_bytes == 0)
         return;
-    }
-    struct request *request = add(&controller->requests, id);
-    if (request == NULL) {
-        refuse(controller, client, &message->command, STATUS_BUSY,
-               "too many commands are on their way");
-        return;
-    }
-    sent.command.node = target->member->name;
-    sent.command.container = target->container;
-    request->member = target->member;
-    memcpy(request->container, target->container, sizeof(request->container));
-    request->verb = message->command.verb;
-    request->again_wait_ns = REQUEST_AGAIN_NS;
-    count_creates(request, true);
-    request->deadline_ns = time_left_ns == 0 ? 0 : controller->now_ns + time_left_ns;
-    request->listeners[request->listener_count++] = client;
-    digest_command(message, request->digest);
-    if (codec_encode(&sent, &request->command) < 0 || send_command(controller, request) < 0) {
-        remove_request(&controller->requests, request);
-        refuse(controller, client, &sent.command, STATUS_BUSY,
-               "no room for another command to this node");
-        return;
-    }
-    if (request->deadline_ns != 0)
-        controller_due(controller, request->deadline_ns + REQUEST_LATE_NS);
+    arena_reset(&controller->kept);
+    if (codec_decode(receipt->data, receipt->size_bytes, &controller->kept, &message) == 0)
+        answers_send(controller, client, &message);
 }
 
-/* A container of that name is being made somewhere: whoever asks for another hears it there. */
-static bool find_create(const struct requests *requests, struct target *target)
+static bool is_ended(const struct ctl_command *found)
 {
-    for (const struct request *at = requests->open.first; at != NULL; at = at->next) {
-        if (at->verb != VERB_CREATE || strcmp(at->container, target->container) != 0)
-            continue;
-        target->member = at->member;
-        return true;
+    return found->closed_wall_ns != 0 && found->phase != PHASE_RESULT_UNKNOWN &&
+           found->phase != PHASE_NOT_SENT;
+}
+
+/* Goes on as what the store has. False: it cannot, and nothing has changed. */
+static bool adopt(struct controller *controller, struct request *request,
+                  const struct ctl_command *found)
+{
+    struct buffer command = {0};
+
+    if (found->node >= controller->registry.member_count ||
+        buffer_append(&command, found->command.data, found->command.size_bytes) < 0)
+        return false;
+    if (request->verb == VERB_CREATE)
+        request->member->creating--;
+    request->member = controller->registry.members[found->node];
+    request->verb = found->verb;
+    if (request->verb == VERB_CREATE)
+        request->member->creating++;
+    memcpy(request->container, found->container, sizeof(request->container));
+    memcpy(request->digest, found->digest, sizeof(request->digest));
+    buffer_close(&request->command);
+    request->command = command;
+    request->issued_wall_ns = found->issued_wall_ns;
+    request->expires_ns = expires_at(controller, found->issued_wall_ns);
+    request->is_claimed = true;
+    request->is_sent = found->phase != PHASE_NOT_SENT;
+    return true;
+}
+
+/* The store had the request id that a client came with: it hears the end, or it is gone after. */
+static void take_found(struct controller *controller, struct request *request,
+                       const struct ctl_command *found)
+{
+    bool is_same = memcmp(found->digest, request->digest, sizeof(found->digest)) == 0;
+
+    if (!is_same || is_ended(found)) {
+        for (uint32_t i = 0; i < request->listener_count; i++) {
+            if (is_same)
+                replay(controller, &found->receipt, request->listeners[i]);
+            else
+                words_refuse_reused(controller, request->listeners[i], request);
+        }
+        requests_remove(&controller->requests, request);
+        return;
     }
-    return false;
+    if (adopt(controller, request, found))
+        send_first(controller, request);
+    else
+        close_unknown(controller, request, "the command cannot be sent again");
+}
+
+void requests_claimed(struct controller *controller, const struct ctl_change *change)
+{
+    struct request *request = requests_find(&controller->requests, change->command.given.request);
+
+    if (request == NULL || request->is_claimed)
+        return; /* cannot be: a claim is posted once, and its request stays until it is back */
+    request->is_claimed = true;
+    if (change->command.found == NULL)
+        send_first(controller, request);
+    else
+        take_found(controller, request, change->command.found);
+}
+
+/* The same request id while it is open: listen to what is on its way. */
+static void take_again(struct controller *controller, uint64_t client, struct request *request,
+                       const struct message *message)
+{
+    uint8_t digest[CTL_DIGEST_BYTES];
+    const struct octets receipt = {request->receipt.data, request->receipt.size_bytes};
+
+    requests_digest(message, digest);
+    if (memcmp(digest, request->digest, sizeof(digest)) != 0)
+        words_refuse_reused(controller, client, request);
+    else if (!requests_listen(request, client))
+        words_refuse(controller, client, &message->command, STATUS_BUSY,
+                     "too many ask for the result of this request");
+    else
+        replay(controller, &receipt, client);
+}
+
+/* ---- new ones ---- */
+
+static struct request *add(struct controller *controller, uint64_t client,
+                           const struct message *message, const struct target *target)
+{
+    uint64_t time_left_ns = message->command.time_left_ns;
+    struct message sent = *message;
+    struct request *request =
+        requests_add(&controller->requests, message->command.request_id, target->member,
+                     message->command.verb, target->container);
+
+    if (request == NULL)
+        return NULL;
+    sent.command.node = target->member->name;
+    sent.command.container = target->container;
+    requests_digest(message, request->digest);
+    request->issued_wall_ns = clock_wall_ns();
+    request->expires_ns = controller->now_ns + REQUEST_EXPIRES_NS;
+    request->deadline_ns = time_left_ns == 0 ? 0 : controller->now_ns + time_left_ns;
+    if (!requests_listen(request, client) || codec_encode(&sent, &request->command) < 0) {
+        requests_remove(&controller->requests, request);
+        return NULL;
+    }
+    return request;
+}
+
+/* The store has it before its node: what it answers then is this command's, for ever. */
+static void claim(struct controller *controller, uint64_t client, const struct message *message,
+                  const struct target *target)
+{
+    struct ctl_change change = {.kind = CTL_ADD_COMMAND};
+    struct request *request = add(controller, client, message, target);
+    struct ctl_command *given = &change.command.given;
+
+    if (request == NULL) {
+        words_refuse(controller, client, &message->command, STATUS_BUSY,
+                     "too many commands are on their way");
+        return;
+    }
+    *given = (struct ctl_command){.node = target->member->index,
+                                  .verb = request->verb,
+                                  .issued_wall_ns = request->issued_wall_ns,
+                                  .command = {request->command.data, request->command.size_bytes}};
+    if (request->deadline_ns != 0)
+        given->deadline_wall_ns = request->issued_wall_ns + message->command.time_left_ns;
+    memcpy(given->request, request->id, sizeof(given->request));
+    memcpy(given->digest, request->digest, sizeof(given->digest));
+    memcpy(given->container, request->container, sizeof(given->container));
+    (void)ctl_batch_add(controller_batch(controller), &change);
 }
 
 static enum route find_route(struct controller *controller, const struct command *command,
                              struct target *ret_target, struct fault *fault)
 {
     const struct registry *registry = &controller->registry;
+    const struct request *create;
 
     if (command->verb != VERB_CREATE)
         return route_find(registry, command->node, command->container, ret_target, fault);
     enum route route = route_create(registry, command->node, command->container, ret_target, fault);
-    if (route == ROUTE_FOUND && command->node[0] == '\0' && strchr(command->container, '@') == NULL)
-        (void)find_create(&controller->requests, ret_target);
+    if (route != ROUTE_FOUND || command->node[0] != '\0' || strchr(command->container, '@') != NULL)
+        return route;
+    /* It is being made somewhere: whoever asks for another of that name hears it there. */
+    create = requests_find_create(&controller->requests, ret_target->container);
+    if (create != NULL)
+        ret_target->member = create->member;
     return route;
+}
+
+/* The store does not have it, and there is no node to send it to as things stood. */
+static void take_unknown(struct controller *controller, uint64_t client,
+                         const struct message *message, bool is_asked)
+{
+    const struct command *command = &message->command;
+    struct target target;
+    struct fault fault;
+    enum route route = find_route(controller, command, &target, &fault);
+
+    if (route == ROUTE_FOUND && member_is_up(target.member)) {
+        claim(controller, client, message, &target);
+        return;
+    }
+    if (route == ROUTE_FOUND) {
+        words_refuse_down(controller, client, command->request_id, &target);
+        return;
+    }
+    if (route == ROUTE_UNKNOWN && !is_asked &&
+        queries_ask_all(controller, client, target.container, message))
+        return;
+    struct fault_view view = answers_view(&fault, command->container, command->node);
+    answers_refuse(controller, client, command->request_id,
+                   fault.status == STATUS_UNREACHABLE ? PHASE_NOT_SENT : PHASE_FAILED, &view);
+}
+
+static void look_up(struct controller *controller, uint64_t client, const struct message *message,
+                    bool is_asked)
+{
+    struct lookup *lookup = lookups_add(&controller->requests, client, message);
+    const char *id = message->command.request_id;
+
+    if (lookup == NULL) {
+        words_refuse(controller, client, &message->command, STATUS_BUSY,
+                     "too many request ids are being looked for");
+        return;
+    }
+    lookup->is_asked = is_asked;
+    memcpy(lookup->read->request, id, strlen(id) + 1); /* its length was checked */
+    controller->store->ops->read(controller->store, lookup->read);
+}
+
+/* Found in the store: as if it had been claimed and found then. */
+static void take_stored(struct controller *controller, uint64_t client,
+                        const struct message *message, const struct ctl_command *found)
+{
+    struct target target = {0};
+    struct request *request = NULL;
+
+    if (found->node < controller->registry.member_count) {
+        target.member = controller->registry.members[found->node];
+        memcpy(target.container, found->container, sizeof(target.container));
+        request = add(controller, client, message, &target);
+    }
+    if (request == NULL)
+        words_refuse(controller, client, &message->command, STATUS_BUSY,
+                     "too many commands are on their way");
+    else
+        take_found(controller, request, found);
+}
+
+void requests_take_read(struct controller *controller, struct ctl_read *read_consumed)
+{
+    struct lookup *lookup = lookups_take(&controller->requests, read_consumed);
+    struct arena arena = {0}; /* of its own: others are used by what is called */
+    struct message message;
+
+    if (codec_decode(lookup->message.data, lookup->message.size_bytes, &arena, &message) == 0) {
+        struct request *open = requests_find(&controller->requests, message.command.request_id);
+
+        if (open != NULL)
+            take_again(controller, lookup->client, open, &message);
+        else if (read_consumed->result < 0)
+            words_refuse(controller, lookup->client, &message.command, STATUS_FAILED,
+                         "the controller's store cannot be read");
+        else if (read_consumed->found != NULL)
+            take_stored(controller, lookup->client, &message, read_consumed->found);
+        else
+            take_unknown(controller, lookup->client, &message, lookup->is_asked);
+    }
+    arena_close(&arena);
+    lookups_free(lookup);
+    ctl_read_free(read_consumed);
 }
 
 void requests_take(struct controller *controller, uint64_t client, const struct message *message,
@@ -343,26 +412,40 @@ void requests_take(struct controller *controller, uint64_t client, const struct 
     struct fault fault;
 
     if (command->request_id[0] == '\0' || strlen(command->request_id) >= REQUEST_ID_BYTES) {
-        refuse(controller, client, command, STATUS_INVALID,
-               "a command needs a request id of 1 to 71 octets");
+        words_refuse(controller, client, command, STATUS_INVALID,
+                     "a command needs a request id of 1 to 71 octets");
         return;
     }
-    struct request *known = find(&controller->requests, command->request_id);
-    if (known != NULL) {
+    struct request *known = requests_find(&controller->requests, command->request_id);
+    if (known != NULL)
         take_again(controller, client, known, message);
-        return;
+    else if (find_route(controller, command, &target, &fault) == ROUTE_FOUND &&
+             member_is_up(target.member))
+        claim(controller, client, message, &target);
+    else
+        look_up(controller, client, message, is_asked); /* it may have ended before */
+}
+
+/* ---- what nodes say ---- */
+
+/* What it was created as is known before the first `show`. */
+static void learn_config(struct controller *controller, struct member *member,
+                         const struct request *request, const char *name)
+{
+    const struct known *known = known_find(member, name);
+    struct buffer buffer = {0};
+    struct message message;
+
+    arena_reset(&controller->kept);
+    if (known != NULL &&
+        codec_decode(request->command.data, request->command.size_bytes, &controller->kept,
+                     &message) == 0 &&
+        message.command.config != NULL &&
+        codec_encode_config(message.command.config, &buffer) == 0) {
+        const struct octets config = {buffer.data, buffer.size_bytes};
+        registry_store_known(known, member, &config, controller_batch(controller));
     }
-    enum route route = find_route(controller, command, &target, &fault);
-    if (route == ROUTE_FOUND) {
-        take_new(controller, client, message, &target);
-        return;
-    }
-    if (route == ROUTE_UNKNOWN && !is_asked &&
-        queries_ask_all(controller, client, target.container, message))
-        return;
-    struct fault_view view = answers_view(&fault, command->container, command->node);
-    answers_refuse(controller, client, command->request_id,
-                   fault.status == STATUS_UNREACHABLE ? PHASE_NOT_SENT : PHASE_FAILED, &view);
+    buffer_close(&buffer);
 }
 
 /* What the receipt shows of the container is newer than what was known, but for a destroyed one. */
@@ -374,6 +457,8 @@ static void learn(struct controller *controller, struct member *member,
     if (request->verb != VERB_DESTROY || receipt->phase != PHASE_DONE) {
         /* No room: the next list tells it again. */
         (void)known_tell(member, &receipt->container, controller->registry.mark);
+        if (request->verb == VERB_CREATE && receipt->phase == PHASE_DONE)
+            learn_config(controller, member, request, receipt->container.name);
         return;
     }
     const struct known *known = known_find(member, receipt->container.name);
@@ -384,32 +469,57 @@ static void learn(struct controller *controller, struct member *member,
 void requests_take_receipt(struct controller *controller, struct member *member,
                            struct receipt *receipt)
 {
-    struct request *request = find(&controller->requests, receipt->request_id);
+    struct request *request = requests_find(&controller->requests, receipt->request_id);
 
-    if (request == NULL || request->member != member ||
-        (request->is_finished && request->command.size_bytes == 0))
-        return; /* answered before: the agent answers every repeat */
     receipt->container.node = member->name;
     if (receipt->fault.status != STATUS_UNSET)
         receipt->fault.node = member->name;
-    learn(controller, member, request, receipt);
-    if (receipt->phase == PHASE_ACCEPTED && request->is_finished)
-        return; /* told as unknown: only its end is still news */
-    tell(controller, request, receipt);
+    if (request != NULL && !request->is_closed) {
+        if (request->member != member || !request->is_claimed)
+            return; /* not that node's to say */
+        learn(controller, member, request, receipt);
+        close_request(controller, request, receipt);
+        return;
+    }
+    /* Its result was told as unknown, or this is a repeat, of which the store takes no notice. */
+    if (receipt->phase != PHASE_ACCEPTED && receipt->request_id[0] != '\0' &&
+        strlen(receipt->request_id) < REQUEST_ID_BYTES)
+        (void)store_receipt(controller, receipt->request_id, member, receipt); /* likewise */
 }
 
 void requests_member_up(struct controller *controller, struct member *member)
 {
-    for (struct request *at = controller->requests.open.first; at != NULL; at = at->next)
-        if (at->member == member)
+    for (struct request *at = controller->requests.first; at != NULL; at = at->next)
+        if (at->member == member && may_send(at))
             (void)send_command(controller, at); /* no room: its deadline or the next session */
 }
 
 void requests_member_down(struct controller *controller, struct member *member)
 {
-    (void)member; /* its down_since_ns is what counts */
-    if (controller->requests.open.first != NULL)
-        controller_due(controller, controller->now_ns + NODE_LOST_NS);
+    if (controller->requests.first != NULL)
+        controller_due(controller, member->lost_ns); /* then what is open there is unknown */
+}
+
+/* ---- time ---- */
+
+int requests_load(struct controller *controller, const struct ctl_command *command)
+{
+    uint64_t now_wall_ns = clock_wall_ns();
+
+    if (command->node >= controller->registry.member_count)
+        return -EUCLEAN;
+    struct request *request = requests_add(&controller->requests, command->request,
+                                           controller->registry.members[command->node],
+                                           command->verb, command->container);
+    if (request == NULL || !adopt(controller, request, command) ||
+        buffer_append(&request->receipt, command->receipt.data, command->receipt.size_bytes) < 0)
+        return -ENOMEM;
+    if (command->deadline_wall_ns != 0)
+        request->deadline_ns =
+            controller->now_ns +
+            (command->deadline_wall_ns > now_wall_ns ? command->deadline_wall_ns - now_wall_ns : 1);
+    controller_due(controller, controller->now_ns);
+    return 0;
 }
 
 /* When it is to be asked again; UINT64_MAX: not while its node is down. */
@@ -426,26 +536,37 @@ static uint64_t ask_again(struct controller *controller, struct request *request
     return request->again_ns;
 }
 
+/* Closes it if its time is over; else says when to come again. */
+static uint64_t sweep_one(struct controller *controller, struct request *request)
+{
+    uint64_t late_ns =
+        request->deadline_ns == 0 ? UINT64_MAX : request->deadline_ns + REQUEST_LATE_NS;
+    uint64_t lost_ns = member_is_up(request->member) ? UINT64_MAX : request->member->lost_ns;
+    uint64_t due_ns = late_ns < lost_ns ? late_ns : lost_ns;
+
+    if (request->expires_ns <= controller->now_ns) {
+        close_expired(controller, request);
+        return UINT64_MAX;
+    }
+    if (due_ns <= controller->now_ns) {
+        close_unknown(controller, request,
+                      late_ns <= lost_ns ? "no answer in time" : "down since it was sent");
+        return UINT64_MAX;
+    }
+    due_ns = request->expires_ns < due_ns ? request->expires_ns : due_ns;
+    uint64_t again_ns = ask_again(controller, request);
+    return again_ns < due_ns ? again_ns : due_ns;
+}
+
 uint64_t requests_sweep(struct controller *controller)
 {
     uint64_t next_ns = UINT64_MAX;
-    struct request *next;
 
-    for (struct request *at = controller->requests.open.first; at != NULL; at = next) {
-        uint64_t late_ns = at->deadline_ns == 0 ? UINT64_MAX : at->deadline_ns + REQUEST_LATE_NS;
-        uint64_t lost_ns =
-            member_is_up(at->member) ? UINT64_MAX : at->member->down_since_ns + NODE_LOST_NS;
-        uint64_t due_ns = late_ns < lost_ns ? late_ns : lost_ns;
-
-        next = at->next;
-        if (due_ns <= controller->now_ns) {
-            tell_unknown(controller, at,
-                         late_ns <= lost_ns ? "no answer in time" : "down since it was sent");
-            continue;
-        }
+    for (struct request *at = controller->requests.first; at != NULL; at = at->next) {
+        if (!at->is_claimed || at->is_closed)
+            continue; /* the store's answer goes first */
+        uint64_t due_ns = sweep_one(controller, at);
         next_ns = due_ns < next_ns ? due_ns : next_ns;
-        uint64_t again_ns = ask_again(controller, at);
-        next_ns = again_ns < next_ns ? again_ns : next_ns;
     }
     return next_ns;
 }

@@ -49,6 +49,9 @@ static uint64_t member_next_ns(const struct member *member)
     const struct channel *control = &member->channels[CHANNEL_CONTROL];
     uint64_t next_ns = control->is_up ? control->session.heard_ns + SESSION_DEAD_NS : UINT64_MAX;
 
+    if (control->is_up && member->probed_ns != 0 && member->probed_ns + PROBE_NS < next_ns)
+        next_ns = member->probed_ns + PROBE_NS;
+
     for (unsigned kind = 0; kind < CHANNEL_COUNT; kind++)
         if (channel_next_ns(&member->channels[kind]) < next_ns)
             next_ns = channel_next_ns(&member->channels[kind]);
@@ -90,14 +93,30 @@ void sessions_want_bulk(struct controller *controller, const struct member *memb
 
 static void tell(struct controller *controller, struct member *member, enum event_type type)
 {
-    struct event event = {.type = type, .time_wall_ns = clock_wall_ns()};
+    struct ctl_change change = {.kind = CTL_ADD_EVENT};
 
     (void)fprintf(stderr, "info: node=%s event=%s build=%s\n", member->name, event_type_name(type),
                   member->build);
-    (void)events_add(&controller->events, member->name, &event); /* out of memory: the log has it */
+    change.add.node = member->index;
+    change.add.event = (struct event){.type = type, .time_wall_ns = clock_wall_ns()};
+    (void)ctl_batch_add(controller_batch(controller), &change);
 }
 
-static void go_down(struct controller *controller, struct member *member, enum channel_kind kind)
+/* Who it is and when it was last heard; told to the store when that changes for long. */
+static void store_node(struct controller *controller, const struct member *member)
+{
+    struct ctl_change change = {.kind = CTL_PUT_NODE};
+
+    change.node.id = member->index;
+    change.node.seen_wall_ns = member->seen_wall_ns;
+    memcpy(change.node.name, member->name, sizeof(change.node.name));
+    memcpy(change.node.build, member->build, sizeof(change.node.build));
+    (void)ctl_batch_add(controller_batch(controller), &change);
+}
+
+/* back_ns: so long it may take to be back before its results count as unknown. */
+static void go_down(struct controller *controller, struct member *member, enum channel_kind kind,
+                    uint64_t back_ns)
 {
     if (kind == CHANNEL_BULK) {
         member->lost_bulk = member->channels[kind].session.id;
@@ -107,10 +126,12 @@ static void go_down(struct controller *controller, struct member *member, enum c
         return;
     }
     channel_close(&member->channels[kind]);
-    member->down_since_ns = controller->now_ns;
+    member->lost_ns = controller->now_ns + back_ns;
+    member->probed_ns = 0;
+    store_node(controller, member);
     tell(controller, member, EVENT_NODE_DOWN);
     if (member->channels[CHANNEL_BULK].is_up)
-        go_down(controller, member, CHANNEL_BULK);
+        go_down(controller, member, CHANNEL_BULK, back_ns);
     streams_member_down(controller, member);
     requests_member_down(controller, member);
     asks_member_down(controller, member);
@@ -122,10 +143,11 @@ static void answer_hello(struct controller *controller, const struct member *mem
     const struct channel *channel = &member->channels[kind];
     struct message message = {.kind = MESSAGE_HELLO_ANSWER};
 
-    message.hello_answer = (struct hello_answer){.version = MESSAGE_VERSION,
-                                                 .session = channel->session.id,
-                                                 .acknowledged = member->seq_max,
-                                                 .acknowledged_epoch = member->seq_max_epoch};
+    message.hello_answer =
+        (struct hello_answer){.version = MESSAGE_VERSION,
+                              .session = channel->session.id,
+                              .acknowledged = member->ingest.committed.seq,
+                              .acknowledged_epoch = member->ingest.committed.epoch};
     send_unnumbered(controller, kind, &channel->peer, &message);
 }
 
@@ -139,6 +161,7 @@ static void take_snapshot(struct controller *controller, struct member *member,
     for (size_t i = 0; i < hello->container_count; i++)
         (void)known_list(member, &hello->containers[i], mark); /* the next list tells it again */
     known_sweep(member, mark, NULL, 0);
+    store_node(controller, member);
 }
 
 /* An agent that was restarted says HELLO under a new epoch; one that started before the last has no
@@ -188,7 +211,7 @@ static void open_session(struct controller *controller, struct member *member,
         note_life(controller, member, hello);
     member->agent_started_wall_ns = hello->started_wall_ns;
     if (bulk->is_up && bulk->epoch != hello->epoch)
-        go_down(controller, member, CHANNEL_BULK); /* of the agent's former life */
+        go_down(controller, member, CHANNEL_BULK, 0); /* of the agent's former life */
     if (!was_up)
         tell(controller, member, EVENT_NODE_UP);
     sessions_want_bulk(controller, member);
@@ -210,6 +233,7 @@ static void take_hello(struct controller *controller, enum channel_kind kind,
                        const struct link_peer *peer, const struct hello *hello)
 {
     struct member *member = registry_find(&controller->registry, hello->node);
+    bool is_new = member == NULL;
 
     if (hello->version == 0 || !name_check(hello->node))
         return;
@@ -219,6 +243,8 @@ static void take_hello(struct controller *controller, enum channel_kind kind,
         return;
     }
     member->seen_wall_ns = clock_wall_ns();
+    if (is_new)
+        store_node(controller, member); /* ids have no hole */
     if (!is_repeated(&member->channels[kind], peer, hello)) {
         open_session(controller, member, kind, peer, hello);
         return;
@@ -228,22 +254,20 @@ static void take_hello(struct controller *controller, enum channel_kind kind,
     answer_hello(controller, member, kind);
 }
 
+/* What is late may be known: only what is new beyond doubt changes the copy. */
 static void take_events(struct controller *controller, struct member *member,
-                        const struct event_batch *batch)
+                        const struct event_batch *events)
 {
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct event *event = &batch->events[i].event;
+    struct ctl_batch *batch = controller_batch(controller);
+    size_t at = batch->count;
 
-        if (event->seq == 0)
-            continue;
-        if (member_is_new(member, event->epoch, event->seq)) {
-            if (events_add(&controller->events, member->name, event) < 0)
-                return; /* out of memory: not acknowledged, so it is told again */
-            member_take_seq(member, event->epoch, event->seq);
-            if (event->seq > member->snapshot_seq)
-                known_apply_event(member, event, controller->registry.mark);
-        }
-        member->ack_due = event->seq;
+    (void)ingest_take(&member->ingest, events->events, events->count, batch);
+    for (; at < batch->count; at++) {
+        const struct ctl_change *change = &batch->changes[at];
+
+        if (change->kind == CTL_ADD_EVENT && !change->add.is_late &&
+            change->add.event.seq > member->snapshot_seq)
+            known_apply_event(member, &change->add.event, controller->registry.mark);
     }
 }
 
@@ -271,7 +295,7 @@ static void act(struct controller *controller, struct member *member, enum chann
         return;
     case MESSAGE_RESET:
         if (kind == CHANNEL_CONTROL && message->reset == member->channels[kind].session.id)
-            go_down(controller, member, kind); /* the agent ends, and says so */
+            go_down(controller, member, kind, NODE_BACK_NS); /* the agent ends, and says so */
         return;
     case MESSAGE_UNSET:
     case MESSAGE_HELLO:
@@ -293,6 +317,27 @@ static void answer_ping(struct controller *controller, struct member *member,
     struct message message = {.kind = MESSAGE_PONG, .ping_ns = ping_ns};
 
     (void)sessions_post(controller, member, kind, &message); /* lost: the next ping is answered */
+}
+
+static void touch(struct controller *controller, struct member *member)
+{
+    if (member->is_touched)
+        return;
+    member->is_touched = true;
+    member->next_touched = controller->sessions.touched;
+    controller->sessions.touched = member;
+}
+
+void sessions_take_committed(struct controller *controller, const struct ctl_change *change)
+{
+    uint32_t node = change->kind == CTL_PUT_HEAD ? change->head.node : change->acknowledge.node;
+    struct member *member = controller->registry.members[node]; /* it is ours that came back */
+    uint64_t seq = ingest_committed(&member->ingest, change);
+
+    if (seq == 0)
+        return;
+    member->ack_due = seq;
+    touch(controller, member);
 }
 
 /* NULL: of no session. */
@@ -318,13 +363,13 @@ static struct channel *take_record(struct controller *controller, enum channel_k
         hint_reset(controller, kind, peer, message.session);
         return NULL;
     }
+    /* The store is behind: as good as lost, so that the session brings it again. */
+    if (message.kind == MESSAGE_EVENTS && controller_is_behind(controller))
+        return NULL;
     enum session_verdict verdict = session_accept(&channel->session, &message, controller->now_ns);
     member->seen_wall_ns = clock_wall_ns();
-    if (!member->is_touched) {
-        member->is_touched = true;
-        member->next_touched = controller->sessions.touched;
-        controller->sessions.touched = member;
-    }
+    member->probed_ns = 0;
+    touch(controller, member);
     if (verdict == SESSION_GAP)
         session_hold(&channel->session, message.number, octets, size_bytes);
     if (message.kind == MESSAGE_PING)
@@ -385,6 +430,30 @@ void sessions_settle(struct controller *controller)
     }
 }
 
+/* Some connection of control broke, and nobody says whose: each node is asked for a word, which its
+ * session acknowledges at once. */
+void sessions_probe(struct controller *controller)
+{
+    for (uint32_t i = 0; i < controller->registry.member_count; i++) {
+        struct member *member = controller->registry.members[i];
+        struct message message = {.kind = MESSAGE_EVENT_ACK,
+                                  .event_ack = member->ingest.committed.seq};
+
+        if (!member_is_up(member) || member->probed_ns != 0)
+            continue;
+        member->probed_ns = controller->now_ns;
+        (void)sessions_post(controller, member, CHANNEL_CONTROL, &message); /* no room: it owes
+                                                                               words already */
+        controller_due(controller, controller->now_ns + PROBE_NS);
+    }
+}
+
+static bool is_dead(const struct controller *controller, const struct member *member)
+{
+    return session_is_dead(&member->channels[CHANNEL_CONTROL].session, controller->now_ns) ||
+           (member->probed_ns != 0 && controller->now_ns >= member->probed_ns + PROBE_NS);
+}
+
 uint64_t sessions_sweep(struct controller *controller)
 {
     uint64_t next_ns = UINT64_MAX;
@@ -393,8 +462,8 @@ uint64_t sessions_sweep(struct controller *controller)
         struct member *member = controller->registry.members[i];
         struct channel *control = &member->channels[CHANNEL_CONTROL];
 
-        if (control->is_up && session_is_dead(&control->session, controller->now_ns))
-            go_down(controller, member, CHANNEL_CONTROL);
+        if (control->is_up && is_dead(controller, member))
+            go_down(controller, member, CHANNEL_CONTROL, 0);
         for (unsigned kind = 0; kind < CHANNEL_COUNT; kind++)
             channel_resend(&member->channels[kind], controller->now_ns, &controller->wire);
         if (member_next_ns(member) < next_ns)

@@ -15,7 +15,8 @@
 #include "arrivals.h"
 #include "registry.h"
 
-#define RESETS_MAX 64 /* peers remembered as answered within the last second */
+#define RESETS_MAX 64                 /* peers remembered as answered within the last second */
+#define PROBE_NS UINT64_C(1000000000) /* no word for so long after a connection broke: dead */
 
 struct controller;
 
@@ -32,6 +33,10 @@ struct sessions {
 
 /* A datagram of an agent. */
 void sessions_take(struct controller *controller, const struct arrival *arrival);
+/* A PUT_HEAD or ACKNOWLEDGE of ours is committed. */
+void sessions_take_committed(struct controller *controller, const struct ctl_change *change);
+/* A connection broke: whose? */
+void sessions_probe(struct controller *controller);
 /* Send on a member's channel, or keep until there is room. 0, -ENOTCONN, -ENOBUFS, -ENOMEM. */
 int sessions_post(struct controller *controller, struct member *member, enum channel_kind kind,
                   struct message *message);

@@ -298,11 +298,8 @@ static void test_events__a_slow_reader__is_told_of_its_gap_and_holds_up_nobody(v
             memset(events[i].detail, 'x', sizeof(events[i].detail) - 1);
         }
         node_events(&a, events, BATCH);
-        while (heard < seq + BATCH - 1) {
-            const struct answer *answer = client_answer(&other, "fast");
-            for (size_t i = 0; i < answer->event_count; i++)
-                assert_int_equal(answer->events[i].event.seq, ++heard);
-        }
+        while (heard < seq + BATCH - 1)
+            assert_int_equal(next_of_node(&other, "fast")->event.seq, ++heard);
     }
 
     client_pause(&client, false);
@@ -319,8 +316,9 @@ static void test_events__a_slow_reader__is_told_of_its_gap_and_holds_up_nobody(v
             if (view->event.type == EVENT_GAP) {
                 has_gap = true;
                 assert_true(strtoull(view->event.detail, NULL, 10) > 0);
-                continue;
             }
+            if (view->event.seq == 0)
+                continue;
             assert_true(view->event.seq == last + 1 || has_gap);
             last = view->event.seq;
         }

@@ -123,10 +123,10 @@ static void test_queries__told_beside_a_list__is_not_forgotten_by_it(void **stat
         (struct answer){.request_id = request, .containers = &old, .container_count = 1};
     node_post(&a, CONTROL, &message);
     node_receipt(&a, "r1", PHASE_DONE, &new); /* between the list's two pieces */
+    (void)client_receipt(&client, "r1", PHASE_DONE);
     message.answer = (struct answer){.request_id = request, .is_last = true};
     node_post(&a, CONTROL, &message);
 
-    (void)client_receipt(&client, "r1", PHASE_DONE);
     const struct answer *answer = client_answer(&client, "q1");
     assert_int_equal(answer->container_count, 2);
     assert_string_equal(answer->containers[0].name, "old");

@@ -29,6 +29,7 @@ static struct {
     pid_t pid;
     char dir[64];
     char url[64];
+    const char *const *options;
     struct node *nodes[RIG_NODES_MAX];
     struct client *clients[RIG_CLIENTS_MAX];
 } rig;
@@ -152,24 +153,43 @@ static void run_controller(const char *notify, const char *const *options)
     _exit(127);
 }
 
-void rig_start(const char *const *options)
+/* Returns when it is ready. */
+static void start_controller(void)
 {
     struct sockaddr_un address;
     char text[32] = "";
-
-    memset(&rig, 0, sizeof(rig));
-    (void)snprintf(rig.dir, sizeof(rig.dir), "/tmp/drover-controller.XXXXXX");
-    assert_non_null(mkdtemp(rig.dir));
-    choose_url();
     AUTO_FD notify = open_notify(&address);
+
     rig.pid = fork();
     assert_true(rig.pid >= 0);
     if (rig.pid == 0)
-        run_controller(address.sun_path, options);
+        run_controller(address.sun_path, rig.options);
     struct timeval limit = {.tv_sec = RIG_GUARD_MS / 1000};
     (void)setsockopt(notify, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     assert_true(recv(notify, text, sizeof(text) - 1, 0) > 0);
     assert_string_equal(text, "READY=1");
+    assert_int_equal(unlink(address.sun_path), 0);
+}
+
+void rig_kill(void)
+{
+    assert_int_equal(kill(rig.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(rig.pid, NULL, 0), rig.pid);
+}
+
+void rig_restart(void)
+{
+    start_controller();
+}
+
+void rig_start(const char *const *options)
+{
+    memset(&rig, 0, sizeof(rig));
+    rig.options = options;
+    (void)snprintf(rig.dir, sizeof(rig.dir), "/tmp/drover-controller.XXXXXX");
+    assert_non_null(mkdtemp(rig.dir));
+    choose_url();
+    start_controller();
 
     assert_int_equal(uv_loop_init(&rig.loop), 0);
     (void)uv_timer_init(&rig.loop, &rig.guard);
@@ -180,7 +200,13 @@ void rig_start(const char *const *options)
 
 static void remove_dir(void)
 {
-    static const char *const files[] = {"state/controller.lock", "run/controller.lock", "notify",
+    static const char *const files[] = {"state/controller.lock",
+                                        "state/controller.db",
+                                        "state/controller.db-wal",
+                                        "state/controller.db-shm",
+                                        "run/controller.lock",
+                                        "run/controller.sock",
+                                        "notify",
                                         NULL};
     static const char *const dirs[] = {"state", "run", "."};
     AUTO_FD dir = open(rig.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -188,15 +214,17 @@ static void remove_dir(void)
     for (const char *const *file = files; *file != NULL; file++)
         (void)unlinkat(dir, *file, 0);
     assert_int_equal(unlinkat(dir, dirs[0], AT_REMOVEDIR), 0);
-    assert_int_equal(unlinkat(dir, dirs[1], AT_REMOVEDIR), 0); /* its socket is gone, too */
+    assert_int_equal(unlinkat(dir, dirs[1], AT_REMOVEDIR), 0);
     assert_int_equal(rmdir(rig.dir), 0);
 }
 
 int rig_stop(void **state)
 {
+    char socket_path[96];
     int status = 0;
 
     (void)state;
+    rig_socket_path(socket_path, sizeof(socket_path));
     assert_int_equal(kill(rig.pid, SIGTERM), 0);
     assert_int_equal(waitpid(rig.pid, &status, 0), rig.pid);
     for (size_t i = 0; i < RIG_CLIENTS_MAX; i++)
@@ -209,10 +237,16 @@ int rig_stop(void **state)
     uv_close((uv_handle_t *)&rig.tick, NULL);
     (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&rig.loop), 0);
+    assert_int_equal(access(socket_path, F_OK), -1);
     remove_dir();
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     return 0;
+}
+
+const char *rig_dir(void)
+{
+    return rig.dir;
 }
 
 pid_t rig_pid(void)

@@ -46,6 +46,7 @@ struct wire {
     bool is_up;    /* HELLO was answered */
     unsigned lose; /* so many numbered records are lost on their way in */
     unsigned resets;
+    uint64_t acked; /* the last EVENT_ACK; one that says nothing new is not put into the inbox */
     struct hello_answer answer;
 };
 
@@ -75,7 +76,11 @@ struct client {
 void rig_start(const char *const *options);
 /* cmocka's teardown: SIGTERM, exit code 0, no socket left. */
 int rig_stop(void **state);
+/* kill -9; then again with the same options, state and address. */
+void rig_kill(void);
+void rig_restart(void);
 pid_t rig_pid(void);
+const char *rig_dir(void); /* with state/ and run/ in it */
 const char *rig_url(void);
 
 /* Turn the loop until the condition holds. */

@@ -44,6 +44,17 @@ static void on_answer(struct wire *wire, const struct hello_answer *answer)
     wire->is_up = true;
 }
 
+/* The controller asks for a sign of life by saying again what it has acknowledged. */
+static bool is_probe(struct wire *wire, const struct message *message)
+{
+    uint64_t before = wire->acked;
+
+    if (message->kind != MESSAGE_EVENT_ACK)
+        return false;
+    wire->acked = message->event_ack;
+    return message->event_ack == before;
+}
+
 static void take(struct wire *wire, const struct message *message)
 {
     if (message->kind == MESSAGE_HELLO_ANSWER) {
@@ -61,7 +72,7 @@ static void take(struct wire *wire, const struct message *message)
         return;
     }
     if (session_accept(&wire->session, message, clock_monotonic_ns()) == SESSION_TAKE &&
-        message->number != 0)
+        message->number != 0 && !is_probe(wire, message))
         inbox_put(&wire->inbox, message);
     acknowledge(wire);
 }
