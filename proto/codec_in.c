@@ -259,8 +259,8 @@ void in_fault(const Drover__Fault *from, struct fault_view *ret)
 {
     static const Drover__Fault none = DROVER__FAULT__INIT;
 
-    if (from == NULL)
-        from = &none;
+    if (from == NULL || in_status(from->status) == STATUS_UNSET)
+        from = &none; /* words without a status are of no fault */
     *ret = (struct fault_view){.status = in_status(from->status),
                                .error = from->error,
                                .text = in_guest_text(from->text),
