@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * At stake: a configuration file that an operator, or whoever writes for one, got wrong must be
+ * refused in words before anything is touched, and what is accepted must be what it says. The input
+ * is the file; the command line names it. Agent and controller are built from this one text.
+ */
+#include <getopt.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "options.h"
+
+static bool is_ended(const char *text, size_t room)
+{
+    return memchr(text, '\0', room) != NULL;
+}
+
+static void check_fault(const struct fault *fault)
+{
+    PROMISE(fault->status != STATUS_UNSET && fault->status < STATUS_COUNT);
+    PROMISE(fault->text[0] != '\0' && is_ended(fault->text, sizeof(fault->text)));
+    PROMISE(is_ended(fault->hint, sizeof(fault->hint)));
+}
+
+/* What agent and controller have in common, then their own. */
+static void check_options(const struct options *options)
+{
+    PROMISE(options->state_dir[0] != '\0' && options->run_dir[0] != '\0');
+    PROMISE(is_ended(options->state_dir, sizeof(options->state_dir)));
+    PROMISE(is_ended(options->run_dir, sizeof(options->run_dir)));
+#ifdef FUZZ_OPTIONS_AGENT
+    PROMISE(name_check(options->node));
+    PROMISE(options->cgroup[0] != '\0' && options->cgroup[0] != '/');
+    PROMISE(options->uid_base >= UID_RANGE && options->uid_count >= UID_RANGE);
+    PROMISE((uint64_t)options->uid_base + options->uid_count <= UINT32_MAX);
+    PROMISE(options->controller_count <= CONTROLLERS_MAX);
+    CANARY(options->controller_count == 2 && options->uid_base < 1000000);
+#else
+    PROMISE(options->events_max > 0 && options->listen[0] != '\0');
+    CANARY(options->events_max == 5 && options->listen[6] == '[');
+#endif
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
+{
+    static struct options options;
+    static int file = -1;
+    char path[64];
+    char *argv[] = {(char *)"fuzz", (char *)"--config", path, NULL};
+    struct fault fault = {0};
+
+    if (file < 0)
+        file = memfd_create("options", MFD_CLOEXEC);
+    if (ftruncate(file, 0) < 0 || pwrite(file, data, size_bytes, 0) != (ssize_t)size_bytes)
+        return 0;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+    optind = 0; /* getopt_long(3): anew */
+    if (options_read(&options, 3, argv, &fault) < 0)
+        check_fault(&fault);
+    else
+        check_options(&options);
+    return 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * At stake and how: see seeds.c. Texts as people and guests write them; for the model, walks.
+ */
+#include "prng.h"
+#include "seeds.h"
+
+static void write_text(const char *text)
+{
+    seed_write(text, strlen(text));
+}
+
+void seeds_options_agent(void)
+{
+    write_text("# comment\n[agent]\nstate-dir = /tmp/a\nrun-dir = /tmp/r\nnode = n1\n"
+               "cgroup = /drover.n1\nuid-base = 0x70000000\nuid-count = 65536\n"
+               "controller = tcp://127.0.0.1:7700\n");
+    write_text("uid-base=2000000\nuid-count=131072\nnode=n\ncontroller=tcp://[::1]:1\n");
+    write_text("node = Not A Name\n");
+    write_text("nonsense = 1\n");
+    write_text("[agent\nnode\n");
+    write_text("uid-base = -1\n");
+}
+
+void seeds_options_controller(void)
+{
+    write_text("; comment\n[controller]\nstate-dir = /tmp/a\nrun-dir = /tmp/r\n"
+               "listen = tcp://127.0.0.1:7700\nevents-max = 1000\n");
+    write_text("listen=tcp://[::1]:7700\nevents-max=9\n");
+    write_text("events-max = 0\n");
+    write_text("http = 127.0.0.1:80\n");
+    write_text("store = sqlite:/tmp/x\n");
+}
+
+static void write_words(const char *first, const char *second, const char *third)
+{
+    static struct seed seed;
+
+    seed.size_bytes = 0;
+    seed_part(&seed, UINT8_MAX, first, strlen(first));
+    seed_part(&seed, UINT8_MAX, second, strlen(second));
+    seed_part(&seed, UINT8_MAX, third, strlen(third));
+    seed_write(seed.data, seed.size_bytes);
+}
+
+void seeds_words(void)
+{
+    static const char *const firsts[] = {"64M",
+                                         "max",
+                                         "0",
+                                         "12T",
+                                         "250ms",
+                                         "120s",
+                                         "2h",
+                                         "1m",
+                                         "18446744073709551615",
+                                         "web-17",
+                                         "tcp://[::1]:7700",
+                                         "00010203-0405-0607-0809-0a0b0c0d0e0f",
+                                         "tcp://127.0.0.1:7700"};
+
+    for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++)
+        write_words(firsts[i], "web", "n1");
+    write_words("w*b-?", "web-1", "n1");
+    write_words("web@n*", "web", "n1");
+    write_words("tier=w*", "web", "n1");
+    write_words("a*b*c*", "aXbXc", "");
+}
+
+void seeds_notify(void)
+{
+    static const char *const said[] = {"READY=1\nSTATUS=up\n", "STOPPING=1", "STATUS=\x1b[2J\x7f",
+                                       "MAINPID=4\nREADY=1"};
+    static struct seed seed;
+
+    seed.size_bytes = 0;
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+        seed_part(&seed, 1024, said[i], strlen(said[i]));
+    seed_write(seed.data, seed.size_bytes);
+}
+
+void seeds_console(void)
+{
+    static struct seed seed;
+    static const char line[] = "login: guest wrote a line\r\n";
+
+    seed.size_bytes = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        seed_octet(&seed, 0);
+        seed_part(&seed, UINT8_MAX, line, sizeof(line) - 1);
+        seed_octet(&seed, i * 8);
+        seed_octet(&seed, i % 2 == 0 ? 1 : 5);
+        seed_octet(&seed, 2 + i % 2);
+        seed_octet(&seed, i);
+    }
+    seed_write(seed.data, seed.size_bytes);
+}
+
+/* Choices at random, as the unit test of the same walk makes them. */
+void seeds_model(void)
+{
+    static struct seed seed;
+
+    for (uint64_t i = 0; i < 24; i++) {
+        struct prng prng = {.state = i};
+
+        seed.size_bytes = 0;
+        seed_octet(&seed, i % 4);
+        for (unsigned n = 0; n < 300 + 100 * i; n++)
+            seed_octet(&seed, (unsigned)prng_below(&prng, 256));
+        seed_write(seed.data, seed.size_bytes);
+    }
+}
