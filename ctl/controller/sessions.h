@@ -16,7 +16,7 @@
 #include "registry.h"
 
 #define RESETS_MAX 64                 /* peers remembered as answered within the last second */
-#define PROBE_NS UINT64_C(1000000000) /* no word for so long after a connection broke: dead */
+#define PROBE_NS UINT64_C(2000000000) /* no word for so long after a connection broke: dead */
 
 struct controller;
 
