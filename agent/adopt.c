@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bringing together what the store promised, what the keeper holds, and what cgroups are there; at
- * the agent's start, and when the keeper died under us. Nothing is rewritten, nobody is restarted.
+ * Bringing together what the store promised, what the keeper holds, and what cgroups are there, at
+ * the agent's start. Nothing is rewritten, nobody is restarted.
  */
 #include "agent.h"
 
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "adopt_found.h"
@@ -21,6 +20,9 @@
 #include "ensure.h"
 #include "inits.h"
 #include "keeper_upgrade.h"
+#include "leaves.h"
+#include "orphans.h"
+#include "strays.h"
 #include "sys.h"
 
 #define BOOT_ID_BYTES 64
@@ -68,10 +70,13 @@ void adopt_hold_record(struct agent *agent, const struct kw_record *record, int 
 
 static struct held_record *find_held(struct agent *agent, const struct store_row *row)
 {
+    struct held_record *latest = NULL;
+
     for (struct held_record *held = agent->held; held != NULL; held = held->next)
-        if (adopt_is_of(&held->record, row))
-            return held;
-    return NULL;
+        if (adopt_is_of(&held->record, row) &&
+            (latest == NULL || held->record.labels.generation > latest->record.labels.generation))
+            latest = held;
+    return latest;
 }
 
 /* ---- the machine's own end ---- */
@@ -97,74 +102,13 @@ static void note_boot(const struct agent *agent, const char *boot)
         (void)renameat(state, "boot-id.next", state, "boot-id");
 }
 
-/* ---- guests whose keeper died ---- */
-
-/* A guest that cannot be watched must not be taken for a dead one: the next agent tries again, with
- * the descriptors that this one gives back. */
-static void send_adopt(struct agent *agent, struct kw_adopt *record, int pidfd)
-{
-    struct fault fault;
-    int result =
-        keeper_client_send(&agent->keeper, &record->header, KW_ADOPT, sizeof(*record), &pidfd, 1);
-
-    if (result == 0)
-        return;
-    fault_set(&fault, STATUS_NO_CAPACITY, -result,
-              "no descriptors are left to hand %s to the new keeper with", record->labels.name);
-    agent_die(&fault);
-}
-
-/* Have the keeper watch a guest that is not its child. False: it is no more. */
-static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
-{
-    const struct ct *ct = node_get(agent->node, index);
-    struct slot *slot = &agent->slots[index];
-    struct kw_adopt record = {.roles = {KW_FD_PID}};
-    AUTO_FD pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-    /* Opened first, checked then: a number that was given to another cannot pass. */
-    bool is_in_cgroup = pidfd >= 0 && cgroup_has_process(&slot->cgroup, pid);
-    if (!adopt_is_its_init(pidfd >= 0, is_in_cgroup))
-        return false;
-    console_rebind_lose(agent, index);
-    slot->launch = record.launch = keeper_records_number(agent, index);
-    slot->seen.change = 0;
-    memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
-    record.labels.generation = ct->generation;
-    memcpy(record.labels.name, ct->name, NAME_BYTES);
-    send_adopt(agent, &record, pidfd);
-    slot->has_lost_notify = true;
-    console_rebind_begin(agent, index); /* with the old master, where an agent still has it */
-    if (slot->pty >= 0)
-        (void)close(slot->pty);
-    slot->pty = -1;
-    return true;
-}
-
-static void tell_console_lost(struct agent *agent, const struct ct *ct)
-{
-    struct event *event = turn_core_event(&agent->core);
-
-    *event = (struct event){
-        .time_wall_ns = clock_wall_ns(), .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
-    memcpy(event->uuid, ct->uuid, UUID_BYTES);
-    memcpy(event->name, ct->name, NAME_BYTES);
-}
-
-static void post_lost(struct agent *agent, const struct ct *ct)
-{
-    struct input input = {.kind = INPUT_OBSERVATION};
-
-    adopt_lose(ct, &input.observation);
-    inbox_post(&agent->inbox, &input);
-}
-
 /* ---- rows ---- */
 
 struct adoption {
     struct agent *agent;
     bool is_other_boot;
     struct inits inits;
+    struct leaves leaves;
     int result; /* of what kept on_row() from going on, in words in: */
     struct fault *fault;
 };
@@ -245,15 +189,133 @@ static int read_slot(const struct store_row *row, struct slot *slot, struct faul
 static void adopt_orphan(struct agent *agent, uint32_t index, const struct ct_found *found)
 {
     struct slot *slot = &agent->slots[index];
-    const struct ct *ct = node_get(agent->node, index);
 
     slot->seen.is_booted = true;
     slot->seen.is_ready = found->is_ready;
-    if (adopt_at_keeper(agent, index, found->pid))
-        tell_console_lost(agent, ct);
-    else
-        post_lost(agent, ct); /* it ended since we looked, and nobody saw how */
+    orphans_take(agent, index, found->pid); /* not: it ended since we looked, nobody saw how */
     (void)watch_start(agent, index);
+}
+
+/* -errno: nobody may be called dead for it. */
+static int look_for_inits(struct adoption *adoption)
+{
+    int result = inits_read(&adoption->inits, &adoption->agent->cgroups);
+
+    if (result < 0)
+        fault_set(adoption->fault, STATUS_FAILED, -result, "cannot see in /proc which guests run");
+    return result;
+}
+
+static const struct kw_labels *find_label(const struct agent *agent, const struct leaf *leaf)
+{
+    for (const struct held_record *held = agent->held; held != NULL; held = held->next)
+        if (held->record.labels.generation == leaf->generation && !held->is_used &&
+            strncmp(held->record.labels.name, leaf->name, NAME_BYTES) == 0)
+            return &held->record.labels;
+    return NULL;
+}
+
+/* Somebody else's, though its group has this name: by the keeper's label, else by what it was told
+ * at its boot. Where neither says anything the name counts. */
+static bool is_of_another(struct agent *agent, const struct store_row *row, const struct leaf *leaf,
+                          pid_t pid)
+{
+    const struct kw_labels *label = find_label(agent, leaf);
+    uint8_t uuid[UUID_BYTES];
+
+    if (label != NULL)
+        return memcmp(label->uuid, row->uuid, UUID_BYTES) != 0;
+    return inits_read_uuid(pid, uuid) && memcmp(uuid, row->uuid, UUID_BYTES) != 0;
+}
+
+/* A later generation than the row's that no keeper can tell of: only what lives counts, as a start
+ * that was cut off leaves an empty one. */
+static int look_for_later(struct adoption *adoption, struct adopt_facts *facts)
+{
+    const struct leaf *leaf = leaves_find_highest(&adoption->leaves, facts->row->name);
+    char name[CGROUP_LEAF_BYTES];
+
+    if (leaf == NULL || leaf->generation <= adopt_generation(facts))
+        return 0;
+    int result = look_for_inits(adoption);
+    if (result < 0)
+        return result;
+    cgroup_leaf(leaf->name, leaf->generation, name);
+    pid_t pid = inits_find(&adoption->inits, name);
+    if (pid == 0 || is_of_another(adoption->agent, facts->row, leaf, pid))
+        return 0;
+    facts->pid = pid;
+    facts->pid_generation = leaf->generation;
+    facts->record = NULL;
+    return 0;
+}
+
+/* What its cgroup shows, and commands inside it that nobody waits for. */
+static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct adopt_facts *facts)
+{
+    struct cgroups *cgroups = &adoption->agent->cgroups;
+    uint64_t now_ns = clock_monotonic_ns();
+    bool is_populated = false;
+    struct fault fault = {0};
+    char leaf[CGROUP_LEAF_BYTES];
+
+    cgroup_leaf(facts->row->name, slot->generation, leaf);
+    if (slot->generation != 0)
+        slot->has_cgroup = cgroup_adopt(cgroups, leaf, &slot->cgroup, &fault) == 0;
+    if (facts->pid == 0 && adopt_must_look(facts->row, facts->record, slot->has_cgroup)) {
+        int result = look_for_inits(adoption);
+
+        if (result < 0)
+            return result;
+        facts->pid = inits_find(&adoption->inits, leaf);
+    }
+    if (!slot->has_cgroup)
+        return 0;
+    (void)cgroup_read_events(&slot->cgroup, &is_populated, &facts->is_frozen);
+    facts->oom_kills = cgroup_read_oom_kills(&slot->cgroup);
+    if (cgroup_exec_sweep(&slot->cgroup, now_ns) > 0)
+        slot->stale_below = now_ns;
+    return 0;
+}
+
+/* A command that was under way when its row was still the newest; each ends in one result (I3). */
+static void close_command(struct agent *agent, const struct store_row *row, uint32_t index)
+{
+    struct ct_receipt *receipt = &agent->core.out.receipts[agent->core.out.receipt_count++];
+
+    *receipt = (struct ct_receipt){.origin = ORIGIN_UPSTREAM,
+                                   .hash = hash_of(agent, row),
+                                   .verb = row->request_verb,
+                                   .phase = PHASE_FAILED,
+                                   .has_ct = true,
+                                   .ct = index};
+    memcpy(receipt->request, row->request, REQUEST_ID_BYTES);
+    fault_set(&receipt->fault, STATUS_INTERRUPTED, 0,
+              "%s: node.db was put back to a time before what runs", row->name);
+}
+
+static void take_up(struct agent *agent, struct slot *slot, struct adopt_facts *facts,
+                    struct held_record *held)
+{
+    const struct store_row *row = facts->row;
+    struct now now = {clock_monotonic_ns(), clock_wall_ns()};
+    struct ct_found found;
+    struct fault failure = {0};
+
+    if (facts->record != NULL && facts->record->phase == KW_PHASE_FAILED) {
+        keeper_records_fault(slot, facts->record, &failure);
+        facts->failure = &failure;
+    }
+    adopt_find(facts, &now, &found);
+    uint32_t index = node_adopt(agent->node, &found, &now, &agent->core.out);
+    if (row->request[0] != '\0' && !found.has_command)
+        close_command(agent, row, index);
+    agent->slots[index] = *slot;
+    if (facts->record != NULL)
+        fill_slot(agent, index, held);
+    else if (found.is_live)
+        adopt_orphan(agent, index, &found);
+    turn_finish(agent, &now);
 }
 
 static bool on_row(const struct store_row *row, void *context)
@@ -262,62 +324,34 @@ static bool on_row(const struct store_row *row, void *context)
     struct agent *agent = adoption->agent;
     struct held_record *held = find_held(agent, row);
     struct slot slot = {.pty = -1, .output = -1};
-    struct adopt_facts facts;
-    struct ct_found found;
-    struct fault fault = {0};
-    struct fault failure = {0};
-    struct now now = {clock_monotonic_ns(), clock_wall_ns()};
-    char leaf[CGROUP_LEAF_BYTES];
+    struct adopt_facts facts = {
+        .row = row,
+        .command_hash = hash_of(agent, row),
+        .command_origin = ORIGIN_UPSTREAM,
+        .is_other_boot = adoption->is_other_boot,
+        .record = held == NULL ? NULL : &held->record,
+    };
 
     adoption->result = read_slot(row, &slot, adoption->fault);
     if (adoption->result < 0)
         return false;
-    if (held != NULL && row->state == CT_PREPARING)
+    adoption->result = look_for_later(adoption, &facts);
+    slot.generation = adopt_generation(&facts);
+    bool is_later = slot.generation > row->generation;
+    if (is_later || (held != NULL && row->state == CT_PREPARING))
         plan_again(agent, row, &slot);
-    cgroup_leaf(row->name, row->generation, leaf);
-    if (row->generation != 0)
-        slot.has_cgroup = cgroup_adopt(&agent->cgroups, leaf, &slot.cgroup, &fault) == 0;
-
-    facts = (struct adopt_facts){
-        .row = row,
-        .policy = {slot.view.restart, slot.view.is_reboot_denied, slot.view.stop_grace_ns},
-        .command_hash = hash_of(agent, row),
-        .command_origin = ORIGIN_UPSTREAM,
-        .is_other_boot = adoption->is_other_boot,
-        .is_ready_on_exec = slot.is_ready_on_exec,
-        .record = held == NULL ? NULL : &held->record,
-    };
-    if (held != NULL && held->record.phase == KW_PHASE_FAILED) {
-        keeper_records_fault(&slot, &held->record, &failure);
-        facts.failure = &failure;
+    facts.policy =
+        (struct ct_policy){slot.view.restart, slot.view.is_reboot_denied, slot.view.stop_grace_ns};
+    facts.is_ready_on_exec = slot.is_ready_on_exec;
+    if (is_later)
+        slot.oom_kills = 0;
+    if (adoption->result == 0)
+        adoption->result = look_at_cgroup(adoption, &slot, &facts);
+    if (adoption->result < 0) {
+        slot_empty(&slot);
+        return false;
     }
-    if (adopt_must_look(row, facts.record, slot.has_cgroup)) {
-        adoption->result = inits_read(&adoption->inits, &agent->cgroups);
-        if (adoption->result < 0) {
-            fault_set(adoption->fault, STATUS_FAILED, -adoption->result,
-                      "cannot see in /proc which guests run");
-            slot_empty(&slot);
-            return false; /* nobody may be called dead for it */
-        }
-        facts.pid = inits_find(&adoption->inits, leaf);
-    }
-    if (slot.has_cgroup) {
-        bool is_populated = false;
-
-        (void)cgroup_read_events(&slot.cgroup, &is_populated, &facts.is_frozen);
-        facts.oom_kills = cgroup_read_oom_kills(&slot.cgroup);
-        if (cgroup_exec_sweep(&slot.cgroup, now.ns) > 0)
-            slot.stale_below = now.ns;
-    }
-    adopt_find(&facts, &now, &found);
-    uint32_t index = node_adopt(agent->node, &found, &now, &agent->core.out);
-    agent->slots[index] = slot;
-    if (held != NULL) {
-        fill_slot(agent, index, held);
-    } else if (found.is_live) {
-        adopt_orphan(agent, index, &found);
-    }
-    turn_finish(agent, &now);
+    take_up(agent, &slot, &facts, held);
     boundary(adopted_row);
     return true;
 }
@@ -357,37 +391,59 @@ static void link_results(struct agent *agent)
     }
 }
 
-/* ---- leftovers ---- */
-
-static bool on_leaf(const char *leaf, void *context)
+/* An intent of something that is no container's: nobody is left who would end it (I3). */
+static void close_intents(struct agent *agent)
 {
-    struct agent *agent = context;
-    struct fault fault = {0};
+    const struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
-    /* Only if it is empty: what lives and is not known is shown to people, not ended. */
-    if (!adopt_keeps_leaf(agent->node, leaf))
-        (void)cgroup_remove(&agent->cgroups, leaf, &fault);
-    boundary(adopted_leaf);
-    return true;
+    for (uint32_t i = 0; i < RESULTS_MAX; i++) {
+        const struct ct_receipt *open = &agent->results.ring[i].receipt;
+
+        if (open->phase != PHASE_ACCEPTED || open->has_ct)
+            continue;
+        struct ct_receipt *receipt = &agent->core.out.receipts[agent->core.out.receipt_count++];
+        *receipt = *open;
+        receipt->phase = PHASE_FAILED;
+        receipt->origin = ORIGIN_UPSTREAM;
+        receipt->hash = agent->results.ring[i].hash;
+        fault_set(&receipt->fault, STATUS_INTERRUPTED, 0, "the agent ended during this command");
+        turn_finish(agent, &now);
+    }
 }
 
-/* What the keeper holds and no row claims: ends are forgotten, the living left alone. */
+/* ---- leftovers ---- */
+
+/* What is empty goes; what lives and is not known is shown to people, not ended. */
+static int settle_leaves(struct adoption *adoption)
+{
+    struct agent *agent = adoption->agent;
+
+    for (size_t i = 0; i < adoption->leaves.count; i++) {
+        const struct leaf *leaf = &adoption->leaves.list[i];
+        struct fault fault = {0};
+        char name[CGROUP_LEAF_BYTES];
+
+        cgroup_leaf(leaf->name, leaf->generation, name);
+        if (!adopt_keeps_leaf(agent->node, name) &&
+            cgroup_remove(&agent->cgroups, name, &fault) == -EBUSY) {
+            int result = look_for_inits(adoption);
+
+            if (result < 0)
+                return result;
+            strays_add(agent, name, find_label(agent, leaf), inits_find(&adoption->inits, name));
+        }
+        boundary(adopted_leaf);
+    }
+    return 0;
+}
+
+/* What the keeper holds and no row claims: ends are forgotten, the living are strays. */
 static void settle_unclaimed(struct agent *agent)
 {
-    for (const struct held_record *held = agent->held; held != NULL; held = held->next) {
-        const struct kw_record *record = &held->record;
-
-        if (held->is_used)
-            continue;
-        if (record_is_final(record))
-            keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
-                              record->change);
-        if (record->phase == KW_PHASE_BOOTED)
-            (void)fprintf(stderr,
-                          "drover-agent: the keeper holds a guest that node.db does not "
-                          "know: pid %d; left alone\n",
-                          record->pid);
-    }
+    for (const struct held_record *held = agent->held; held != NULL; held = held->next)
+        if (!held->is_used && record_is_final(&held->record))
+            keeper_client_ack(&agent->keeper, held->record.launch, held->record.labels.generation,
+                              held->record.change);
 }
 
 void adopt_drop_held(struct agent *agent)
@@ -416,54 +472,23 @@ int adopt_all(struct agent *agent, struct fault *fault)
     if (result == 0)
         result = store_read_results(agent->store, on_result, agent);
     if (result == 0)
+        result = leaves_read(&adoption.leaves, &agent->cgroups);
+    if (result == 0)
         result = store_read_rows(agent->store, on_row, &adoption);
+    if (result == 0)
+        result = adoption.result;
+    if (result == 0)
+        result = settle_leaves(&adoption);
     inits_close(&adoption.inits);
-    if (adoption.result < 0)
-        return adoption.result;
+    leaves_close(&adoption.leaves);
     if (result < 0)
         return result;
     link_results(agent);
-    result = cgroup_find_all(&agent->cgroups, on_leaf, agent);
+    close_intents(agent);
     settle_unclaimed(agent);
     adopt_drop_held(agent);
     note_boot(agent, boot);
     agent->is_adopted = true;
     boundary(adopted_all);
-    return result;
-}
-
-/* ---- the keeper died under us ---- */
-
-void keeper_records_on_lost(struct keeper_client *client)
-{
-    struct agent *agent = container_of(client, struct agent, keeper);
-    struct fault fault = {0};
-    uint64_t launch_last = client->launch_last;
-
-    streams_keeper_lost(&agent->streams);
-    (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
-    if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper, &agent->cgroups,
-                           &fault) < 0)
-        agent_die(&fault);
-    if (!client->is_started_now) { /* it holds all that it held: a start of the agent adopts that */
-        fault_set(&fault, STATUS_FAILED, 0, "the connection to a keeper that lives broke off");
-        agent_die(&fault);
-    }
-    if (keeper_client_sync(client, &fault) < 0 || keeper_client_watch(client, &agent->loop) < 0)
-        agent_die(&fault);
-    if (client->launch_last < launch_last)
-        client->launch_last = launch_last;
-    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
-        const struct ct *ct = node_get(agent->node, i);
-
-        if (!adopt_is_at_keeper(ct))
-            continue;
-        if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(agent, i, ct->pid)) {
-            tell_console_lost(agent, ct);
-        } else {
-            slot_close_console(&agent->slots[i]);
-            post_lost(agent, ct);
-        }
-    }
-    agent_wake(agent);
+    return 0;
 }

@@ -7,7 +7,7 @@
 bool adopt_is_of(const struct kw_record *record, const struct store_row *row)
 {
     return memcmp(record->labels.uuid, row->uuid, UUID_BYTES) == 0 &&
-           record->labels.generation == row->generation;
+           record->labels.generation >= row->generation;
 }
 
 bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup)
@@ -71,6 +71,42 @@ static void fill_from_keeper(const struct adopt_facts *facts, const struct now *
         found->ended.fault = *facts->failure;
 }
 
+uint64_t adopt_generation(const struct adopt_facts *facts)
+{
+    uint64_t generation = facts->row->generation;
+
+    if (facts->record != NULL && facts->record->labels.generation > generation)
+        generation = facts->record->labels.generation;
+    if (facts->pid != 0 && facts->pid_generation > generation)
+        generation = facts->pid_generation;
+    return generation;
+}
+
+/* It is that container all the same, or a start would make a second init of its root (I1). Its
+ * moves are told as if it had just been launched; of a command that the row knows and the launch
+ * does not nobody can say what became. */
+static void outgrow_row(const struct adopt_facts *facts, const struct now *now,
+                        struct ct_found *found)
+{
+    const struct kw_record *record = facts->record;
+
+    found->generation = adopt_generation(facts);
+    found->state = CT_LAUNCHING;
+    found->cause = CAUSE_UNSET;
+    found->has_status = false;
+    found->is_wanted = true;
+    found->is_restart_owed = false;
+    found->oom_kills = 0;
+    found->is_oom_seen = facts->oom_kills > 0;
+    if (record == NULL || strcmp(record->labels.request, facts->row->request) != 0)
+        found->has_command = false;
+    if (record != NULL)
+        return;
+    found->is_staged = found->is_ready = true;
+    found->booted_ns = now->ns;
+    found->started_wall_ns = now->wall_ns; /* nobody is left who knows better */
+}
+
 void adopt_find(const struct adopt_facts *facts, const struct now *now, struct ct_found *ret_found)
 {
     fill_from_row(facts, ret_found);
@@ -81,6 +117,8 @@ void adopt_find(const struct adopt_facts *facts, const struct now *now, struct c
         ret_found->is_live = true;
         ret_found->is_ready = facts->row->state != CT_BOOTING;
     }
+    if (adopt_generation(facts) > facts->row->generation)
+        outgrow_row(facts, now, ret_found);
 }
 
 bool adopt_is_its_init(bool has_pidfd, bool is_in_cgroup)

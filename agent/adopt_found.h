@@ -26,14 +26,18 @@ struct adopt_facts {
     const struct kw_record *record; /* NULL: the keeper holds nothing of this generation */
     const struct fault *failure;    /* why it failed, of a record that says so; NULL: unsaid */
     pid_t pid;                      /* its init, seen in its cgroup; 0: none, or not looked for */
+    uint64_t pid_generation;        /* whose cgroup that was; 0: the row's */
     bool is_frozen;
     uint64_t oom_kills; /* its cgroup's count; 0 also where none can be read */
 };
 
-/* Is this record about this row's generation? */
+/* Is this record about this row's generation, or a later one of the same container? Of several the
+ * latest is. A row is older than the world where node.db was put back from a copy. */
 bool adopt_is_of(const struct kw_record *record, const struct store_row *row);
 /* Is its cgroup the last that knows whether its init lives? */
 bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup);
+/* The generation that is taken up: the row's, or the later one that lives. */
+uint64_t adopt_generation(const struct adopt_facts *facts);
 void adopt_find(const struct adopt_facts *facts, const struct now *now, struct ct_found *ret_found);
 
 /* A process with its init's number: a pidfd was opened of it, then its cgroup looked at. Is it its

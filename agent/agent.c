@@ -22,6 +22,7 @@
 #include "ensure.h"
 #include "lock.h"
 #include "notify.h"
+#include "strays.h"
 #include "subid.h"
 #include "template.h"
 
@@ -45,6 +46,12 @@ const struct ct *agent_find(struct agent *agent, const char *container, struct f
 
     if (ct != NULL && ct->is_announced)
         return ct;
+    if (strays_find(agent, container) != NULL) {
+        fault_set(fault, STATUS_WRONG_STATE, 0,
+                  "%s is a guest that lives and that node.db does not know", container);
+        fault_hint(fault, "kill it, or restore a node.db that knows it");
+        return NULL;
+    }
     fault_set(fault, STATUS_NOT_FOUND, 0, "no container %s", container);
     return NULL;
 }

@@ -18,8 +18,10 @@ add_executable(drover-agent
     keeper_records.c
     keeper_start.c
     keeper_upgrade.c
+    leaves.c
     main.c
     options.c
+    orphans.c
     prepare.c
     publisher.c
     record_seen.c
@@ -27,6 +29,7 @@ add_executable(drover-agent
     results.c
     slots.c
     stop.c
+    strays.c
     stream_console.c
     stream_exec.c
     stream_import.c

@@ -88,6 +88,7 @@ struct agent {
     bool is_ending;
     bool
         is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
 
     uint64_t rebinding_until_ns; /* later no slot has one under way; 0: none ever had */

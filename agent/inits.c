@@ -92,3 +92,18 @@ pid_t inits_find(const struct inits *inits, const char *leaf)
         bsearch(&key, inits->found, inits->count, sizeof(*inits->found), compare);
     return init == NULL ? 0 : init->pid;
 }
+
+bool inits_read_uuid(pid_t pid, uint8_t ret_uuid[UUID_BYTES])
+{
+    static const char key[] = "container_uuid=";
+    char path[32];
+    char text[8192]; /* ours come first */
+    int length;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+    length = sys_read_text_at(AT_FDCWD, path, text, sizeof(text));
+    for (const char *at = text; length > 0 && at < text + length; at += strlen(at) + 1)
+        if (strncmp(at, key, sizeof(key) - 1) == 0)
+            return uuid_parse(at + sizeof(key) - 1, ret_uuid);
+    return false;
+}

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "cgroup.h"
+#include "uuid.h"
 
 struct init;
 
@@ -34,5 +35,9 @@ void inits_close(struct inits *inits);
 
 /* 0: none runs in it. */
 pid_t inits_find(const struct inits *inits, const char *leaf);
+
+/* The container that an init was told it is of, from its first environment. A guest can rewrite
+ * that: it tells one container from another of the same name, and gives no right. */
+bool inits_read_uuid(pid_t pid, uint8_t ret_uuid[UUID_BYTES]);
 
 #endif

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "ensure.h"
 #include "selector.h"
+#include "strays.h"
 
 void requests_send(struct agent *agent, uint64_t origin, const struct message *message)
 {
@@ -198,6 +199,12 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
     }
     result->receipt.origin = origin;
     (void)result_listen(result, origin);
+    struct stray *stray = strays_find(agent, to->container);
+    if (stray != NULL) {
+        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
+        strays_command(agent, stray, to);
+        return;
+    }
     inbox_post(&agent->inbox, &input);
     agent_wake(agent);
 }
@@ -231,29 +238,50 @@ static bool is_selected(const struct agent *agent, const struct query *query,
 
 #define VIEWS_PER_MESSAGE 256
 
+struct listing {
+    const struct query *query;
+    uint64_t origin;
+    struct container_view *views; /* VIEWS_PER_MESSAGE */
+    size_t count;                 /* not yet sent */
+};
+
+static void send_views(struct agent *agent, struct listing *listing, bool is_last)
+{
+    struct message message = {.kind = MESSAGE_ANSWER};
+
+    message.answer = (struct answer){.request_id = listing->query->request_id,
+                                     .is_last = is_last,
+                                     .containers = listing->views,
+                                     .container_count = listing->count};
+    requests_send(agent, listing->origin, &message);
+    listing->count = 0;
+}
+
+/* The last of `views` is filled in; it stays if it was asked for. */
+static void add_view(struct agent *agent, struct listing *listing)
+{
+    if (!is_selected(agent, listing->query, &listing->views[listing->count]))
+        return;
+    if (++listing->count == VIEWS_PER_MESSAGE)
+        send_views(agent, listing, false);
+}
+
 static void answer_list(struct agent *agent, uint64_t origin, const struct query *query)
 {
     static struct container_view views[VIEWS_PER_MESSAGE]; /* the loop's thread alone comes here */
-    struct message message = {.kind = MESSAGE_ANSWER};
-    size_t count = 0;
+    struct listing listing = {.query = query, .origin = origin, .views = views};
 
-    message.answer.request_id = query->request_id;
-    message.answer.containers = views;
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         if (!node_get(agent->node, i)->is_announced)
             continue;
-        view_container(agent, i, &views[count]);
-        if (!is_selected(agent, query, &views[count]))
-            continue;
-        if (++count < VIEWS_PER_MESSAGE)
-            continue;
-        message.answer.container_count = count;
-        requests_send(agent, origin, &message);
-        count = 0;
+        view_container(agent, i, &views[listing.count]);
+        add_view(agent, &listing);
     }
-    message.answer.container_count = count;
-    message.answer.is_last = true;
-    requests_send(agent, origin, &message);
+    for (const struct stray *stray = NULL; (stray = strays_next(agent, stray)) != NULL;) {
+        strays_view(agent, stray, &views[listing.count]);
+        add_view(agent, &listing);
+    }
+    send_views(agent, &listing, true);
 }
 
 static void answer_show(struct agent *agent, uint64_t origin, const struct query *query)

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "ensure.h"
 #include "prepare.h"
+#include "strays.h"
 
 /* ---- what turn_core asks of the agent ---- */
 
@@ -80,6 +81,7 @@ static void acked(void *context, uint64_t seq)
 static void answer(void *context, const struct ct_receipt *receipt)
 {
     requests_answer_receipt(context, receipt);
+    strays_on_receipt(context, receipt);
     boundary(answered);
 }
 

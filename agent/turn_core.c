@@ -136,20 +136,23 @@ static void add_result(struct turn_core *core, struct store_batch *batch,
         result->is_accepted = true;
     if (!result->is_accepted)
         return;
-    const struct ct *ct = node_get(core->node, receipt->ct);
-    memcpy(result->uuid, ct->uuid, UUID_BYTES);
-    result->generation = ct->generation;
+    if (receipt->has_ct) { /* else it is of no container: result->uuid stays empty */
+        const struct ct *ct = node_get(core->node, receipt->ct);
+
+        memcpy(result->uuid, ct->uuid, UUID_BYTES);
+        result->generation = ct->generation;
+    }
     if (receipt->phase != PHASE_ACCEPTED)
         change.kind = STORE_PUT_RESULT;
     change.result = (struct store_result){.command_hash = receipt->hash,
                                           .verb = receipt->verb,
-                                          .generation = ct->generation,
+                                          .generation = result->generation,
                                           .phase = receipt->phase,
                                           .status = receipt->fault.status,
                                           .error = receipt->fault.error,
                                           .time_wall_ns = now->wall_ns};
     memcpy(change.result.request, receipt->request, REQUEST_ID_BYTES);
-    memcpy(change.result.uuid, ct->uuid, UUID_BYTES);
+    memcpy(change.result.uuid, result->uuid, UUID_BYTES);
     memcpy(change.result.text, receipt->fault.text, FAULT_TEXT_BYTES);
     store_batch_add(batch, &change);
 }

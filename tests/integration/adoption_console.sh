@@ -31,9 +31,12 @@ has_console() {
     done
 }
 
-# prompts NAME: a getty is at the console. One that was hung up comes again by itself.
+# prompts NAME: a getty is at the console. One that was hung up comes again by itself, unless both daemons
+# were away for so long that its systemd gave it up: then an operator starts it.
 prompts() {
     local end=$((SECONDS + 30))
+    d exec "$1" -- /bin/sh -c 'systemctl -q is-failed console-getty || exit 0
+        systemctl reset-failed console-getty; systemctl start console-getty'
     until d logs "$1" | grep -q 'login:'; do
         ((SECONDS < end)) || fail "no getty at the console of $1: $(d logs "$1" | tail -n 5)"
         sleep 0.1
@@ -79,6 +82,11 @@ echo '--- the keeper is killed, and the agent still holds the masters'
 seq=$(since)
 d logs --follow bb >"$WORK/follow" 2>"$WORK/follow.words" &
 follower=$!
+end=$((SECONDS + 20))
+until [[ -s $WORK/follow ]]; do
+    ((SECONDS < end)) || fail 'a follower shows nothing'
+    sleep 0.05
+done
 shell=$(d exec bb -- /bin/pidof sh)
 kill -KILL "$(keeper_pid)"
 want 0 d wait sd --for event=console_lost --since "$seq" --timeout 30s

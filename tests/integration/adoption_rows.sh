@@ -71,4 +71,105 @@ node_start
 same 'events of kills for memory' 1 "$(d events --since "$seq" -f jsonl |
     jq -c 'select(.type == "oom" and .name == "oom-child")' | wc -l)"
 want 0 d kill --all >/dev/null
+want 0 d destroy --all >/dev/null
+
+# back FILE…: the node.db of then, while the agent is dead.
+keep() { rm -rf "$WORK/kept" && mkdir "$WORK/kept" && cp -p "$WORK"/state/node.db* "$WORK/kept/"; }
+back() { rm "$WORK"/state/node.db* && cp -p "$WORK"/kept/node.db* "$WORK/state/"; }
+groups_of() { find "$V2/drover.$NODE" -maxdepth 1 -name "$1.*" -printf '%f\n' | sort; }
+
+echo '--- node.db was put back to a time before what lives'
+for name in later ended; do
+    want 0 d create "$name" --template busybox --memory 64M --start
+    want 0 d stop "$name" --timeout 10s
+done
+want 0 d create taken --template busybox --memory 64M
+id=$(d ls taken -f json | jq -r '.[0].id')
+node_kill TERM
+keep
+node_start
+for name in later ended; do want 0 d start "$name"; done
+want 0 d destroy taken
+want 0 d create taken --template busybox --memory 64M --start
+want 0 d create lost --template busybox --memory 64M --start
+want 0 d create lost-dead --template busybox --memory 64M --start
+want 0 d create lost-ended --template busybox --memory 64M --start
+lost_id=$(d ls lost -f json | jq -r '.[0].id') taken_id=$(d ls taken -f json | jq -r '.[0].id')
+later=$(pid_of later) lost=$(pid_of lost) taken=$(pid_of taken) gone="$(pid_of lost-ended) $(pid_of ended)"
+# shellcheck disable=SC2086 # two pids
+{
+    node_kill KILL
+    kill -KILL $gone
+    ends $gone
+}
+back
+node_start
+# The row of before it ran is still its row: nothing is begun a second time.
+d ls later -f json | expect 'the guest that outran its row' \
+    ".[0] | .state == \"running\" and .generation == 2 and .pid == $later and .labels == {}"
+d ls ended -f json | expect 'the end that outran its row' \
+    '.[0] | .state == "stopped" and .generation == 2 and .cause == "signalled"'
+want 0 d start later
+same 'inits of it' "$later" "$(pid_of later)"
+# No row at all: shown, told, and not touched.
+d ls lost -f json | expect 'a guest that node.db does not know' ".[0] | .state == \"running\" and .pid == $lost and
+    .generation == 1 and .id == \"$lost_id\" and .cause == null and .labels == {\"drover.unknown\":\"true\"}"
+d ls drover.unknown=true -f json | expect 'all of them' 'length == 3'
+same 'told' 3 "$(d events -f jsonl | jq -c 'select(.type == "audit" and .generation > 0)' | wc -l)"
+d ls lost-ended -f json | expect 'one that ended is no more' 'length == 0'
+same 'and left nothing' '' "$(groups_of lost-ended)"
+for verb in start stop reboot freeze 'exec -t' logs console; do
+    code=0
+    # shellcheck disable=SC2086 # a verb and its option
+    d $verb lost ${verb:+$([[ $verb == exec* ]] && echo -- /bin/true)} </dev/null >/dev/null 2>"$WORK/words" || code=$?
+    ((code == 4 || code == 125)) && grep -q 'node.db does not know' "$WORK/words" ||
+        fail "$verb of a guest that is not known: $code, $(cat "$WORK/words")"
+done
+want 4 d create lost --template busybox 2>/dev/null
+# Another container has its name by now: it goes by its id.
+d ls "$taken_id" -f json | expect 'the one that lives' ".[0] | .name == \"$taken_id\" and .pid == $taken"
+d ls taken -f json | expect 'the one that is known' ".[0] | .id == \"$id\" and .state == \"stopped\""
+
+echo '--- the keeper is gone too: processes in groups of ours that nobody knows'
+node_kill KILL
+kill -KILL "$(keeper_pid)"
+back
+node_start
+d ls later -f json | expect 'the guest that outran its row' \
+    ".[0] | .state == \"running\" and .generation == 2 and .pid == $later"
+want 0 d exec later -- /bin/true
+d ls drover.unknown=true -f json | expect 'shown by their groups' "length == 3 and
+    any(.[]; .name == \"lost\" and .pid == $lost and .generation == 1)"
+lost_id=$(d ls lost -f json | jq -r '.[0].id')
+node_kill TERM
+node_start
+d ls lost -f json | expect 'one id over all starts' ".[0].id == \"$lost_id\""
+
+echo '--- killed by name'
+want 0 d kill lost --request-id kill-lost
+want 0 d kill lost --request-id kill-lost # the same answer, from its request id
+d ls lost -f json | expect 'gone' 'length == 0'
+same 'and left nothing' '' "$(groups_of lost)"
+ends "$lost"
+d events -f jsonl | jq -c 'select(.type == "result" and .request == "kill-lost")' >"$WORK/results"
+same 'its result' 1 "$(wc -l <"$WORK/results")"
+want 3 d kill lost --request-id kill-again 2>/dev/null
+# It ended by itself: gone likewise.
+dead=$(pid_of lost-dead)
+kill -KILL "$dead"
+ends "$dead"
+end=$((SECONDS + 20))
+until d ls lost-dead -f json | jq -e 'length == 0' >/dev/null; do
+    ((SECONDS < end)) || fail 'a guest that ended is still shown'
+    sleep 0.05
+done
+same 'and left nothing' '' "$(groups_of lost-dead)"
+# A name that a container of node.db has is that container's.
+want 0 d kill taken
+d ls drover.unknown=true -f json | expect 'the one that lives is not meant' "length == 1 and .[0].pid == $taken"
+want 0 d kill "$(d ls drover.unknown=true -f json | jq -r '.[0].id')"
+ends "$taken"
+want 0 d create lost --template busybox --memory 64M --start
+want 0 d destroy --force --all >/dev/null
+same 'groups' 'keeper' "$(find "$V2/drover.$NODE" -mindepth 1 -maxdepth 1 -type d -printf '%f\n')"
 echo "ok"
