@@ -98,11 +98,6 @@ static int check_whose(sqlite3 *db, const struct database_kind *kind, const char
 
     if (code == SQLITE_OK)
         code = read_number(db, "PRAGMA user_version", ret_version);
-    if (code == SQLITE_NOTADB) {
-        fault_set(fault, STATUS_FAILED, 0, "%s is not a database, or damaged", path);
-        fault_hint(fault, kind->hint);
-        return -EUCLEAN;
-    }
     if (code != SQLITE_OK)
         return database_fault(db, kind, code, "read", path, fault);
     if (application != kind->application_id) {

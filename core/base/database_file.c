@@ -74,7 +74,11 @@ int database_fault(sqlite3 *db, const struct database_kind *kind, int code, cons
         fault_hint(fault, "end what has it open");
         break;
     case EUCLEAN:
-        fault_set(fault, STATUS_FAILED, 0, "cannot %s %s: it is damaged (%s)", done, path, words);
+        if ((code & 0xff) == SQLITE_NOTADB)
+            fault_set(fault, STATUS_FAILED, 0, "%s is not a database, or damaged", path);
+        else
+            fault_set(fault, STATUS_FAILED, 0, "cannot %s %s: it is damaged (%s)", done, path,
+                      words);
         fault_hint(fault, kind->hint);
         break;
     case EROFS:
