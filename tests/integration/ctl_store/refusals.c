@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A controller that takes a broken or foreign database for its own, or begins anew beside it, forgets
- * what it promised to keep. Files of each bad kind are given to the real daemon, which must refuse in
- * words, with its exit code, and leave the file as it is. */
+/* A controller that takes a broken or foreign database for its own, or begins anew beside it,
+ * forgets what it promised to keep. Files of each bad kind are given to the real daemon, which must
+ * refuse in words, with its exit code, and leave the file as it is. */
 #include "rig.h"
 
 #include <fcntl.h>
