@@ -14,11 +14,13 @@
 #include "stage_steps.h"
 #include "sys.h"
 
+/* What is not heard must not be done: the keeper would wait for it, or take it for something else. A
+ * child that dies without a word is told as such. */
 static void say(const struct stage *stage, const struct stage_report *report, const int *fds,
                 size_t fd_count)
 {
-    /* A parent that went away has nobody left to tell; the go pipe ends too. */
-    (void)sys_send_fds(stage->report, report, sizeof(*report), fds, fd_count);
+    if (sys_send_fds(stage->report, report, sizeof(*report), fds, fd_count) < 0)
+        _exit(1);
 }
 
 void stage_say(const struct stage *stage, enum stage_report_kind kind, int error, int detail,
