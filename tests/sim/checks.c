@@ -228,7 +228,7 @@ static void check_in_flight(struct sim *sim)
                 count++;
         }
     }
-    if (count > BOOTS_IN_FLIGHT_MAX)
+    if (count > BOOTS_MAX)
         sim_fail(sim, "I7", "%u boots in flight", count);
 }
 

@@ -35,6 +35,7 @@ struct story {
     uint64_t row_generation;
     enum ct_state row_state;
     bool has_row;
+    bool is_owed; /* the row says that it is to boot again */
 };
 
 /* An event that was ever committed on the node. */

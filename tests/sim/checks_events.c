@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks_rest.h"
 #include "ensure.h"
 #include "node_life.h"
 #include "vfs.h"
@@ -172,6 +173,7 @@ static void take_row(struct sim *sim, const struct store_row *row)
     story->has_row = true;
     story->row_generation = row->generation;
     story->row_state = row->state;
+    story->is_owed = row->is_restart_owed;
     if (story->is_created && row->state != story->state)
         sim_fail(sim, "I4", "%s is %s, and its events say %s", row->name, ct_state_name(row->state),
                  ct_state_name(story->state));
@@ -183,6 +185,7 @@ void checks_committed(struct sim *sim, const struct store_batch *batch)
     for (size_t i = 0; i < batch->count; i++)
         if (batch->changes[i].kind == STORE_ADD_EVENT)
             tell(sim, &batch->changes[i].event);
+    checks_owed(sim, batch);
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_change *change = &batch->changes[i];
         struct story *story;
@@ -269,6 +272,7 @@ void checks_agent_started(struct sim *sim, const struct store_heads *heads)
                  heads->last_seq, checks->node.committed);
     read_doubtful(sim);
     check_rows(sim);
+    checks_histories(sim);
 }
 
 /* ---- put back ---- */

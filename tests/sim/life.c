@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "checks.h"
+#include "checks_rest.h"
 #include "ensure.h"
 #include "faults.h"
 #include "handlers.h"
@@ -192,6 +193,7 @@ static void calm_down(struct sim *sim)
         checks_turn(sim);
         if (++look % CALM_LOOK == 0 && checks_is_quiet(sim)) {
             checks_compare(sim);
+            checks_leaves(sim);
             return;
         }
     }

@@ -186,6 +186,7 @@ static int open_memory(struct sim *sim)
     agent->core.epoch = (prng_next(&sim->prng) & INT64_MAX) | 1;
     agent->core.is_acked_by_self = !faults_has_controller(sim);
     node_init(agent->node, prng_next(&sim->prng));
+    agent->node->in_flight_max = BOOTS_MAX;
     return result;
 }
 

@@ -25,6 +25,7 @@
 
 #define AGENT_SLOTS_MAX 128
 #define WORKS_MAX 256
+#define BOOTS_MAX 3 /* in flight: fewer than there are containers, so that some wait */
 #define ORIGIN_LOCAL 7
 #define ORIGIN_UPSTREAM UINT64_MAX
 
