@@ -212,7 +212,7 @@ static int open_ledger(struct agent *agent, struct fault *fault)
     }
     agent->core.seq = heads.last_seq;
     upstream_events_init(&agent->upstream, &heads);
-    return publisher_open(&agent->publisher, agent, heads.last_seq);
+    return publisher_open(&agent->publisher, agent, agent->store, &agent->executor, heads.last_seq);
 }
 
 static int open_doors(struct agent *agent, struct fault *fault)
@@ -297,6 +297,7 @@ void agent_close(struct agent *agent)
     local_close(&agent->local);
     turn_run(agent);
     (void)uv_prepare_stop(&agent->turn); /* a turn after this one would post to a closed store */
+    publisher_stop(&agent->publisher);
     store_close(agent->store);
     upstream_close(&agent->upstream);
     for (int i = 0; i < CLOSE_ROUNDS; i++)

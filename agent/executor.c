@@ -36,8 +36,17 @@ static struct work *take(struct worker_queue *worker)
         (void)pthread_cond_wait(&worker->posted, &worker->lock);
     struct work *work = worker->first;
     worker->first = work->next;
+    worker->running++;
     (void)pthread_mutex_unlock(&worker->lock);
     return work;
+}
+
+static void rest(struct worker_queue *worker)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    worker->running--;
+    (void)pthread_cond_broadcast(&worker->rested);
+    (void)pthread_mutex_unlock(&worker->lock);
 }
 
 _Noreturn static void *worker_main(void *argument)
@@ -48,8 +57,10 @@ _Noreturn static void *worker_main(void *argument)
     (void)pthread_setname_np(pthread_self(), kinds[worker - executor->workers].name);
     for (;;) {
         struct work *work = take(worker);
+        bool is_done = work->run(work);
 
-        if (!work->run(work))
+        rest(worker);
+        if (!is_done)
             continue;
         (void)pthread_mutex_lock(&executor->lock);
         append(&executor->done_first, &executor->done_last, work);
@@ -81,6 +92,7 @@ static int start_worker(struct executor *executor, enum worker kind)
     worker->executor = executor;
     (void)pthread_mutex_init(&worker->lock, NULL);
     (void)pthread_cond_init(&worker->posted, NULL);
+    (void)pthread_cond_init(&worker->rested, NULL);
     for (uint32_t i = 0; i < kinds[kind].threads; i++) {
         pthread_t thread;
         int result = pthread_create(&thread, NULL, worker_main, worker);
@@ -112,5 +124,15 @@ void executor_post(struct executor *executor, enum worker worker, struct work *w
     (void)pthread_mutex_lock(&thread->lock);
     append(&thread->first, &thread->last, work);
     (void)pthread_cond_signal(&thread->posted);
+    (void)pthread_mutex_unlock(&thread->lock);
+}
+
+void executor_rest(struct executor *executor, enum worker worker)
+{
+    struct worker_queue *thread = &executor->workers[worker];
+
+    (void)pthread_mutex_lock(&thread->lock);
+    while (thread->first != NULL || thread->running > 0)
+        (void)pthread_cond_wait(&thread->rested, &thread->lock);
     (void)pthread_mutex_unlock(&thread->lock);
 }

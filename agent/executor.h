@@ -54,6 +54,8 @@ struct worker_queue {
     struct executor *executor;
     pthread_mutex_t lock;
     pthread_cond_t posted;
+    pthread_cond_t rested;
+    uint32_t running;
     struct work *first;
     struct work *last;
 };
@@ -69,5 +71,7 @@ struct executor {
 /* The threads end with the process: one that hangs must not keep it from ending. */
 int executor_open(struct executor *executor, uv_loop_t *loop);
 void executor_post(struct executor *executor, enum worker worker, struct work *work);
+/* Waits until all that was posted to it has run; on_done() of it may still come. */
+void executor_rest(struct executor *executor, enum worker worker);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -371,35 +372,75 @@ static bool send_events(struct follower *follower, const struct event *events, s
     return client != NULL && local_send(client, &message) == 0;
 }
 
+static void fail_events(struct follower *follower, int error)
+{
+    struct query query = {.request_id = follower->request, .container = follower->name};
+    struct fault fault = {0};
+
+    if (error == -ENOENT)
+        fault_set(&fault, STATUS_NOT_FOUND, 0, "no container %s", follower->name);
+    else
+        fault_set(&fault, STATUS_FAILED, -error, "the ledger cannot be read");
+    answer_fault(follower->agent, follower->origin, &query, &fault);
+}
+
+/* One that is there, by its uuid; else all that had this name or uuid, as long as events tell. */
+static bool seek_history(struct agent *agent, const char *container, struct follower *follower)
+{
+    const struct ct *ct = node_find(agent->node, container);
+
+    if (ct != NULL && ct->is_announced) {
+        follower->has_uuid = true;
+        memcpy(follower->uuid, ct->uuid, UUID_BYTES);
+        return true;
+    }
+    follower->is_sought = true;
+    follower->has_uuid = uuid_parse(container, follower->uuid);
+    if (follower->has_uuid)
+        return true;
+    (void)strncpy(follower->name, container, NAME_BYTES - 1);
+    return name_check(container);
+}
+
+static bool seek_events(struct agent *agent, const struct query *query, struct follower *follower,
+                        struct fault *fault)
+{
+    follower->is_bounded = !query->is_follow || query->kind == QUERY_HISTORY;
+    follower->until_seq = agent->publisher.published;
+    if (query->kind == QUERY_HISTORY) {
+        if (seek_history(agent, query->container, follower))
+            return true;
+        fault_set(fault, STATUS_NOT_FOUND, 0, "no container %s", query->container);
+        return false;
+    }
+    if (query->since == SINCE_SEQ)
+        follower->seq = query->since_number;
+    else if (query->since == SINCE_TIME)
+        follower->after_wall_ns = query->since_number;
+    else if (query->since == SINCE_NOW)
+        follower->seq = agent->publisher.published;
+    if (query->since != SINCE_CURSOR)
+        return true;
+    fault_set(fault, STATUS_INVALID, 0, "an agent's events have no cursor; give a seq");
+    return false;
+}
+
 static void answer_events(struct agent *agent, uint64_t origin, const struct query *query)
 {
-    struct follower follower = {.send = send_events, .origin = origin};
+    struct follower follower = {.send = send_events, .fail = fail_events, .origin = origin};
     struct fault fault = {0};
 
     (void)strncpy(follower.request, query->request_id, REQUEST_ID_BYTES - 1);
-    follower.is_bounded = !query->is_follow || query->kind == QUERY_HISTORY;
-    follower.until_seq = agent->publisher.published;
-    if (query->kind == QUERY_HISTORY) {
-        const struct ct *ct = agent_find(agent, query->container, &fault);
-
-        if (ct == NULL) {
-            answer_fault(agent, origin, query, &fault);
-            return;
-        }
-        follower.has_filter = true;
-        memcpy(follower.uuid, ct->uuid, UUID_BYTES);
-    } else if (query->since == SINCE_SEQ) {
-        follower.seq = query->since_number;
-    } else if (query->since == SINCE_TIME) {
-        follower.after_wall_ns = query->since_number;
-    } else if (query->since == SINCE_NOW) {
-        follower.seq = agent->publisher.published;
-    } else if (query->since == SINCE_CURSOR) {
-        fault_set(&fault, STATUS_INVALID, 0, "an agent's events have no cursor; give a seq");
+    if (!publisher_has_room(&agent->publisher)) {
+        fault_set(&fault, STATUS_BUSY, 0, "this agent has %u readers of its events already",
+                  (uint64_t)PUBLISHER_FOLLOWERS_MAX);
+        fault_hint(&fault, "follow at a controller, or end some");
         answer_fault(agent, origin, query, &fault);
-        return;
+    } else if (seek_events(agent, query, &follower, &fault)) {
+        (void)publisher_add(&agent->publisher, &follower);
+    } else {
+        answer_fault(agent, origin, query, &fault);
     }
-    (void)publisher_add(&agent->publisher, &follower);
 }
 
 void requests_take_query(struct agent *agent, uint64_t origin, const struct query *query)

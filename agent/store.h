@@ -147,6 +147,8 @@ struct uplink_look;
 struct store_reader;
 int store_look(struct store *store, struct uplink_look *look);
 int store_reader_look(struct store_reader *reader, struct uplink_look *look);
+/* Reads end early with an error, and so do later ones. Any thread. */
+void store_stop_reading(struct store *store);
 /* One result by request id; -ENOENT. Any thread. */
 int store_find_result(struct store *store, const char *request, struct store_result *ret_result);
 

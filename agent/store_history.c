@@ -271,15 +271,13 @@ static int read_chain(struct store_reader *reader, struct page *page)
 /* In one transaction: a chain is followed in one state of the ledger. */
 static int read_page(struct store_reader *reader, struct page *page)
 {
-    int code = sqlite3_step(reader->statements[R_BEGIN]);
+    int result = store_reader_begin(reader);
 
-    (void)sqlite3_reset(reader->statements[R_BEGIN]); /* says again what step said */
-    if (code != SQLITE_DONE)
-        return store_db_error(reader->db, code);
-    int result = page->uuid == NULL && page->name == NULL ? read_all(reader, page)
-                                                          : read_chain(reader, page);
-    (void)sqlite3_step(reader->statements[R_COMMIT]); /* nothing was changed */
-    (void)sqlite3_reset(reader->statements[R_COMMIT]);
+    if (result < 0)
+        return result;
+    result = page->uuid == NULL && page->name == NULL ? read_all(reader, page)
+                                                      : read_chain(reader, page);
+    store_reader_end(reader);
     return result;
 }
 

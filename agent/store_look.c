@@ -74,11 +74,11 @@ int store_reader_look(struct store_reader *reader, struct uplink_look *look_at)
 {
     (void)pthread_mutex_lock(&reader->lock);
     /* In one transaction: what is oldest must not change between two looks. */
-    int code = sqlite3_step(reader->statements[R_BEGIN]);
-    (void)sqlite3_reset(reader->statements[R_BEGIN]); /* says again what step said */
-    int result = code == SQLITE_DONE ? look(reader, look_at) : store_db_error(reader->db, code);
-    (void)sqlite3_step(reader->statements[R_COMMIT]); /* nothing was changed */
-    (void)sqlite3_reset(reader->statements[R_COMMIT]);
+    int result = store_reader_begin(reader);
+    if (result == 0) {
+        result = look(reader, look_at);
+        store_reader_end(reader);
+    }
     (void)pthread_mutex_unlock(&reader->lock);
     return result;
 }

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "store.h"
 #include "store_limits.h"
@@ -168,6 +169,7 @@ struct walk {
 
 struct store_reader {
     sqlite3 *db;
+    atomic_bool is_stopped;
     pthread_mutex_t lock; /* recursive: found() may read */
     sqlite3_stmt *statements[R_COUNT];
     struct walk walk;
@@ -188,6 +190,9 @@ int store_reader_events(struct store_reader *reader, const struct store_query *q
                         struct event *ret_events, size_t max, size_t *ret_count);
 int store_reader_result(struct store_reader *reader, const char *request,
                         struct store_result *ret_result);
+/* Under the reader's lock: what is read in between is of one state of the ledger. */
+int store_reader_begin(struct store_reader *reader);
+void store_reader_end(struct store_reader *reader);
 /* Enumerators, lengths and widths are checked: what does not fit is damage. */
 int store_reader_enum(sqlite3_stmt *statement, int column, unsigned count, unsigned *ret_value);
 int store_reader_text(sqlite3_stmt *statement, int column, char *text, size_t text_bytes);

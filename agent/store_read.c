@@ -80,6 +80,23 @@ static uint64_t column_u64(sqlite3_stmt *statement, int column)
     return (uint64_t)sqlite3_column_int64(statement, column);
 }
 
+/* ---- several reads of one state ---- */
+
+int store_reader_begin(struct store_reader *reader)
+{
+    if (atomic_load(&reader->is_stopped))
+        return -ECANCELED;
+    int code = sqlite3_step(reader->statements[R_BEGIN]);
+    (void)sqlite3_reset(reader->statements[R_BEGIN]); /* says again what step said */
+    return store_db_error(reader->db, code);
+}
+
+void store_reader_end(struct store_reader *reader)
+{
+    (void)sqlite3_step(reader->statements[R_COMMIT]); /* nothing was changed */
+    (void)sqlite3_reset(reader->statements[R_COMMIT]);
+}
+
 /* ---- rows ---- */
 
 static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)

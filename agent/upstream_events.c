@@ -26,11 +26,6 @@ static bool send_events(struct follower *follower, const struct event *events, s
     (void)is_last; /* upstream follows for ever */
     if (count == 0)
         return true;
-    /* What could not be read is not passed over. */
-    if (follower->seq > upstream->uplink.sent) {
-        follower->seq = upstream->uplink.sent;
-        return false;
-    }
     if (count > uplink_room(&upstream->uplink))
         return false;
     for (size_t i = 0; i < count; i++)
@@ -39,6 +34,21 @@ static bool send_events(struct follower *follower, const struct event *events, s
         return false;
     uplink_sent(&upstream->uplink, &events[count - 1], count);
     return true;
+}
+
+/* What the ledger holds for upstream cannot be told. */
+static _Noreturn void die_unread(int error)
+{
+    struct fault fault = {0};
+
+    fault_set(&fault, STATUS_FAILED, -error, "the ledger cannot be read");
+    agent_die(&fault);
+}
+
+static void fail_events(struct follower *follower, int error)
+{
+    (void)follower;
+    die_unread(error);
 }
 
 static void stop_reading(struct upstream *upstream)
@@ -50,8 +60,10 @@ static void stop_reading(struct upstream *upstream)
 
 static void read_on(struct upstream *upstream)
 {
-    struct follower follower = {
-        .send = send_events, .origin = ORIGIN_UPSTREAM, .seq = upstream->uplink.sent};
+    struct follower follower = {.send = send_events,
+                                .fail = fail_events,
+                                .origin = ORIGIN_UPSTREAM,
+                                .seq = upstream->uplink.sent};
 
     if (upstream->uplink.state == UPLINK_SENDING && upstream->follower == NULL)
         upstream->follower = publisher_add(&upstream->agent->publisher, &follower);
@@ -73,12 +85,10 @@ static void on_looked(struct work *work)
     struct upstream *upstream = look->upstream;
 
     look->is_busy = false;
-    if (look->result < 0) {
-        struct fault fault = {0};
-
-        fault_set(&fault, STATUS_FAILED, -look->result, "the ledger cannot be read");
-        agent_die(&fault); /* what it holds for upstream cannot be told either */
-    }
+    if (upstream->agent->is_ending)
+        return;
+    if (look->result < 0)
+        die_unread(look->result);
     uplink_looked(&upstream->uplink, &look->look);
     read_on(upstream);
     agent_wake(upstream->agent); /* a gap, or another look, is the next turn's */

@@ -6,7 +6,9 @@ if(TARGET drover_store)
     target_include_directories(test_store_rig PUBLIC ${CMAKE_CURRENT_LIST_DIR}/store)
     target_link_libraries(test_store_rig PUBLIC drover_store
         PRIVATE drover_flags PkgConfig::CMOCKA)
-    foreach(part rows ledger bound history refusals versions failures)
+    target_sources(test_store_rig PRIVATE ${PROJECT_SOURCE_DIR}/agent/executor.c
+        ${PROJECT_SOURCE_DIR}/agent/publisher.c)
+    foreach(part rows ledger bound history refusals versions failures publisher)
         drover_test(integration/store/${part} test_store_rig)
         set_tests_properties(integration.store.${part} PROPERTIES
             LABELS "integration;threads" TIMEOUT 240)
