@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ensure.h"
+#include "faults.h"
 #include "node_life.h"
 
 #define PAGE 64
@@ -102,9 +103,12 @@ void checks_owed(struct sim *sim, const struct store_batch *batch)
 
 /* ---- cgroups ---- */
 
+/* A node.db that was put back may not know it at all; then it is not ours to remove. */
 static bool is_somebodys(const struct sim *sim, const char *leaf)
 {
     const struct node *node = sim->agent->node;
+    bool is_known = sim->faults->counts[FAULT_RESTORE] == 0;
+    size_t length = strcspn(leaf, ".");
     char own[LEAF_BYTES];
 
     for (uint32_t i = 0; node_next(node, &i); i++) {
@@ -113,8 +117,9 @@ static bool is_somebodys(const struct sim *sim, const char *leaf)
         kernel_leaf_name(ct->name, ct->generation, own);
         if (strcmp(own, leaf) == 0)
             return ct->state != CT_STOPPED;
+        is_known = is_known || (strlen(ct->name) == length && memcmp(ct->name, leaf, length) == 0);
     }
-    return false;
+    return !is_known;
 }
 
 void checks_leaves(struct sim *sim)

@@ -60,6 +60,14 @@ bool faults_fail_effect(struct sim *sim)
     return true;
 }
 
+bool faults_is_ack_strange(struct sim *sim)
+{
+    if (sim->is_calm || !sim_chance(sim, 20))
+        return false;
+    faults_note(sim, FAULT_STRANGE_ACK);
+    return true;
+}
+
 bool faults_is_last_word(struct sim *sim)
 {
     bool is_due = sim->faults->is_last_word_due && sim_chance(sim, 400);
@@ -262,6 +270,7 @@ static void (*const acts[FAULT_COUNT])(struct sim *sim, enum fault_kind kind) = 
     [FAULT_SYNC] = disk_worse,
     [FAULT_FULL] = disk_worse,
     [FAULT_FOREIGN] = add_foreign,
+    [FAULT_STRANGE_ACK] = come_by_itself,
     [FAULT_REPEATED_ID] = come_by_itself,
     [FAULT_REUSED_ID] = come_by_itself,
 };

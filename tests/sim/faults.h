@@ -33,9 +33,10 @@
     X(CLOCK, clock)     /* CLOCK_REALTIME jumps */                                                 \
     X(RESTORE, restore) /* node.db is put back from an earlier copy */                             \
     X(CTL_RESTORE, ctl_restore)                                                                    \
-    X(SYNC, sync)       /* an fsync fails */                                                       \
-    X(FULL, full)       /* the disk */                                                             \
-    X(FOREIGN, foreign) /* a process of somebody else's gets a number that was ours */             \
+    X(SYNC, sync)               /* an fsync fails */                                               \
+    X(FULL, full)               /* the disk */                                                     \
+    X(FOREIGN, foreign)         /* a process of somebody else's gets a number that was ours */     \
+    X(STRANGE_ACK, strange_ack) /* a controller acknowledges what was never sent */                \
     X(REPEATED_ID, repeated_id)                                                                    \
     X(REUSED_ID, reused_id)
 
@@ -67,6 +68,8 @@ void faults_end(struct sim *sim);
 void faults_note(struct sim *sim, enum fault_kind kind);
 
 bool faults_fail_effect(struct sim *sim);
+/* Does the controller acknowledge what it cannot have? */
+bool faults_is_ack_strange(struct sim *sim);
 /* Is the agent to die right here, between two things that one commit set free? */
 bool faults_is_last_word(struct sim *sim);
 bool faults_has_controller(const struct sim *sim);

@@ -9,6 +9,8 @@
 #include "upstream.h"
 #include "vfs.h"
 
+#define SEQ_NEVER 1000000 /* no seed comes so far */
+
 #define PATH_DB DISK_CTL "/controller.db"
 
 static int connect_to_disk(sqlite3 **ret_db)
@@ -195,4 +197,6 @@ void ctl_told(struct sim *sim)
     }
     if (acknowledged != 0)
         ctl_acknowledge(sim, acknowledged);
+    if (acknowledged != 0 && faults_is_ack_strange(sim))
+        ctl_acknowledge(sim, acknowledged + SEQ_NEVER);
 }
