@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# At stake: the units of deploy/systemd under a real systemd as host: it may kill and restart the daemons,
+# reload and re-execute itself, and neither the keeper nor a guest of the node may notice. The host is a
+# Debian guest of ours, privileged and with a directory as root, into which the programs are installed as
+# on a machine; its guests are guests of a guest.
+# shellcheck source=harness.sh
+. "$(dirname "$0")/harness.sh"
+
+host() { d exec host -- "$@" </dev/null; }
+inner() { host /usr/bin/drover --agent /run/drover/agent.sock "$@"; }
+above() { host /usr/bin/drover --controller /run/drover/controller.sock "$@"; }
+main_pid() { host systemctl show -p MainPID --value "$1"; }
+
+# active UNIT PID: the unit is up with another process than that.
+active() {
+    local end=$((SECONDS + 20))
+    until [[ $(host systemctl is-active "$1" || true) == active && $(main_pid "$1") != "$2" ]]; do
+        ((SECONDS < end)) || fail "$1 does not come up again: $(host systemctl status "$1" --no-pager || true)"
+        sleep 0.1
+    done
+}
+
+# connected: the agent has found the controller.
+connected() {
+    local end=$((SECONDS + 20))
+    until above node ls -f json | jq -e '.[0].state == "up" and .[0].running == 2' >/dev/null; do
+        ((SECONDS < end)) || fail "the controller does not hear of the node: $(above node ls -f json)"
+        sleep 0.1
+    done
+}
+
+# What must not change: the guests as the agent, the controller and the kernel see them, and their limits.
+see() {
+    inner ls -f json | jq -r '.[] | "\(.name) \(.state) \(.generation) \(.pid)"' | sort
+    host /bin/sh -c 'cd /sys/fs/cgroup/drover.host && for pid in $(cat */guest/cgroup.procs); do
+        echo "$pid $(stat -c %Y /proc/$pid) $(cut -d: -f3 /proc/$pid/cgroup | sort -u | tr "\n" " ")"; done | sort'
+    host /bin/sh -c 'for at in /sys/fs/cgroup /run/v1/*; do for file in memory.max memory.limit_in_bytes \
+        memory.swap.max pids.max cpu.max; do grep -H . $at/drover.host/*/$file 2>/dev/null; done; done | sort'
+}
+
+# unchanged WHAT: nobody noticed.
+unchanged() {
+    same "guests and limits after $1" "$SEEN" "$(see)"
+    same "the keeper's groups after $1" '/drover.host/keeper' \
+        "$(host /bin/sh -c 'cut -d: -f3 /proc/$(cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)/cgroup |
+            grep -v "^/$" | sort -u')"
+    want 0 inner exec bb -- /bin/true
+    echo "    after $1: as before ($SECONDS s)"
+}
+
+
+# install_host DIR: what a package would bring.
+install_host() {
+    local file
+    install -m 755 "$BUILD"/drover{,-agent,-keeper,-controller} "$1/usr/bin/"
+    ldd "$BUILD"/drover{,-agent,-controller} | awk '/=> \// { print $3 }' | sort -u | while read -r file; do
+        [[ -e $1$file ]] || install -D -m 644 "$file" "$1/usr/lib/x86_64-linux-gnu/${file##*/}"
+    done
+    install -m 644 "$TESTS"/../deploy/systemd/*.service "$1/etc/systemd/system/"
+    mkdir -p "$1/srv" "$1/etc/drover"
+    echo 'controller = tcp://127.0.0.1:7700' >"$1/etc/drover/agent.ini"
+    guest_run busybox "$1/srv/busybox"
+}
+
+guest_run debian "$WORK/host" || fail 'no guest root'
+install_host "$WORK/host" || fail 'not installed'
+node_start
+want 0 d create host --root "$WORK/host" --privileged --memory 2G --pids 4096
+want 0 d start host --timeout 60s
+# Controllers that its cgroup2 does not carry, as its own host has them.
+for kind in memory pids; do
+    host /bin/sh -c "grep -qw $kind /sys/fs/cgroup/cgroup.controllers ||
+        { mkdir -p /run/v1/$kind && mount -t cgroup -o $kind $kind /run/v1/$kind; }" ||
+        fail "the host of this test has no $kind controller"
+done
+host systemctl daemon-reload
+host systemctl start drover-controller drover-agent || fail "$(host journalctl --no-pager -u 'drover-*' | tail -n 20)"
+same 'ready by READY=1' 'active
+active' "$(host systemctl is-active drover-controller drover-agent)"
+want 0 inner template import busybox /srv/busybox
+want 0 inner create bb --template busybox --memory 64M --pids 32 --start
+want 0 inner create bb-priv --template busybox --memory 48M --pids 24 --privileged --start
+connected
+# Somebody lowers a limit by hand: it is his.
+host /bin/sh -c 'for at in /sys/fs/cgroup /run/v1/pids; do
+    [ ! -e $at/drover.host/bb.1/pids.max ] || echo 31 >$at/drover.host/bb.1/pids.max; done'
+SEEN=$(see)
+grep -q 'pids.max:31$' <<<"$SEEN" && grep -q ':67108864$' <<<"$SEEN" && grep -q ':50331648$' <<<"$SEEN" ||
+    fail "limits are not as they were given: $SEEN"
+keeper=$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)
+
+pid=$(main_pid drover-agent)
+host systemctl kill --kill-who=main -s KILL drover-agent
+active drover-agent "$pid"
+unchanged 'kill -9 of the agent'
+
+pid=$(main_pid drover-agent)
+host systemctl restart drover-agent
+active drover-agent "$pid"
+unchanged 'restart of its unit'
+
+host systemctl daemon-reload
+unchanged 'daemon-reload'
+host systemctl daemon-reexec
+unchanged 'daemon-reexec'
+host systemctl stop drover-agent
+same 'the keeper while its unit is stopped' "$keeper" "$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)"
+host systemctl start drover-agent
+unchanged 'stop and start of its unit'
+
+pid=$(main_pid drover-controller)
+host systemctl kill --kill-who=main -s KILL drover-controller
+active drover-controller "$pid"
+unchanged 'kill -9 of the controller'
+connected
+want 0 above exec bb -- /bin/true
+pid=$(main_pid drover-controller)
+host systemctl restart drover-controller
+active drover-controller "$pid"
+connected
+above ls -f json | expect 'what the controller knows' 'length == 2 and all(.[]; .state == "running")'
+
+same 'one keeper all the time' "$keeper" "$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)"
+seq=$(inner events -f jsonl | tail -n 1 | jq .seq)
+host /bin/kill -KILL "$keeper"
+want 0 inner wait bb --for event=console_lost --since "$seq" --timeout 20s
+unchanged 'kill -9 of the keeper'
+keeper=$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)
+host systemctl restart drover-agent
+unchanged 'another restart'
+same 'the keeper' "$keeper" "$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)"
+
+# Its guests go with it: they are in its groups, whoever their parent is.
+want 0 inner stop --all --timeout 30s
+want 0 d stop host --timeout 60s
+d ls host -f json | expect 'shut down by itself' '.[0].cause == "operator_stop"'
+echo ok
