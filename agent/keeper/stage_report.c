@@ -14,8 +14,8 @@
 #include "stage_steps.h"
 #include "sys.h"
 
-/* What is not heard must not be done: the keeper would wait for it, or take it for something else. A
- * child that dies without a word is told as such. */
+/* What is not heard must not be done: the keeper would wait for it, or take it for something else.
+ * A child that dies without a word is told as such. */
 static void say(const struct stage *stage, const struct stage_report *report, const int *fds,
                 size_t fd_count)
 {
