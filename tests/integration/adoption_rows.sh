@@ -73,7 +73,90 @@ same 'events of kills for memory' 1 "$(d events --since "$seq" -f jsonl |
 want 0 d kill --all >/dev/null
 want 0 d destroy --all >/dev/null
 
-# back FILE…: the node.db of then, while the agent is dead.
+echo '--- limits that somebody set from outside'
+want 0 d create lim --template busybox --memory 64M --pids 32 --start
+# Every limit file of its groups, in whatever hierarchies this host has.
+limits() {
+    awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts | sort -u | while read -r root; do
+        grep -EH . "$root/drover.$NODE"/lim.1/{memory.{max,high,swap.max,limit_in_bytes},pids.max} \
+            "$root/drover.$NODE"/lim.1/{cpu.{max,weight,shares,cfs_quota_us},cgroup.max.descendants} 2>/dev/null || true
+    done
+}
+before=$(limits)
+while read -r file; do
+    case ${file##*/} in
+        pids.max:32) echo 27 >"${file%:*}" ;;
+        memory.max:67108864 | memory.limit_in_bytes:67108864) echo $((50 << 20)) >"${file%:*}" ;;
+    esac
+done <<<"$before"
+by_hand=$(limits)
+(($(diff <(echo "$before") <(echo "$by_hand") | grep -c '^>') == 2)) || fail "limits of lim: $before"
+pid=$(pid_of lim)
+for who in agent keeper both; do
+    seq=$(since)
+    [[ $who == agent ]] || kill -KILL "$(keeper_pid)"
+    [[ $who == keeper ]] || { node_kill KILL && node_start; }
+    [[ $who == agent ]] || want 0 d wait lim --for event=console_lost --since "$seq" --timeout 20s >/dev/null
+    same "limits over the death of $who" "$by_hand" "$(limits)"
+    d ls lim -f json | expect 'it was not restarted' \
+        ".[0] | .state == \"running\" and .generation == 1 and .pid == $pid"
+done
+
+echo '--- a launch that was cut off before exec'
+# cut_off NAME WHO: its child never comes to run, as its group is frozen when it is cloned into it.
+cut_off() {
+    local keeper code=0
+    keeper=$(keeper_pid)
+    want 0 d create "$1" --template busybox --memory 64M
+    kill -STOP "$keeper"
+    "$BUILD/drover" $TO start "$1" --request-id "start-$1" --timeout 30s -f json >"$WORK/started" 2>&1 &
+    appears "$V2/drover.$NODE/$1.1/cgroup.freeze"
+    echo 1 >"$V2/drover.$NODE/$1.1/cgroup.freeze"
+    kill -CONT "$keeper"
+    until [[ -n $(cat "$V2/drover.$NODE/$1.1/guest/cgroup.procs") ]]; do sleep 0.02; done
+    CHILD=$(cat "$V2/drover.$NODE/$1.1/guest/cgroup.procs")
+    kill -KILL "$keeper"
+    [[ $2 == keeper ]] || { node_kill KILL && node_start; }
+    wait $! || code=$?
+    [[ $2 == both && $code == 10 ]] || { ((code == 1)) && grep -q interrupted "$WORK/started"; } ||
+        fail "a start that was cut off ends with $code: $(cat "$WORK/started")"
+    want 1 d start "$1" --request-id "start-$1" 2>/dev/null # the same answer from its request id
+    ends "$CHILD"
+    d ls "$1" -f json | expect 'it is stopped' '.[0] | .state == "stopped" and .cause == "start_failed"'
+    same 'its groups' '' "$(find "$V2/drover.$NODE" -maxdepth 1 -name "$1.*")"
+    want 0 d start "$1"
+    d ls "$1" -f json | expect 'its number was spent' '.[0].generation == 2'
+}
+cut_off cut-keeper keeper
+cut_off cut-both both
+
+echo "--- a pid that was given to a process that is not ours"
+want 0 d create reused --template busybox --memory 64M --start
+pid=$(pid_of reused)
+kill -STOP "$AGENT_PID"
+kill -KILL "$(keeper_pid)"
+kill -KILL "$pid"
+ends "$pid"
+end=$((SECONDS + 30)) foreign=''
+until [[ $foreign == "$pid" ]]; do
+    ((SECONDS < end)) || fail "no process can be made that has pid $pid"
+    [[ ! -e /proc/$pid ]] || continue # for a moment it is somebody's
+    echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+    sleep 1000 &
+    foreign=$!
+    [[ $foreign == "$pid" ]] || kill "$foreign"
+done
+kill -CONT "$AGENT_PID"
+want 0 d wait reused --for stopped --timeout 20s
+same 'its end' unknown "$(cause_of reused)"
+want 0 d kill reused
+want 0 d start reused
+want 0 d destroy --force reused
+[[ $(cat "/proc/$foreign/comm") == sleep ]] || fail 'a foreign process was ended'
+kill "$foreign"
+want 0 d destroy --force --all >/dev/null
+
+# keep, back: node.db as it is, and as it was then, while the agent is dead.
 keep() { rm -rf "$WORK/kept" && mkdir "$WORK/kept" && cp -p "$WORK"/state/node.db* "$WORK/kept/"; }
 back() { rm "$WORK"/state/node.db* && cp -p "$WORK"/kept/node.db* "$WORK/state/"; }
 groups_of() { find "$V2/drover.$NODE" -maxdepth 1 -name "$1.*" -printf '%f\n' | sort; }
