@@ -76,6 +76,7 @@ enum write_statement {
     W_OLD_EVENTS,
     W_EVENTS_DROP,
     W_OLD_RESULTS,
+    W_RESULTS_STAMP,
     W_RESULTS_DROP,
     W_PAGES,
     W_FREE_PAGES,
@@ -95,14 +96,15 @@ struct store_writer {
     uint64_t first_seq; /* none before it is kept */
     uint64_t last_seq;
     uint64_t acked_seq;
-    uint64_t now_ns;      /* CLOCK_MONOTONIC, of this transaction */
-    uint64_t now_wall_ns; /* ... and CLOCK_REALTIME */
-    uint64_t added;       /* events and results in it: the measure for pruning */
-    uint64_t used_bytes;  /* pages of node.db that hold something */
-    bool is_full;         /* beyond the ledger's bound, or not yet enough below it */
-    bool is_behind;       /* more has to go than went with the last commit */
-    uint32_t swept;       /* subjects that were looked at, in turn */
-    uint64_t gap_seq;     /* the newest gap of ours; 0: none */
+    uint64_t now_ns;       /* CLOCK_MONOTONIC, of this transaction */
+    uint64_t now_wall_ns;  /* ... and CLOCK_REALTIME; 0: none was yet */
+    bool has_clock_jumped; /* the latter, since the last commit */
+    uint64_t added;        /* events and results in it: the measure for pruning */
+    uint64_t used_bytes;   /* pages of node.db that hold something */
+    bool is_full;          /* beyond the ledger's bound, or not yet enough below it */
+    bool is_behind;        /* more has to go than went with the last commit */
+    uint32_t swept;        /* subjects that were looked at, in turn */
+    uint64_t gap_seq;      /* the newest gap of ours; 0: none */
     uint64_t gap_count;
     bool is_gap_changed;
     uint64_t window_end; /* of limits.window_events beyond window_of; 0: not known */

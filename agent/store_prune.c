@@ -48,25 +48,15 @@ static bool is_older(uint64_t time_wall_ns, uint64_t age_ns, uint64_t now_wall_n
     return time_wall_ns < now_wall_ns && now_wall_ns - time_wall_ns >= age_ns;
 }
 
-/* The events of a container that is gone go one by one; its row goes with the last. */
-static int forget_subject(struct store_writer *writer, uint32_t id, uint64_t seq)
-{
-    struct subject *subject;
-
-    if (id >= writer->subjects.top)
-        return SQLITE_CORRUPT;
-    subject = &writer->subjects.list[id];
-    if (!subject->is_used || subject->is_live || subject->last_seq != seq)
-        return SQLITE_OK;
-    return store_writer_drop(writer, subject);
-}
-
 static uint64_t rows_max(const struct store_writer *writer)
 {
     return PRUNE_PER_ADDED * writer->added + PRUNE_MORE;
 }
 
-/* Finds up to where events may go, oldest first; 0: none. */
+/*
+ * Finds up to where events may go, oldest first; 0: none. One whose time is still to come is of a
+ * clock that was set back since: it is no younger than the next that has a time.
+ */
 static int find_old_events(struct store_writer *writer, uint64_t through, uint64_t age_ns,
                            uint64_t *ret_seq)
 {
@@ -78,17 +68,14 @@ static int find_old_events(struct store_writer *writer, uint64_t through, uint64
     (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)rows_max(writer));
     *ret_seq = 0;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        uint64_t seq = (uint64_t)sqlite3_column_int64(statement, 0);
-        uint32_t id = (uint32_t)sqlite3_column_int64(statement, 1);
+        uint64_t time_wall_ns = (uint64_t)sqlite3_column_int64(statement, 1);
 
-        if (!is_older((uint64_t)sqlite3_column_int64(statement, 2), age_ns, writer->now_wall_ns)) {
+        if (is_older(time_wall_ns, age_ns, writer->now_wall_ns)) {
+            *ret_seq = (uint64_t)sqlite3_column_int64(statement, 0);
+        } else if (time_wall_ns <= writer->now_wall_ns) {
             code = SQLITE_DONE;
             break;
         }
-        code = forget_subject(writer, id, seq);
-        if (code != SQLITE_OK)
-            break;
-        *ret_seq = seq;
         count++;
     }
     (void)sqlite3_reset(statement); /* says again what step said */
@@ -116,30 +103,63 @@ static int prune_events(struct store_writer *writer)
     return store_writer_run(writer, W_EVENTS_DROP);
 }
 
-static int prune_results(struct store_writer *writer)
+/*
+ * A result must outlive every repetition of its command, so its age is not believed across a jump
+ * of the clock: then it begins anew. Which it also does where a time is still to come, or one such
+ * would keep all behind it for ever.
+ */
+static int restamp_results(struct store_writer *writer, uint64_t after_wall_ns)
+{
+    sqlite3_stmt *statement = writer->statements[W_RESULTS_STAMP];
+
+    (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)writer->now_wall_ns);
+    (void)sqlite3_bind_int64(statement, 2, (sqlite3_int64)after_wall_ns);
+    return store_writer_run(writer, W_RESULTS_STAMP);
+}
+
+/* Finds up to which id results may go; 0: none. */
+static int find_old_results(struct store_writer *writer, sqlite3_int64 *ret_id, bool *ret_is_ahead)
 {
     sqlite3_stmt *statement = writer->statements[W_OLD_RESULTS];
-    sqlite3_int64 last = 0;
     int code;
 
+    *ret_id = 0;
+    *ret_is_ahead = false;
     (void)sqlite3_bind_int64(statement, 1, (sqlite3_int64)rows_max(writer));
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        uint64_t time_wall_ns = (uint64_t)sqlite3_column_int64(statement, 2);
+
+        *ret_is_ahead = *ret_is_ahead || time_wall_ns > writer->now_wall_ns;
         if ((uint64_t)sqlite3_column_int64(statement, 1) > writer->acked_seq ||
-            !is_older((uint64_t)sqlite3_column_int64(statement, 2), writer->limits.result_min_ns,
-                      writer->now_wall_ns)) {
+            !is_older(time_wall_ns, writer->limits.result_min_ns, writer->now_wall_ns)) {
             code = SQLITE_DONE;
             break;
         }
-        last = sqlite3_column_int64(statement, 0);
+        *ret_id = sqlite3_column_int64(statement, 0);
     }
     (void)sqlite3_reset(statement); /* says again what step said */
-    if (code != SQLITE_DONE || last == 0)
-        return code == SQLITE_DONE ? SQLITE_OK : code;
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int prune_results(struct store_writer *writer)
+{
+    sqlite3_int64 last = 0;
+    bool is_ahead = false;
+    int code = SQLITE_OK;
+
+    if (writer->has_clock_jumped)
+        code = restamp_results(writer, 0);
+    if (code == SQLITE_OK)
+        code = find_old_results(writer, &last, &is_ahead);
+    if (code == SQLITE_OK && is_ahead)
+        code = restamp_results(writer, writer->now_wall_ns);
+    if (code != SQLITE_OK || last == 0)
+        return code;
     (void)sqlite3_bind_int64(writer->statements[W_RESULTS_DROP], 1, last);
     return store_writer_run(writer, W_RESULTS_DROP);
 }
 
-/* Those whose last event went as a part of a gap: nobody meets it when it would be pruned. */
+/* The names of containers that are gone go some time after their last event, in turn. */
 static int sweep_subjects(struct store_writer *writer)
 {
     struct subjects *subjects = &writer->subjects;

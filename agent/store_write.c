@@ -5,6 +5,7 @@
 #include "ensure.h"
 #include "store_parts.h"
 
+#define CLOCK_JUMP_NS INT64_C(3600000000000) /* between two transactions; less is a correction */
 #define RESULT_COLUMNS                                                                             \
     "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns"
 
@@ -36,10 +37,11 @@ static const char *const sql[W_COUNT] = {
     [W_RESULT] = "INSERT OR REPLACE INTO result(" RESULT_COLUMNS
                  ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
     [W_ACK] = "UPDATE node SET acked_epoch=?1, acked_seq=?2",
-    [W_OLD_EVENTS] = ("SELECT seq, container, time_wall_ns FROM event WHERE seq<=?1"
+    [W_OLD_EVENTS] = ("SELECT seq, time_wall_ns FROM event WHERE seq<=?1"
                       " ORDER BY seq LIMIT ?2"),
     [W_EVENTS_DROP] = "DELETE FROM event WHERE seq<=?1",
     [W_OLD_RESULTS] = "SELECT id, seq, time_wall_ns FROM result ORDER BY id LIMIT ?1",
+    [W_RESULTS_STAMP] = "UPDATE result SET time_wall_ns=?1 WHERE time_wall_ns>?2",
     [W_RESULTS_DROP] = "DELETE FROM result WHERE id<=?1",
     [W_PAGES] = "PRAGMA page_count",
     [W_FREE_PAGES] = "PRAGMA freelist_count",
@@ -328,6 +330,12 @@ static int apply(struct store_writer *writer, const struct store_change *change,
 
 int store_writer_begin(struct store_writer *writer, uint64_t now_ns, uint64_t now_wall_ns)
 {
+    uint64_t passed_ns = now_ns - writer->now_ns;
+    uint64_t passed_wall_ns = now_wall_ns - writer->now_wall_ns; /* both may wrap */
+    int64_t jump_ns = (int64_t)(passed_wall_ns - passed_ns);
+
+    if (writer->now_wall_ns != 0 && (jump_ns > CLOCK_JUMP_NS || jump_ns < -CLOCK_JUMP_NS))
+        writer->has_clock_jumped = true;
     writer->now_ns = now_ns;
     writer->now_wall_ns = now_wall_ns;
     writer->added = 0;
@@ -352,7 +360,11 @@ int store_writer_commit(struct store_writer *writer)
 
     if (code == SQLITE_OK)
         code = store_prune(writer);
-    return code == SQLITE_OK ? store_writer_run(writer, W_COMMIT) : code;
+    if (code == SQLITE_OK)
+        code = store_writer_run(writer, W_COMMIT);
+    if (code == SQLITE_OK)
+        writer->has_clock_jumped = false;
+    return code;
 }
 
 /*

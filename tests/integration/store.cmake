@@ -8,7 +8,7 @@ if(TARGET drover_store)
         PRIVATE drover_flags PkgConfig::CMOCKA)
     target_sources(test_store_rig PRIVATE ${PROJECT_SOURCE_DIR}/agent/executor.c
         ${PROJECT_SOURCE_DIR}/agent/publisher.c)
-    foreach(part rows ledger bound history refusals versions failures disk publisher)
+    foreach(part rows ledger bound history refusals versions failures disk clock publisher)
         drover_test(integration/store/${part} test_store_rig)
         set_tests_properties(integration.store.${part} PROPERTIES
             LABELS "integration;threads" TIMEOUT 240)
