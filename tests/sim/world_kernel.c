@@ -255,7 +255,10 @@ static void guest_exec(struct sim *sim, int index)
         plan(sim, index, DEED_READY, sim_delay(sim, 200 * MS_NS));
     if (!sim->is_calm && sim_chance(sim, 550)) {
         proc->status = draw_end(sim);
-        plan(sim, index, DEED_END, sim_between(sim, MS_NS, 40 * SECOND_NS));
+        /* Now and then before anybody was told that it runs. */
+        plan(sim, index, DEED_END,
+             sim_chance(sim, 150) ? sim_between(sim, 1, 500 * US_NS)
+                                  : sim_between(sim, MS_NS, 40 * SECOND_NS));
     }
 }
 
