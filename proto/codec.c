@@ -94,7 +94,8 @@ static int pack(const ProtobufCMessage *message, size_t prefix_bytes, struct buf
 
     if (size_bytes > MESSAGE_BYTES_MAX)
         return -EMSGSIZE;
-    int result = buffer_reserve(buffer, prefix_bytes + size_bytes);
+    /* Never 0: what has no octets has a place all the same. */
+    int result = buffer_reserve(buffer, prefix_bytes + size_bytes + 1);
     if (result < 0)
         return result;
     uint8_t *prefix = buffer->data + buffer->size_bytes;
