@@ -77,7 +77,7 @@ static void check_record(const struct kw_record *record)
         PROMISE(before->has_status && before->status == record->wait_status);
     if (record->phase == KW_PHASE_ENDED && !record->is_adopted)
         PROMISE(record->is_status_known);
-    CANARY(record->phase == KW_PHASE_ENDED && record->candidate_count == 3 && record->is_ready);
+    CANARY(record->phase == KW_PHASE_ENDED && record->candidate_count == 3);
 }
 
 static void check_packet(const struct kw_header *header, size_t size_bytes, size_t fd_count)

@@ -27,12 +27,16 @@ static const struct {
 } makers[] = {
     {"codec", seeds_codec},
     {"console", seeds_console},
+    {"flow", seeds_flow},
     {"keeper", seeds_keeper},
     {"keeper_plan", seeds_keeper_plan},
+    {"keeper_records", seeds_keeper_records},
+    {"local", seeds_local},
     {"model", seeds_model},
     {"notify", seeds_notify},
     {"options_agent", seeds_options_agent},
     {"options_controller", seeds_options_controller},
+    {"streams", seeds_streams},
     {"words", seeds_words},
 };
 

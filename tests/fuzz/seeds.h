@@ -46,12 +46,16 @@ void seed_write(const void *data, size_t size_bytes);
 
 void seeds_codec(void);
 void seeds_console(void);
+void seeds_flow(void);
 void seeds_keeper(void);
 void seeds_keeper_plan(void);
+void seeds_keeper_records(void);
+void seeds_local(void);
 void seeds_model(void);
 void seeds_notify(void);
 void seeds_options_agent(void);
 void seeds_options_controller(void);
+void seeds_streams(void);
 void seeds_words(void);
 
 #endif

@@ -37,3 +37,70 @@ void seeds_codec(void)
         seed_write(framed.data, framed.size_bytes);
     buffer_close(&framed);
 }
+
+static void add_frame(struct seed *seed, const struct message *message)
+{
+    struct buffer buffer = {0};
+
+    if (codec_encode_framed(message, &buffer) == 0)
+        seed_add(seed, buffer.data, buffer.size_bytes);
+    buffer_close(&buffer);
+}
+
+void seeds_local(void)
+{
+    static struct seed seed;
+    const struct message ping = {.kind = MESSAGE_PING, .ping_ns = 5};
+    const struct message query = {.kind = MESSAGE_QUERY,
+                                  .query = {.kind = QUERY_LIST, .request_id = "q"}};
+
+    for (size_t i = 0; i < SAMPLE_COUNT; i += 4) {
+        seed.size_bytes = 0;
+        seed_octet(&seed, (unsigned)(8 * i));
+        add_frame(&seed, &samples[i]);
+        add_frame(&seed, &ping);
+        seed_write(seed.data, seed.size_bytes);
+    }
+    seed.size_bytes = 0;
+    seed_octet(&seed, 1);
+    add_frame(&seed, &query);
+    add_frame(&seed, &query);
+    seed_write(seed.data, seed.size_bytes);
+}
+
+static void write_octets(const uint8_t *octets, size_t count)
+{
+    seed_write(octets, count);
+}
+#define WRITE(...)                                                                                 \
+    write_octets((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* Steps as flow.c reads them. */
+void seeds_flow(void)
+{
+    WRITE(0, 0, 200, 0, 16, 200, 4, 255, 0, 0, 1, 2, 0);
+    WRITE(1, 0, 64, 3, 255, 3, 255, 3, 255, 3, 255, 3, 255, 2, 1);
+    WRITE(0, 7, 10);
+    WRITE(5);
+    WRITE(2, 4);
+}
+
+/* Steps as streams.c reads them: exec, console, logs, import. */
+void seeds_streams(void)
+{
+    WRITE(0, 0, 1, 4, 0, 0, 100, 14, 14, 4, 0, 1, 50, 14, 14, 1, 1, 1, 20, 5, 0, 20, 14, 8, 0, 14);
+    WRITE(0, 1, 2, 6, 100, 2, 2, 0, 32, 1, 2, 1, 3, 11);
+    WRITE(0, 2, 3, 6, 200, 13, 0, 2, 0);
+    WRITE(0, 3, 0, 1, 0, 1, 200, 1, 0, 65, 4, 5, 0, 255, 14, 8, 0, 14);
+    WRITE(9, 0, 0, 0, 4, 0, 0, 255, 14, 14, 10, 3, 0, 14);
+}
+
+void seeds_keeper_records(void)
+{
+    WRITE(5, 3, 1, 3, 0, 0, 0, 9, 0, 0, 0, 1, 0, /* booted */
+          5, 3, 2, 3, 1, 0, 0, 9, 0, 0, 0, 1, 0, /* ready */
+          5, 2, 3, 5, 4, 2, 0, 0, 0, 0, 0, 1, 0  /* another one ended */
+    );
+    WRITE(5, 1, 1, 3, 0, 0, 0, 9, 0, 0, 0, 1, 4, 15, 16, 10, 17);
+    WRITE(5, 2, 1, 4, 0, 0, 0, 0, 14, 2, 2, 0, 0, 1, 1, 0, 7, 12);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * At stake: whoever reaches the socket may send octets cut anywhere; a message must be delivered
+ * whole, in order and once, what is none is answered and hung up on, and nobody else suffers. The
+ * real server on a real socket gets the input in pieces; a plain reading of the whole says what has
+ * to be delivered, and all that comes back must be messages.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "fuzz.h"
+#include "local.h"
+
+static uv_loop_t loop;
+static struct local_server server;
+static struct arena arena;
+static unsigned delivered;
+static unsigned gone;
+static enum message_kind kinds[64]; /* as they were delivered */
+static bool is_stubborn;            /* the user pauses after each message */
+
+static void on_message(struct local_client *client, const struct message *message)
+{
+    if (delivered < COUNT_OF(kinds))
+        kinds[delivered] = message->kind;
+    delivered++;
+    if (message->kind == MESSAGE_PING)
+        (void)local_send(client, message);
+    if (is_stubborn) {
+        local_pause(client, true);
+        local_pause(client, false);
+    }
+}
+
+static void on_gone(struct local_client *client)
+{
+    (void)client;
+    gone++;
+}
+
+static void open_server(void)
+{
+    const char *work = getenv("DROVER_FUZZ_DIR");
+    char path[LOCAL_PATH_MAX + 1];
+    struct fault fault = {0};
+
+    (void)snprintf(path, sizeof(path), "%s/fuzz-local.%d", work == NULL ? "/tmp" : work, getpid());
+    PROMISE(uv_loop_init(&loop) == 0);
+    server.on_message = on_message;
+    server.on_gone = on_gone;
+    PROMISE(local_listen(&server, &loop, path, &fault) == 0);
+}
+
+static int connect_client(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    memcpy(address.sun_path, server.path, strlen(server.path) + 1);
+    PROMISE(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    return fd;
+}
+
+static void turn(void)
+{
+    for (int i = 0; i < 3; i++)
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+struct expected {
+    unsigned delivered;
+    unsigned unsupported;
+    bool is_refused;
+    enum message_kind kinds[COUNT_OF(kinds)];
+};
+
+/* The whole of it at once. */
+static void expect(struct expected *expected, const uint8_t *data, size_t size_bytes)
+{
+    struct message message;
+
+    while (!expected->is_refused) {
+        const struct buffer rest = {.data = (uint8_t *)(uintptr_t)data, .size_bytes = size_bytes};
+        int64_t found = codec_frame_find(&rest);
+
+        if (found == 0)
+            return;
+        arena_reset(&arena);
+        int result = found < 0 ? -EBADMSG : codec_decode(data + 4, (size_t)found, &arena, &message);
+        if (result == 0 && expected->delivered < COUNT_OF(kinds))
+            expected->kinds[expected->delivered] = message.kind;
+        expected->delivered += result == 0;
+        expected->unsupported += result == -EOPNOTSUPP;
+        expected->is_refused = result < 0 && result != -EOPNOTSUPP;
+        if (found > 0) {
+            data += 4 + found;
+            size_bytes -= 4 + (size_t)found;
+        }
+    }
+}
+
+/* Answers to what was refused or not understood; true: the end was read. */
+static bool read_answers(int fd, struct buffer *answers)
+{
+    uint8_t octets[4096];
+    ssize_t n;
+
+    while ((n = read(fd, octets, sizeof(octets))) > 0)
+        PROMISE(buffer_append(answers, octets, (size_t)n) == 0);
+    return n == 0 || errno == ECONNRESET;
+}
+
+static void check_answers(struct buffer *answers, const struct expected *expected)
+{
+    struct message message;
+    unsigned count = 0;
+    int64_t found;
+
+    while ((found = codec_frame_find(answers)) > 0) {
+        arena_reset(&arena);
+        PROMISE(codec_decode(answers->data + 4, (size_t)found, &arena, &message) == 0);
+        count += message.kind != MESSAGE_PING;
+        buffer_consume(answers, 4 + (size_t)found);
+    }
+    PROMISE(found == 0 && answers->size_bytes == 0);
+    PROMISE(count == expected->unsupported + expected->is_refused);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
+{
+    struct script script = {data, size_bytes};
+    struct buffer answers = {0};
+    struct expected expected = {0};
+    bool is_over = false;
+
+    if (server.path[0] == '\0')
+        open_server();
+    delivered = gone = 0;
+    size_t piece_bytes = 1u + script_octet(&script) * 4u;
+    is_stubborn = piece_bytes % 8 == 1;
+    expect(&expected, script.at, script.left);
+    int fd = connect_client();
+    turn();
+    while (script.left > 0 && !is_over) {
+        size_t part = script.left < piece_bytes ? script.left : piece_bytes;
+
+        /* EPIPE: hung up on already. */
+        (void)send(fd, script.at, part, MSG_NOSIGNAL);
+        script.at += part;
+        script.left -= part;
+        turn();
+        is_over = read_answers(fd, &answers);
+    }
+    turn();
+    (void)read_answers(fd, &answers);
+    PROMISE(delivered == expected.delivered);
+    PROMISE(memcmp(kinds, expected.kinds,
+                   (delivered < COUNT_OF(kinds) ? delivered : COUNT_OF(kinds)) *
+                       sizeof(kinds[0])) == 0);
+    check_answers(&answers, &expected);
+    CANARY(delivered >= 3 && kinds[2] == MESSAGE_PING && piece_bytes < 128);
+    (void)close(fd);
+    for (int i = 0; i < 100 && server.client_count > 0; i++)
+        turn();
+    PROMISE(server.client_count == 0 && gone == (delivered > 0));
+    buffer_close(&answers);
+    return 0;
+}
