@@ -300,6 +300,8 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
         return NULL;
     if (!sim->ctl->is_alive || sim->ctl->count > 0)
         return "the controller is not at rest";
+    if (!agent->up.is_up || !sim->ctl->is_up || agent->up.session.id != sim->ctl->session.id)
+        return "agent and controller have no session"; /* who was put back is asked anew */
     if (agent->up.uplink.acked.seq < agent->up.uplink.durable)
         return "not all events are acknowledged";
     return NULL;
