@@ -15,4 +15,6 @@ if(TARGET drover-controller)
     foreach(part commands durable queries events streams life)
         drover_test(integration/controller/${part} test_controller_rig drover_database)
     endforeach()
+    # It waits for nodes to come back, again and again.
+    set_tests_properties(integration.controller.durable PROPERTIES TIMEOUT 240)
 endif()

@@ -195,6 +195,8 @@ static void test_durable__killed__lists_and_shows_what_nodes_last_told(void **st
                                      .config = &config};
     node_post(&a, CONTROL, &message);
     (void)client_answer(&client, "s");
+    tell(&a, 7, 1, 1);
+    await_ack(&a, 1); /* what came before it is durable, too */
 
     kill_and_restart();
     client_query(&client, "l", QUERY_LIST, "");

@@ -235,7 +235,8 @@ static int on_container(const struct ctl_container *container, void *context)
     loaded->containers++;
     assert_string_equal(container->name, "web");
     assert_memory_equal(container->view.data, "view2", 5);
-    memcpy(loaded->config, container->config.data, container->config.size_bytes);
+    if (container->config.size_bytes != 0)
+        memcpy(loaded->config, container->config.data, container->config.size_bytes);
     return 0;
 }
 
