@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A clock that is set back or forth must neither keep what is old for ever nor forget a result while
- * its command may still be repeated. The writer gets its time from the caller: here it jumps. */
+/* A clock that is set back or forth must neither keep what is old for ever nor forget a result
+ * while its command may still be repeated. The writer gets its time from the caller: it jumps. */
 #include "rig.h"
 
 #include "clock.h"

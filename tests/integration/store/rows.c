@@ -6,9 +6,9 @@
 #include <errno.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 #define ROWS_MAX 16
-#define NEW_WALL_NS UINT64_C(4000000000000000000) /* later than any clock says: never old */
 
 static struct store_row rows[ROWS_MAX];
 static uint8_t configs[ROWS_MAX][4096];
@@ -232,6 +232,16 @@ static void test_rows__found_reads_events__does_not_wait_for_itself(void **state
 
 /* ---- results ---- */
 
+/* Not yet to be forgotten, and not of a time to come. */
+static uint64_t new_wall_ns(void)
+{
+    static uint64_t wall_ns;
+
+    if (wall_ns == 0)
+        wall_ns = clock_wall_ns() - NS_PER_S;
+    return wall_ns;
+}
+
 static struct store_change result_change(unsigned n, enum store_kind kind)
 {
     struct store_change change = {.kind = kind};
@@ -245,7 +255,7 @@ static struct store_change result_change(unsigned n, enum store_kind kind)
                               .phase = is_open ? PHASE_ACCEPTED : PHASE_FAILED,
                               .status = is_open ? STATUS_UNSET : (enum status)(n % STATUS_COUNT),
                               .error = (int)n,
-                              .time_wall_ns = NEW_WALL_NS + n};
+                              .time_wall_ns = new_wall_ns() + n};
     (void)snprintf(result->request, sizeof(result->request), "request-%u", n);
     (void)snprintf(result->text, sizeof(result->text), "it's \"no\" good %u", n);
     rig_uuid(n, result->uuid);
