@@ -108,6 +108,7 @@ static void on_local_gone(struct local_client *client)
     struct agent *agent = container_of(client->server, struct agent, local);
 
     publisher_remove_origin(&agent->publisher, client->id);
+    listings_drop(&agent->listings, client->id);
     streams_origin_gone(&agent->streams, client->id);
 }
 
@@ -116,6 +117,7 @@ static void on_local_drained(struct local_client *client)
     struct agent *agent = container_of(client->server, struct agent, local);
 
     publisher_pump_origin(&agent->publisher, client->id);
+    listings_pump(&agent->listings, client->id);
     streams_origin_drained(&agent->streams, client->id);
 }
 
@@ -238,6 +240,7 @@ static int open_doors(struct agent *agent, struct fault *fault)
 int agent_open(struct agent *agent, const struct options *options, struct fault *fault)
 {
     agent->options = options;
+    agent->listings.agent = agent;
     agent->run_lock = agent->state_lock = agent->signal_fd = -1;
     agent->keeper.socket = -1;
     agent->keeper.on_record = keeper_records_on_record;

@@ -19,6 +19,7 @@ add_executable(drover-agent
     keeper_start.c
     keeper_upgrade.c
     leaves.c
+    listing.c
     main.c
     options.c
     orphans.c

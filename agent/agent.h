@@ -20,6 +20,7 @@
 #include "executor.h"
 #include "inbox.h"
 #include "keeper_client.h"
+#include "listing.h"
 #include "local.h"
 #include "node.h"
 #include "options.h"
@@ -102,6 +103,7 @@ struct agent {
     struct configs configs;
     struct publisher publisher;
     struct streams streams;
+    struct listings listings;
     struct local_server local;
     struct upstream upstream;
 };

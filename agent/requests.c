@@ -9,7 +9,6 @@
 #include "boot.h"
 #include "clock.h"
 #include "ensure.h"
-#include "selector.h"
 #include "strays.h"
 
 void requests_send(struct agent *agent, uint64_t origin, const struct message *message)
@@ -127,6 +126,16 @@ static bool answer_again(struct agent *agent, uint64_t origin, const struct comm
     return false;
 }
 
+/* All of them are told in one piece of every list. */
+static bool is_label_list(const struct config *config)
+{
+    size_t size_bytes = 0;
+
+    for (size_t i = 0; i < config->label_count; i++)
+        size_bytes += strlen(config->labels[i].key) + strlen(config->labels[i].value);
+    return size_bytes <= LABELS_BYTES_MAX;
+}
+
 static int take_config(struct agent *agent, const struct command *command,
                        struct ct_command *ret_command, struct fault *fault)
 {
@@ -135,6 +144,11 @@ static int take_config(struct agent *agent, const struct command *command,
     if (config == NULL || !name_check(command->container)) {
         fault_set(fault, STATUS_INVALID, 0, "%s: not a name for a container", command->container);
         fault_hint(fault, "lower case letters, digits and -, at most 63");
+        return -EINVAL;
+    }
+    if (!is_label_list(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: its labels have more than 64 KiB",
+                  command->container);
         return -EINVAL;
     }
     ret_command->policy = (struct ct_policy){.restart = config->restart,
@@ -220,69 +234,6 @@ static void answer_fault(struct agent *agent, uint64_t origin, const struct quer
     message.answer = (struct answer){.request_id = query->request_id, .is_last = true};
     view_fault(agent, fault, query->container, &message.answer.fault);
     requests_send(agent, origin, &message);
-}
-
-static bool is_selected(const struct agent *agent, const struct query *query,
-                        const struct container_view *view)
-{
-    char uuid[UUID_TEXT_BYTES];
-
-    if (query->selector_count == 0)
-        return true;
-    struct selectable what = {view->name, agent->options->node, uuid_format(view->uuid, uuid),
-                              view->labels, view->label_count};
-    for (size_t i = 0; i < query->selector_count; i++)
-        if (selector_match(query->selectors[i], &what))
-            return true;
-    return false;
-}
-
-#define VIEWS_PER_MESSAGE 256
-
-struct listing {
-    const struct query *query;
-    uint64_t origin;
-    struct container_view *views; /* VIEWS_PER_MESSAGE */
-    size_t count;                 /* not yet sent */
-};
-
-static void send_views(struct agent *agent, struct listing *listing, bool is_last)
-{
-    struct message message = {.kind = MESSAGE_ANSWER};
-
-    message.answer = (struct answer){.request_id = listing->query->request_id,
-                                     .is_last = is_last,
-                                     .containers = listing->views,
-                                     .container_count = listing->count};
-    requests_send(agent, listing->origin, &message);
-    listing->count = 0;
-}
-
-/* The last of `views` is filled in; it stays if it was asked for. */
-static void add_view(struct agent *agent, struct listing *listing)
-{
-    if (!is_selected(agent, listing->query, &listing->views[listing->count]))
-        return;
-    if (++listing->count == VIEWS_PER_MESSAGE)
-        send_views(agent, listing, false);
-}
-
-static void answer_list(struct agent *agent, uint64_t origin, const struct query *query)
-{
-    static struct container_view views[VIEWS_PER_MESSAGE]; /* the loop's thread alone comes here */
-    struct listing listing = {.query = query, .origin = origin, .views = views};
-
-    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
-        if (!node_get(agent->node, i)->is_announced)
-            continue;
-        view_container(agent, i, &views[listing.count]);
-        add_view(agent, &listing);
-    }
-    for (const struct stray *stray = NULL; (stray = strays_next(agent, stray)) != NULL;) {
-        strays_view(agent, stray, &views[listing.count]);
-        add_view(agent, &listing);
-    }
-    send_views(agent, &listing, true);
 }
 
 static void answer_show(struct agent *agent, uint64_t origin, const struct query *query)
@@ -453,7 +404,7 @@ void requests_take_query(struct agent *agent, uint64_t origin, const struct quer
     }
     switch (query->kind) {
     case QUERY_LIST:
-        answer_list(agent, origin, query);
+        listings_add(&agent->listings, origin, query);
         return;
     case QUERY_SHOW:
         answer_show(agent, origin, query);

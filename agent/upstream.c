@@ -57,12 +57,35 @@ static void begin_session(struct channel *channel, uint64_t id)
 
 /* ---- greeting ---- */
 
+/* The containers, if they fit into one record; else they are listed once the session stands. */
+static struct container_view *greet_views(struct channel *channel, struct hello *hello)
+{
+    struct agent *agent = channel->upstream->agent;
+    struct container_view *views = NULL;
+    size_t size_bytes = 0;
+
+    channel->is_list_owed = false;
+    if (channel == &channel->upstream->control && agent->node->count > 0)
+        views = calloc(agent->node->count, sizeof(*views));
+    for (uint32_t i = 0; views != NULL && node_next(agent->node, &i); i++) {
+        if (!node_get(agent->node, i)->is_announced)
+            continue;
+        view_container(agent, i, &views[hello->container_count]);
+        size_bytes += codec_view_bytes(&views[hello->container_count++]);
+        if (size_bytes <= MESSAGE_BYTES_MAX / 2)
+            continue;
+        channel->is_list_owed = hello->is_partial = true;
+        hello->container_count = 0;
+        break;
+    }
+    hello->containers = views;
+    return views;
+}
+
 static void greet(struct channel *channel)
 {
     struct agent *agent = channel->upstream->agent;
     struct message message = {.kind = MESSAGE_HELLO};
-    struct container_view *views = NULL;
-    size_t count = 0;
 
     message.hello = (struct hello){.version = MESSAGE_VERSION,
                                    .node = agent->options->node,
@@ -70,13 +93,7 @@ static void greet(struct channel *channel)
                                    .epoch = agent->core.epoch,
                                    .ledger_last = agent->publisher.published,
                                    .started_wall_ns = agent->started_wall_ns};
-    if (channel == &channel->upstream->control && agent->node->count > 0)
-        views = calloc(agent->node->count, sizeof(*views));
-    for (uint32_t i = 0; views != NULL && node_next(agent->node, &i); i++)
-        if (node_get(agent->node, i)->is_announced)
-            view_container(agent, i, &views[count++]);
-    message.hello.containers = views;
-    message.hello.container_count = count;
+    struct container_view *views = greet_views(channel, &message.hello);
 
     uint64_t now_ns = clock_monotonic_ns();
     begin_session(channel, 0);
@@ -104,6 +121,7 @@ static void lose_session(struct channel *channel)
     if (channel == &upstream->control) {
         upstream->session_text[0] = '\0';
         upstream_events_down(upstream);
+        listings_drop(&upstream->agent->listings, ORIGIN_UPSTREAM);
         publisher_remove_origin(&upstream->agent->publisher, ORIGIN_UPSTREAM);
     } else {
         streams_origin_gone(&upstream->agent->streams, ORIGIN_UPSTREAM);
@@ -126,6 +144,8 @@ static void on_hello_answer(struct channel *channel, const struct hello_answer *
         return;
     (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
                    answer->session);
+    if (channel->is_list_owed)
+        listings_add(&upstream->agent->listings, ORIGIN_UPSTREAM, NULL);
     upstream_events_up(upstream, &head);
 }
 
@@ -218,10 +238,12 @@ static void drained(struct channel *channel)
     flush_outbox(channel);
     if (!outbox_is_empty(&channel->outbox))
         return;
-    if (channel == &channel->upstream->control)
+    if (channel == &channel->upstream->control) {
+        listings_pump(&agent->listings, ORIGIN_UPSTREAM);
         publisher_pump_origin(&agent->publisher, ORIGIN_UPSTREAM);
-    else if (session_has_room(&channel->session, STREAM_FRAME_BYTES_MAX * 2))
+    } else if (session_has_room(&channel->session, STREAM_FRAME_BYTES_MAX * 2)) {
         streams_origin_drained(&agent->streams, ORIGIN_UPSTREAM);
+    }
 }
 
 static void on_message(struct link *link, const struct link_peer *peer, const uint8_t *data,

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "codec_pb.h"
 #include "ensure.h"
@@ -178,4 +179,14 @@ int codec_decode_config(const uint8_t *data, size_t size_bytes, struct arena *ar
         return result;
     in_config(&in, config, ret_config);
     return result_of(&in);
+}
+
+/* Numbers, enumerators and the lengths before texts are within what is added. */
+size_t codec_view_bytes(const struct container_view *view)
+{
+    size_t size_bytes = 160 + strlen(view->name) + strlen(view->node);
+
+    for (size_t i = 0; i < view->label_count; i++)
+        size_bytes += 16 + strlen(view->labels[i].key) + strlen(view->labels[i].value);
+    return size_bytes;
 }

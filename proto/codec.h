@@ -52,6 +52,9 @@ void buffer_consume(struct buffer *buffer, size_t size_bytes);
 int codec_decode(const uint8_t *data, size_t size_bytes, struct arena *arena,
                  struct message *ret_message);
 
+/* At most so many octets of a message are this container's: lists are cut into messages by it. */
+size_t codec_view_bytes(const struct container_view *view);
+
 /* Append one encoded message. Texts that are NULL count as "". Nothing is appended on failure. */
 int codec_encode(const struct message *message, struct buffer *buffer);
 

@@ -8,7 +8,16 @@ static void in_hello(struct in *in, const Drover__Hello *from, struct hello *ret
                           .build = from->build,
                           .epoch = from->epoch,
                           .ledger_last = from->ledger_last,
-                          .started_wall_ns = from->started};
+                          .started_wall_ns = from->started,
+                          .is_partial = from->partial};
+    ret->containers =
+        in_containers(in, from->containers, from->n_containers, &ret->container_count);
+}
+
+static void in_container_list(struct in *in, const Drover__ContainerList *from,
+                              struct container_list *ret)
+{
+    *ret = (struct container_list){.is_last = from->is_last};
     ret->containers =
         in_containers(in, from->containers, from->n_containers, &ret->container_count);
 }
@@ -223,6 +232,10 @@ void in_envelope(struct in *in, const Drover__Envelope *from, struct message *re
     case DROVER__ENVELOPE__BODY_ANSWER:
         ret->kind = MESSAGE_ANSWER;
         in_answer(in, from->answer, &ret->answer);
+        break;
+    case DROVER__ENVELOPE__BODY_CONTAINERS:
+        ret->kind = MESSAGE_CONTAINERS;
+        in_container_list(in, from->containers, &ret->containers);
         break;
     case DROVER__ENVELOPE__BODY_STREAM_OPEN:
         ret->kind = MESSAGE_STREAM_OPEN;

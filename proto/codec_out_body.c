@@ -17,6 +17,19 @@ static Drover__Hello *out_hello(struct out *out, const struct hello *from)
     to->started = from->started_wall_ns;
     to->containers =
         out_containers(out, from->containers, from->container_count, &to->n_containers);
+    to->partial = from->is_partial;
+    return to;
+}
+
+static Drover__ContainerList *out_container_list(struct out *out, const struct container_list *from)
+{
+    Drover__ContainerList *to = out_list(out, 1, sizeof(*to));
+    if (to == NULL)
+        return NULL;
+    drover__container_list__init(to);
+    to->containers =
+        out_containers(out, from->containers, from->container_count, &to->n_containers);
+    to->is_last = from->is_last;
     return to;
 }
 
@@ -313,6 +326,10 @@ static void out_body(struct out *out, const struct message *from, Drover__Envelo
     case MESSAGE_ANSWER:
         ret->body_case = DROVER__ENVELOPE__BODY_ANSWER;
         ret->answer = out_answer(out, &from->answer);
+        break;
+    case MESSAGE_CONTAINERS:
+        ret->body_case = DROVER__ENVELOPE__BODY_CONTAINERS;
+        ret->containers = out_container_list(out, &from->containers);
         break;
     case MESSAGE_STREAM_OPEN:
         ret->body_case = DROVER__ENVELOPE__BODY_STREAM_OPEN;

@@ -27,6 +27,7 @@
 #define MESSAGE_BYTES_MAX (1024 * 1024) /* of one record on any channel */
 #define STREAM_FRAME_BYTES_MAX 16384
 #define STREAM_CREDIT_BYTES 65536 /* that a reader grants ahead */
+#define LABELS_BYTES_MAX 65536    /* of a container's, keys and values; the agent refuses more */
 #define CONFIG_LIST_MAX 64        /* binds, tmpfs, env, labels: entries each */
 #define EVENT_BATCH_MAX 256
 
@@ -133,6 +134,14 @@ struct hello {
     uint64_t started_wall_ns;
     const struct container_view *containers;
     size_t container_count;
+    bool is_partial; /* they are too many for one record: all of them follow as CONTAINERS */
+};
+
+/* All containers of a node, in one or more records. */
+struct container_list {
+    const struct container_view *containers;
+    size_t container_count;
+    bool is_last;
 };
 
 struct hello_answer {
@@ -284,6 +293,7 @@ enum message_kind {
     MESSAGE_STREAM_FRAME,
     MESSAGE_STREAM_CREDIT,
     MESSAGE_STREAM_END,
+    MESSAGE_CONTAINERS,
     MESSAGE_COUNT
 };
 
@@ -308,6 +318,7 @@ struct message {
         struct stream_frame stream_frame;
         struct stream_credit stream_credit;
         struct stream_end stream_end;
+        struct container_list containers;
     };
 };
 

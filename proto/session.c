@@ -39,6 +39,7 @@ bool session_is_numbered(enum message_kind kind)
     case MESSAGE_STREAM_FRAME:
     case MESSAGE_STREAM_CREDIT:
     case MESSAGE_STREAM_END:
+    case MESSAGE_CONTAINERS:
         return true;
     }
     return false;

@@ -10,6 +10,7 @@
 #include "controller.h"
 
 #define PIECE_VIEWS 128 /* containers in one answer */
+#define PIECE_BYTES (MESSAGE_BYTES_MAX / 4)
 #define PIECE_NODES 128
 
 /* ---- containers ---- */
@@ -18,6 +19,7 @@
 static struct {
     struct container_view views[PIECE_VIEWS];
     size_t count;
+    size_t size_bytes;
 } piece;
 
 static int compare_place(const void *a, const void *b)
@@ -59,6 +61,7 @@ static int send_piece(struct controller *controller, const struct ask *ask,
                                      .container_count = piece.count};
     int result = client == NULL ? -EPIPE : local_send(client, &message);
     piece.count = 0;
+    piece.size_bytes = 0;
     return result;
 }
 
@@ -70,7 +73,8 @@ static int tell_member(struct controller *controller, struct ask *ask, const str
 
     for (size_t i = 0; i < count; i++) {
         piece.views[piece.count++] = picked[i]->view;
-        if (piece.count < PIECE_VIEWS)
+        piece.size_bytes += codec_view_bytes(&picked[i]->view);
+        if (piece.count < PIECE_VIEWS && piece.size_bytes < PIECE_BYTES)
             continue;
         int result = send_piece(controller, ask, query, false);
         if (result < 0)
@@ -86,6 +90,7 @@ static int tell_all(struct controller *controller, struct ask *ask, const struct
     const struct registry *registry = &controller->registry;
 
     piece.count = 0;
+    piece.size_bytes = 0;
     for (uint32_t i = 0; i < registry->member_count; i++) {
         const struct member *member = registry->by_name[i];
 

@@ -151,6 +151,15 @@ static void answer_hello(struct controller *controller, const struct member *mem
     send_unnumbered(controller, kind, &channel->peer, &message);
 }
 
+/* What a HELLO told, or had no room for. */
+static void take_list(struct member *member, const struct container_list *list)
+{
+    for (size_t i = 0; i < list->container_count; i++) /* no room: the next list tells it again */
+        (void)known_list(member, &list->containers[i], member->list_mark);
+    if (list->is_last)
+        known_sweep(member, member->list_mark, NULL, 0);
+}
+
 static void take_snapshot(struct controller *controller, struct member *member,
                           const struct hello *hello)
 {
@@ -158,9 +167,10 @@ static void take_snapshot(struct controller *controller, struct member *member,
 
     (void)snprintf(member->build, sizeof(member->build), "%s", hello->build);
     member->snapshot_seq = hello->ledger_last;
-    for (size_t i = 0; i < hello->container_count; i++)
-        (void)known_list(member, &hello->containers[i], mark); /* the next list tells it again */
-    known_sweep(member, mark, NULL, 0);
+    member->list_mark = mark;
+    if (!hello->is_partial) /* else all of them follow */
+        take_list(member,
+                  &(struct container_list){hello->containers, hello->container_count, true});
     store_node(controller, member);
 }
 
@@ -282,6 +292,10 @@ static void act(struct controller *controller, struct member *member, enum chann
     case MESSAGE_EVENTS:
         if (kind == CHANNEL_CONTROL)
             take_events(controller, member, &message->events);
+        return;
+    case MESSAGE_CONTAINERS:
+        if (kind == CHANNEL_CONTROL)
+            take_list(member, &message->containers);
         return;
     case MESSAGE_ANSWER:
         if (kind == CHANNEL_CONTROL)

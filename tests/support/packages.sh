@@ -25,7 +25,7 @@ packages_of() {
                 ;;
             guests)
                 echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs \
-                    xz-utils strace
+                    xz-utils strace sqlite3
                 ;;
             bench) echo lxc crun jq ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;

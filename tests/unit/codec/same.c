@@ -174,6 +174,7 @@ static void same_hello(const struct hello *a, const struct hello *b)
     NUMBER(started_wall_ns);
     NUMBER(container_count);
     same_containers(a->containers, b->containers, a->container_count);
+    NUMBER(is_partial);
 }
 
 static void same_command(const struct command *a, const struct command *b)
@@ -303,6 +304,12 @@ static void same_body(const struct message *a, const struct message *b)
         break;
     case MESSAGE_EVENT_ACK:
         NUMBER(event_ack);
+        break;
+    case MESSAGE_CONTAINERS:
+        NUMBER(containers.container_count);
+        same_containers(a->containers.containers, b->containers.containers,
+                        a->containers.container_count);
+        NUMBER(containers.is_last);
         break;
     case MESSAGE_QUERY:
         same_query(&a->query, &b->query);

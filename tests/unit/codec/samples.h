@@ -13,7 +13,7 @@
 
 #include "message.h"
 
-#define SAMPLE_COUNT 23
+#define SAMPLE_COUNT 24
 
 extern const struct message samples[SAMPLE_COUNT];
 extern const struct config sample_config;
