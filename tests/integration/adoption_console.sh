@@ -153,4 +153,5 @@ d ls sd -f json | expect 'stopped by itself' '.[0].cause == "operator_stop"'
 want 0 d start sd --timeout 60s
 want 0 d exec sd -- /usr/bin/test -e /root/slept
 want 0 d kill --all --timeout 60s >/dev/null
+! grep -n 'always hold\|ERROR: \|runtime error' "$WORK/agent.log" || fail 'the agent broke off'
 echo "ok"

@@ -255,4 +255,5 @@ ends "$taken"
 want 0 d create lost --template busybox --memory 64M --start
 want 0 d destroy --force --all >/dev/null
 same 'groups' 'keeper' "$(find "$V2/drover.$NODE" -mindepth 1 -maxdepth 1 -type d -printf '%f\n')"
+! grep -n 'always hold\|ERROR: \|runtime error' "$WORK/agent.log" || fail 'the agent broke off'
 echo "ok"

@@ -2,6 +2,7 @@
 /* At stake: a guest's console never blocks its PID 1, never makes the keeper spin, and what it says
  * by notify is kept. Real guests write, hang up and speak; the ring is read as the agent reads
  * it. */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -162,6 +163,67 @@ static void test_console__hung_up_by_the_guest__keeper_sleeps(void **state)
     assert_int_equal(packet.record.wait_status, SIGKILL);
 }
 
+/* A guest that is both the keeper's child, with a console that lives, and adopted as another. */
+static uint64_t adopt_again(struct rig *rig, uint64_t launch, int pidfd)
+{
+    struct packet packet;
+    struct kw_adopt adopt = {.launch = launch + 100, .roles = {KW_FD_PID}};
+
+    rig_send(rig, &adopt.header, KW_ADOPT, sizeof(adopt), &pidfd, 1);
+    rig_await(rig, adopt.launch, KW_PHASE_BOOTED, &packet);
+    rig_drop(&packet);
+    return adopt.launch;
+}
+
+static void test_console__anew__only_for_the_adopted_and_over_what_is_dead(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet;
+    AUTO_FD ring = make_ring();
+    const int rings[] = {ring, ring};
+    uint64_t launch =
+        rig_launch(rig, &(struct guest){.flags = KP_PTY | KP_USERNS, .args = {"wait"}});
+    rig_await(rig, launch, KW_PHASE_BOOTED, &packet);
+    AUTO_FD pidfd = rig_take(&packet, packet.record.roles, KW_FD_PID);
+    rig_drop(&packet);
+    struct kw_console console = {.spawn = 5, .launch = launch, .roles = {KW_FD_RING}};
+
+    rig_send(rig, &console.header, KW_CONSOLE, sizeof(console), rings, 1);
+    rig_await_refused(rig, KW_CONSOLE, KW_REFUSED_PHASE); /* it has one, and its parent lives */
+    console.launch = 4711;
+    rig_send(rig, &console.header, KW_CONSOLE, sizeof(console), rings, 1);
+    rig_await_refused(rig, KW_CONSOLE, KW_REFUSED_UNKNOWN);
+    console.launch = adopt_again(rig, launch, pidfd);
+    console.roles[1] = KW_FD_RING;
+    rig_send(rig, &console.header, KW_CONSOLE, sizeof(console), rings, 2);
+    rig_await_refused(rig, KW_CONSOLE, KW_REFUSED_MALFORMED);
+
+    /* What is over its /dev/console is not dead: it is left there, and that is said. */
+    console.roles[1] = 0;
+    console.uid_base = 0x70000000;
+    console.uid_count = 65536;
+    rig_send(rig, &console.header, KW_CONSOLE, sizeof(console), rings, 1);
+    rig_await(rig, console.launch, KW_PHASE_BOOTED, &packet);
+    AUTO_FD pty = rig_take(&packet, packet.record.roles, KW_FD_PTY);
+    AUTO_FD output = rig_take(&packet, packet.record.roles, KW_FD_OUTPUT);
+    rig_drop(&packet);
+    assert_true(pty >= 0 && output >= 0);
+    do {
+        rig_receive(rig, &packet);
+        rig_drop(&packet);
+    } while (packet.header.type != KW_SPAWN_RECORD || packet.spawn.phase != KW_PHASE_FAILED);
+    assert_int_equal(packet.spawn.spawn, 5);
+    assert_int_equal(packet.spawn.failed_step, KW_STEP_MOUNTS);
+    assert_int_equal(packet.spawn.exec_errno, EBUSY);
+    assert_int_equal(write(pty, "x", 1), 1); /* the new one works all the same */
+    struct pollfd look = {.fd = output, .events = POLLIN};
+    assert_int_equal(poll(&look, 1, 20000), 1);
+    assert_int_equal(ring_header(ring).written, 1);
+    assert_int_equal(pidfd_send_signal(pidfd, SIGKILL, NULL, 0), 0);
+    rig_await(rig, launch, KW_PHASE_ENDED, &packet);
+    rig_drop(&packet);
+}
+
 static int bind_notify(const struct rig *rig)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -253,6 +315,7 @@ int main(void)
         TEST(console__broken_ring__fails_the_launch),
         TEST(console__no_ring__is_drained_and_counted),
         TEST(console__hung_up_by_the_guest__keeper_sleeps),
+        TEST(console__anew__only_for_the_adopted_and_over_what_is_dead),
         TEST(notify__last_words__are_kept_for_the_next_agent),
         TEST(notify__flood_of_status__costs_few_records_and_none_of_a_level),
     };
