@@ -2,10 +2,13 @@
 /* If the controller forgets with its death what it had acknowledged or answered, events are lost
  * and commands done twice. A real one is killed by -9, at moments of its choice and of a seed's,
  * and started again on what is left. */
+#include <sched.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "clock.h"
@@ -169,6 +172,53 @@ static void test_durable__killed_at_random__never_lost_never_twice(void **state)
         told = kept; /* the node goes on from there */
     }
     assert_true(told > 1000);
+}
+
+/* It ends rather than promise what is not durable, and what it promised is there. */
+static void test_durable__no_room__ends_with_its_code_and_goes_on_with_room(void **state)
+{
+    char dir[96];
+    char cursor[32];
+    uint64_t told = 0;
+    uint64_t acked = 0;
+
+    (void)state;
+    if (unshare(CLONE_NEWNS) < 0) {
+        print_message("no mount namespace of our own: skipped\n");
+        skip();
+    }
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    rig_kill();
+    RIG_UNTIL(client.is_over);
+    client_close(&client);
+    (void)snprintf(dir, sizeof(dir), "%s/state", rig_dir());
+    assert_int_equal(mount("state", dir, "tmpfs", 0, "size=1M,mode=0700"), 0);
+    rig_restart();
+    client_open(&client);
+    node_open(&a, "a", 7);
+    while (!client.is_over) { /* hung up by its end */
+        if (session_has_room(&a.wires[CONTROL].session, MESSAGE_BYTES_MAX)) {
+            tell(&a, 7, told + 1, 50);
+            told += 50;
+        }
+        rig_turn();
+        while (!node_is_quiet(&a, CONTROL))
+            acked = node_expect(&a, CONTROL, MESSAGE_EVENT_ACK)->event_ack;
+    }
+    assert_int_equal(rig_await_end(), status_exit_code(STATUS_STORE_FULL));
+    assert_true(acked > 0);
+
+    assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT, "size=64M"), 0);
+    client_close(&client);
+    rig_restart();
+    client_open(&client);
+    uint64_t kept = count_events(7, cursor);
+    assert_true(kept >= acked);
+    node_hello(&a, CONTROL);
+    assert_int_equal(a.wires[CONTROL].answer.acknowledged, kept);
+    tell(&a, 7, kept + 1, 100);
+    await_ack(&a, kept + 100);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
 }
 
 /* ---- what nodes hold ---- */
@@ -405,6 +455,7 @@ int main(void)
         TEST(test_durable__killed__what_was_acknowledged_is_there),
         TEST(test_durable__killed__a_follower_goes_on_from_its_cursor),
         TEST(test_durable__killed_at_random__never_lost_never_twice),
+        TEST(test_durable__no_room__ends_with_its_code_and_goes_on_with_room),
         TEST(test_durable__killed__lists_and_shows_what_nodes_last_told),
         TEST(test_durable__killed__history_is_told_without_its_node),
         TEST(test_durable__killed__the_same_request_id_is_answered_as_before),

@@ -177,6 +177,15 @@ void rig_kill(void)
     assert_int_equal(waitpid(rig.pid, NULL, 0), rig.pid);
 }
 
+int rig_await_end(void)
+{
+    int status = 0;
+
+    assert_int_equal(waitpid(rig.pid, &status, 0), rig.pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
 void rig_restart(void)
 {
     start_controller();

@@ -79,6 +79,7 @@ int rig_stop(void **state);
 /* kill -9; then again with the same options, state and address. */
 void rig_kill(void);
 void rig_restart(void);
+int rig_await_end(void); /* it ends by itself; the code it ends with */
 pid_t rig_pid(void);
 const char *rig_dir(void); /* with state/ and run/ in it */
 const char *rig_url(void);
