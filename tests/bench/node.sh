@@ -16,7 +16,7 @@ bench_build() {
         cd "$top" && export CMAKE_GENERATOR=Ninja && cmake --preset release &&
             cmake --build --preset release &&
             cmake -S . -B build-bench -DCMAKE_BUILD_TYPE=Release &&
-            cmake --build build-bench --target bench-floor bench-peer bench-driver bench-model \
+            cmake --build build-bench --target bench-floor bench-peer bench-driver bench-model bench-ledger \
                 test.support.daemon_start test.support.await_end
     ) >"$log" 2>&1; then
         tail -n 30 "$log" >&2
