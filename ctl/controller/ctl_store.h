@@ -137,6 +137,7 @@ struct ctl_read {
     uint32_t node;
     bool has_uuid;
     uint8_t uuid[UUID_BYTES];
+    bool has_name; /* of a container that had the name below */
     /* out */
     uint64_t position; /* looked at up to here */
     uint64_t lost;     /* events after `after` that are no longer kept: all up to ... */
@@ -149,8 +150,8 @@ struct ctl_read {
     struct ctl_command *found; /* out; NULL: none */
 
     /* CONFIG of a container, by `node` and ... */
-    char name[NAME_BYTES];
-    struct octets config; /* out; empty: not known */
+    char name[NAME_BYTES]; /* of EVENTS: see has_name */
+    struct octets config;  /* out; empty: not known */
 };
 
 struct ctl_read *ctl_read_new(enum ctl_read_kind kind); /* NULL: no memory */

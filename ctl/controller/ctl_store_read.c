@@ -247,7 +247,8 @@ static int count_lost(struct ctl_reader *reader, struct ctl_read *read)
 static bool is_wanted(const struct ctl_read *read, const struct ctl_event *event)
 {
     return event->event.time_wall_ns > read->after_wall_ns &&
-           (!read->has_node || event->node == read->node);
+           (!read->has_node || event->node == read->node) &&
+           (!read->has_name || strcmp(event->event.name, read->name) == 0);
 }
 
 static int read_events(struct ctl_reader *reader, struct ctl_read *read)

@@ -117,6 +117,7 @@ static bool is_wanted(const struct reader *reader, const struct packed *packed)
 {
     return packed->time_wall_ns > reader->after_wall_ns &&
            (!reader->has_node || reader->node == packed->node) &&
+           (reader->name[0] == '\0' || strcmp(reader->name, packed->texts) == 0) &&
            (!reader->has_uuid || memcmp(reader->uuid, packed->uuid, UUID_BYTES) == 0);
 }
 
@@ -156,6 +157,16 @@ static void batch_add_gap(const struct controller *controller, const struct ctl_
 
 enum pumped { PUMPED_DONE, PUMPED_IDLE, PUMPED_MORE };
 
+static void refuse_name(struct controller *controller, const struct reader *reader)
+{
+    struct fault fault;
+
+    fault_set(&fault, STATUS_NOT_FOUND, 0, "no container %s is or was, as far as events are kept",
+              reader->name);
+    struct fault_view view = answers_view(&fault, reader->name, "");
+    answers_fault(controller, reader->client, reader->request, &view);
+}
+
 /* What is in `batch`, which ends at `position`. */
 static enum pumped send_batch(struct controller *controller, struct reader *reader,
                               uint64_t position)
@@ -167,6 +178,11 @@ static enum pumped send_batch(struct controller *controller, struct reader *read
 
     if (client == NULL)
         return PUMPED_DONE;
+    reader->has_sent = reader->has_sent || batch.count > 0;
+    if (is_last && reader->name[0] != '\0' && !reader->has_sent) {
+        refuse_name(controller, reader);
+        return PUMPED_DONE;
+    }
     message.answer = (struct answer){.request_id = reader->request,
                                      .is_last = is_last,
                                      .events = batch.views,
@@ -224,6 +240,8 @@ static enum pumped ask_store(struct controller *controller, struct reader *reade
     read->node = reader->node;
     read->has_uuid = reader->has_uuid;
     memcpy(read->uuid, reader->uuid, UUID_BYTES);
+    read->has_name = reader->name[0] != '\0';
+    memcpy(read->name, reader->name, sizeof(read->name));
     reader->read = read;
     events->read_count++;
     controller->store->ops->read(controller->store, read);

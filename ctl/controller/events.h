@@ -35,6 +35,8 @@ struct reader {
     uint8_t uuid[UUID_BYTES];
     bool has_node; /* only of this node: */
     uint32_t node;
+    char name[NAME_BYTES]; /* only of containers that had this name; "": all. It must be one's */
+    bool has_sent;         /* an event */
     bool is_starved;       /* waits until its client has drained */
     struct ctl_read *read; /* waits for the store */
 };

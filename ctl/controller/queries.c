@@ -98,27 +98,34 @@ static void take_for_node(struct controller *controller, uint64_t client,
     answers_fault(controller, client, message->query.request_id, &view);
 }
 
+/* Of a container that is there by its id, of one that was by its name. */
 static void take_history(struct controller *controller, uint64_t client,
                          const struct message *message, bool is_asked)
 {
-    struct reader filter = {.has_uuid = true};
-    struct target target;
+    const struct query *query = &message->query;
+    struct reader filter = {0};
+    struct target target = {0};
     struct fault fault;
+    enum route route =
+        route_find(&controller->registry, query->node, query->container, &target, &fault);
+    const struct known *known =
+        route == ROUTE_FOUND ? known_find(target.member, target.container) : NULL;
 
-    if (!find_target(controller, client, message, is_asked, &target))
+    if (route == ROUTE_FAILED) {
+        answer_fault(controller, client, query, &fault);
         return;
-    const struct known *known = known_find(target.member, target.container);
+    }
     if (known == NULL && !is_asked &&
         queries_ask_all(controller, client, target.container, message))
         return;
-    if (known == NULL) {
-        fault_set(&fault, STATUS_NOT_FOUND, 0, "no container %s", target.container);
-        struct fault_view view = answers_view(&fault, target.container, target.member->name);
-        answers_fault(controller, client, message->query.request_id, &view);
-        return;
-    }
-    memcpy(filter.uuid, known->view.uuid, UUID_BYTES);
-    events_read(controller, client, &message->query, &filter);
+    filter.has_node = route == ROUTE_FOUND;
+    filter.node = filter.has_node ? target.member->index : 0;
+    if (known != NULL)
+        memcpy(filter.uuid, known->view.uuid, UUID_BYTES);
+    filter.has_uuid = known != NULL || uuid_parse(target.container, filter.uuid);
+    if (!filter.has_uuid)
+        memcpy(filter.name, target.container, sizeof(filter.name));
+    events_read(controller, client, query, &filter);
 }
 
 static void take_events(struct controller *controller, uint64_t client, const struct query *query)

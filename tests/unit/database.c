@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A migration that is half done, or done twice, damages what it was to bring up. Databases in memory
- * of every older version of a kind made for the test are checked, with migrations that fail. */
+/* A migration that is half done, or done twice, damages what it was to bring up. Databases in
+ * memory of every older version of a kind made for the test are checked, with migrations that
+ * fail. */
 #include "database.h"
 
 #include <errno.h>
