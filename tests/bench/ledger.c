@@ -4,8 +4,8 @@
  * of its container, in transactions of at most GROUP; and how long one alone takes beside an append
  * of as many octets to a file of the same file system and its fdatasync, in turns.
  *
- * Prints `per_s`, `commit_p50_ms`, `commit_p99_ms`, `commit_max_ms`, `lone_ms`, `append_ms`, `ratio`
- * (of the two medians) and `lone_kib`. What a commit takes is from its post to its being told, with
+ * Prints `per_s`, `commit_p50_ms`, `commit_p99_ms`, `commit_max_ms`, `lone_ms`, `append_ms`,
+ * `ratio` (of the two medians) and `lone_kib`. What a commit takes is from its post to its being told, with
  * the checkpoint that it met.
  */
 #include <errno.h>
