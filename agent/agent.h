@@ -17,6 +17,7 @@
 #include "boot.h"
 #include "cgroup.h"
 #include "configs.h"
+#include "console_rebind.h"
 #include "executor.h"
 #include "inbox.h"
 #include "keeper_client.h"
@@ -61,7 +62,8 @@ struct slot {
     bool is_ready_on_exec;
     struct record_seen seen; /* of the keeper's records of this launch */
     bool has_lost_notify; /* its notify socket died with its keeper: it cannot be heard to say so */
-    uint64_t rebind;      /* spawn that binds its console anew; 0: none is under way */
+    bool is_rebind_due;   /* a console anew waits for its turn */
+    bool is_pty_old;      /* pty is of a keeper that died: to be handed over, not used */
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
@@ -92,7 +94,7 @@ struct agent {
     struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
 
-    uint64_t rebinding_until_ns; /* later no slot has one under way; 0: none ever had */
+    struct console_rebinds rebinds;
 
     struct rootfs rootfs;
     struct cgroups cgroups;

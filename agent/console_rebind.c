@@ -6,19 +6,28 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
 #include "subid.h"
 
 #define REBIND_NS (10 * SECOND_NS) /* then the guest's own file systems hold it up */
-#define SLACK_NS (10 * SECOND_NS)  /* for the keeper to kill it and tell */
 
 static void complain(struct agent *agent, uint32_t index, const char *why, int error)
 {
     (void)fprintf(stderr, "drover-agent: %s: no new console after its keeper died: %s%s%s\n",
                   node_get(agent->node, index)->name, why, error != 0 ? ": " : "",
                   error != 0 ? strerror(error) : "");
+}
+
+/* The one with that spawn; 0: a free place. NULL: none. */
+static struct rebind *find(struct agent *agent, uint64_t spawn)
+{
+    for (size_t i = 0; i < COUNT_OF(agent->rebinds.list); i++)
+        if (agent->rebinds.list[i].spawn == spawn)
+            return &agent->rebinds.list[i];
+    return NULL;
 }
 
 void console_rebind_lose(struct agent *agent, uint32_t index)
@@ -32,12 +41,16 @@ void console_rebind_lose(struct agent *agent, uint32_t index)
     if (slot->ring != NULL)
         (void)munmap((void *)(uintptr_t)slot->ring, slot->ring_bytes);
     slot->ring = NULL;
-    slot->rebind = 0;
+    slot->is_pty_old = slot->pty >= 0;
 }
 
-void console_rebind_begin(struct agent *agent, uint32_t index)
+void console_rebind_lose_all(struct agent *agent)
 {
-    struct slot *slot = &agent->slots[index];
+    memset(&agent->rebinds, 0, sizeof(agent->rebinds));
+}
+
+static int order(struct agent *agent, struct slot *slot, struct rebind *rebind)
+{
     struct kw_console record = {.launch = slot->launch,
                                 .deadline_ns = clock_monotonic_ns() + REBIND_NS,
                                 .uid_base = slot->uid_base,
@@ -47,38 +60,70 @@ void console_rebind_begin(struct agent *agent, uint32_t index)
     const int fds[] = {ring, slot->pty};
     size_t count = 1;
 
-    ENSURE(slot->rebind == 0);
-    if (ring < 0) {
-        complain(agent, index, "its ring cannot be made", -ring);
-        return;
-    }
+    if (ring < 0)
+        return ring;
     if (slot->pty >= 0)
         record.roles[count++] = KW_FD_PTY;
     record.spawn = keeper_client_number_spawn(&agent->keeper);
     int result =
         keeper_client_send(&agent->keeper, &record.header, KW_CONSOLE, sizeof(record), fds, count);
-    if (result < 0) {
-        complain(agent, index, "the keeper cannot be told", -result);
-        return;
-    }
-    slot->rebind = record.spawn;
-    agent->rebinding_until_ns = record.deadline_ns + SLACK_NS;
+    if (result < 0)
+        return result;
+    *rebind = (struct rebind){.spawn = record.spawn, .launch = slot->launch};
+    return 0;
 }
 
-/* The slot whose console this spawn binds; false: none's. Ends of commands come here too, and
- * nearly always nothing is under way. */
+void console_rebind_begin(struct agent *agent, uint32_t index)
+{
+    struct slot *slot = &agent->slots[index];
+    struct rebind *rebind = find(agent, 0);
+
+    slot->is_rebind_due = rebind == NULL;
+    if (rebind == NULL) {
+        agent->rebinds.has_due = true;
+        return;
+    }
+    int result = order(agent, slot, rebind);
+    rebind->ct = index;
+    if (result < 0)
+        complain(agent, index, "the keeper cannot be told", -result);
+    if (slot->is_pty_old) /* the keeper's now; what it has of it comes with its record */
+        (void)close(slot->pty);
+    if (slot->is_pty_old)
+        slot->pty = -1;
+    slot->is_pty_old = false;
+}
+
+static void begin_due(struct agent *agent)
+{
+    if (!agent->rebinds.has_due)
+        return;
+    agent->rebinds.has_due = false;
+    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
+        if (!agent->slots[i].is_rebind_due)
+            continue;
+        agent->slots[i].is_rebind_due = false;
+        if (node_get(agent->node, i)->has_init)
+            console_rebind_begin(agent, i);
+        if (agent->rebinds.has_due)
+            return; /* no place is free */
+    }
+}
+
+/* Ends of commands come here too, and nearly always nothing is under way. True: it is a console's,
+ * of a launch that is still the present one. */
 static bool take(struct agent *agent, uint64_t spawn, uint32_t *ret_index)
 {
-    if (agent->rebinding_until_ns == 0 || agent->rebinding_until_ns < clock_monotonic_ns())
+    struct rebind *rebind = find(agent, spawn);
+
+    if (rebind == NULL)
         return false;
-    for (uint32_t i = 0; i < agent->node->slots_end; i++) {
-        if (agent->slots[i].rebind != spawn)
-            continue;
-        agent->slots[i].rebind = 0;
-        *ret_index = i;
-        return true;
-    }
-    return false;
+    uint32_t index = rebind->ct;
+    bool is_present = agent->slots[index].launch == rebind->launch;
+    *rebind = (struct rebind){.spawn = 0};
+    begin_due(agent);
+    *ret_index = index;
+    return is_present;
 }
 
 void console_rebind_ended(struct agent *agent, const struct kw_spawn_record *record)

@@ -185,7 +185,7 @@ static void launch(struct agent *agent, const struct effect *effect)
     }
     slot->launch = keeper_records_number(agent, effect->ct);
     slot->seen = (struct record_seen){0};
-    slot->has_lost_notify = false;
+    slot->has_lost_notify = slot->is_rebind_due = slot->is_pty_old = false;
     slot->oom_kills = 0;
     memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));
     slot->candidate_count = slot->plan.candidate_count;

@@ -48,9 +48,6 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     send_adopt(agent, &record, pidfd);
     slot->has_lost_notify = true;
     console_rebind_begin(agent, index); /* with the old master, where an agent still has it */
-    if (slot->pty >= 0)
-        (void)close(slot->pty);
-    slot->pty = -1;
     return true;
 }
 
@@ -103,6 +100,7 @@ void keeper_records_on_lost(struct keeper_client *client)
         agent_die(&fault);
     if (client->launch_last < launch_last)
         client->launch_last = launch_last;
+    console_rebind_lose_all(agent);
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
 

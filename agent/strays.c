@@ -139,14 +139,19 @@ static void on_removed(struct work *work)
     free_if_done(stray);
 }
 
+static bool is_populated(const struct stray *stray)
+{
+    bool populated = false;
+    bool frozen = false;
+
+    return cgroup_read_events(&stray->cgroup, &populated, &frozen) == 0 && populated;
+}
+
 static void look(struct stray *stray)
 {
-    bool is_populated = false;
-    bool is_frozen = false;
-
     if (stray->is_empty || stray->is_working)
         return; /* what works looks again */
-    if (cgroup_read_events(&stray->cgroup, &is_populated, &is_frozen) == 0 && is_populated)
+    if (is_populated(stray))
         return;
     stray->is_empty = true;
     stray->closing = 2;
@@ -345,6 +350,11 @@ void strays_add(struct agent *agent, const char *leaf, const struct kw_labels *l
     (void)snprintf(stray->leaf, sizeof(stray->leaf), "%s", leaf);
     make_name(stray, label);
     int result = cgroup_adopt(&agent->cgroups, leaf, &stray->cgroup, &fault);
+    if (result == 0 && !is_populated(stray)) { /* it emptied since; its groups go another time */
+        cgroup_close(&stray->cgroup);
+        free(stray);
+        return;
+    }
     if (result == 0 && watch(stray) < 0) {
         cgroup_close(&stray->cgroup);
         result = -1;

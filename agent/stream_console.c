@@ -103,6 +103,8 @@ void stream_console_start(struct stream *stream)
     if (slot->ring == NULL || (stream->kind == STREAM_CONSOLE && slot->pty < 0)) {
         fault_set(&fault, STATUS_WRONG_STATE, 0, "%s has no console: it is %s", ct->name,
                   ct_state_name(ct->state));
+        if (slot->has_lost_notify)
+            fault_hint(&fault, "its keeper died, and a new one is being made: try again");
         stream_end(stream, &fault, 125);
         return;
     }
