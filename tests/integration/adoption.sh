@@ -152,6 +152,17 @@ node_kill KILL
 wait "$session" || true
 node_start
 "$BUILD/test.support.await_end" --empty "$(echo "$V2/drover.$NODE"/bb.*/exec.*)"
+# Their ptys died, and each of them has a console again: a dead one cannot be opened.
+end=$((SECONDS + 30))
+while read -r name _ pid; do
+    [[ $pid != null ]] || continue
+    until (: <>"/proc/$pid/root/dev/console") 2>/dev/null; do
+        ((SECONDS < end)) || fail "the console of $name stays dead"
+        sleep 0.05
+    done
+    echo "$name"
+done < <(pids) >"$WORK/consoles"
+(($(wc -l <"$WORK/consoles") > COUNT / 2)) || fail 'few guests are left to look at'
 want 0 d reboot bb --timeout 30s
 
 want 0 d kill --all --timeout 120s >/dev/null
