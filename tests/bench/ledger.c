@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench-ledger DIR CONTAINERS EVENTS GROUP LONE — how fast node.db takes events, each with the row
+ * bench-ledger DIR CONTAINERS EVENTS GROUP LONE: how fast node.db takes events, each with the row
  * of its container, in transactions of at most GROUP; and how long one alone takes beside an append
  * of as many octets to a file of the same file system and its fdatasync, in turns.
  *
  * Prints `per_s`, `commit_p50_ms`, `commit_p99_ms`, `commit_max_ms`, `lone_ms`, `append_ms`,
- * `ratio` (of the two medians) and `lone_kib`. What a commit takes is from its post to its being told, with
- * the checkpoint that it met.
+ * `ratio` (of the two medians) and `lone_kib`. What a commit takes is from its post to its being
+ * told, with the checkpoint that it met.
  */
 #include <errno.h>
 #include <fcntl.h>
