@@ -53,6 +53,17 @@ compare() {
     same 'cursors' true "$(jq -s 'map(.cursor) | length == (unique | length)' "$WORK/controller.events")"
 }
 
+# A reader that goes on from the last cursor it saw, however often the controller dies under it.
+reader() {
+    local cursor
+    : >"$WORK/read"
+    while [[ ! -e $WORK/enough ]]; do
+        cursor=$(tail -n 1 "$WORK/read" | jq -r .cursor)
+        "$BUILD/drover" --controller "$CONTROLLER_SOCK" events --follow --since "${cursor:-$since}" \
+            -f jsonl >>"$WORK/read" 2>/dev/null || read -rt 0.05 -u "$never" || true
+    done
+}
+
 controller_start
 node_start
 TO="--controller $CONTROLLER_SOCK"
@@ -85,6 +96,10 @@ echo "    the agent's memory: $before KiB, after $last events $away, when all wa
 echo "--- away, and killed at random"
 controller_kill KILL
 last=$(make_events "$COUNT")
+mkfifo "$WORK/never"
+exec {never}<>"$WORK/never"
+reader &
+reading=$!
 for _ in $(seq "$KILLS"); do
     controller_start
     # Time passes for what is on its way: up to 0.4 s.
@@ -92,10 +107,17 @@ for _ in $(seq "$KILLS"); do
     controller_kill KILL
 done
 controller_start
+touch "$WORK/enough"
 # And while it listens, all goes on.
 last=$(make_events 1000)
 compare
+controller_kill KILL
+wait "$reading"
+controller_start
+d events --since "$(tail -n 1 "$WORK/read" | jq -r .cursor)" -f jsonl >>"$WORK/read"
+cmp <(jq -cS 'select(.seq != null) | del(.cursor)' "$WORK/read") "$WORK/c" ||
+    fail 'a reader that went on from its cursor did not see each event once'
 echo "    the agent's memory: $(rss_kib) KiB"
 (($(rss_kib) < before + 4096)) || fail 'memory grows with what waits'
-want 0 d destroy --force --all --timeout 120s >/dev/null 2>&1
+TO="--agent $AGENT_SOCK" want 0 d destroy --force --all --timeout 120s >/dev/null 2>&1
 echo "ok"
