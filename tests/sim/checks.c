@@ -125,6 +125,21 @@ void checks_end_forgotten(struct sim *sim, const struct kw_record *record)
                  record->labels.generation);
 }
 
+static bool is_status_held(const struct sim *sim, const uint8_t *uuid, uint64_t generation)
+{
+    const struct table *table = sim->keeper->table;
+
+    for (uint32_t i = 0; sim->keeper->is_alive && i < table->high; i++) {
+        const struct kw_record *record = &table->entries[i].record;
+
+        if (table->numbers[i] != 0 && record->phase == KW_PHASE_ENDED && record->is_status_known &&
+            record->labels.generation == generation &&
+            memcmp(record->labels.uuid, uuid, UUID_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* An end is told as it was, and never guessed. */
 void checks_ending(struct sim *sim, const struct event *event)
 {
@@ -133,11 +148,10 @@ void checks_ending(struct sim *sim, const struct event *event)
     if (event->has_status && (seen == NULL || seen->status != event->wait_status))
         sim_fail(sim, "cause", "%s ended with %#x, told %#x", event->name,
                  seen == NULL ? 0 : (unsigned)seen->status, (unsigned)event->wait_status);
-    if (!event->has_status && seen != NULL && seen->status >= 0 &&
-        event->cause != CAUSE_START_FAILED && event->cause != CAUSE_NODE_DOWN &&
-        sim->keeper->is_alive && find_live(sim, event->uuid) == NULL &&
-        seen == &sim->checks->endings[(sim->checks->ending_count - 1) % ENDINGS_MAX])
-        sim_trace(sim, "  %s: a status was known and is not told", event->name);
+    if (!event->has_status && event->cause != CAUSE_NODE_DOWN &&
+        is_status_held(sim, event->uuid, event->generation))
+        sim_fail(sim, "cause", "the keeper knows how %s ended, and %s is told", event->name,
+                 cause_name(event->cause));
 }
 
 /* ---- commands ---- */

@@ -107,6 +107,7 @@ static void tell(struct sim *sim, const struct event *event)
         sim_fail(sim, "ledger", "seq %" PRIu64 " of one epoch is given twice", event->seq);
     checks->node.committed = event->seq;
     checks_add_fact(sim, event);
+    checks_gap(sim, event);
     sim_note(sim, checks_hash(event));
     switch ((int)event->type) {
     case EVENT_CREATED:

@@ -2,6 +2,7 @@
 #include "checks_rest.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ensure.h"
@@ -68,6 +69,21 @@ void checks_histories(struct sim *sim)
     for (uint32_t i = 0; i < node->story_count; i++)
         if (node->stories[i].is_used && node->stories[i].is_created)
             check_history(sim, node->stories[i].uuid);
+}
+
+/* ---- a ledger that was put back ---- */
+
+void checks_gap(struct sim *sim, const struct event *event)
+{
+    uint64_t count;
+    uint64_t after;
+
+    if (event->type == EVENT_GAP &&
+        sscanf(event->detail, "ledger_rolled_back: %" SCNu64 " events after %" SCNu64, &count,
+               &after) == 2 &&
+        event->seq <= after + count)
+        sim_fail(sim, "I5", "seq %" PRIu64 " is given to a gap, and upstream has it already",
+                 event->seq);
 }
 
 /* ---- restarts ---- */

@@ -234,6 +234,9 @@ static void hurt_keeper(struct sim *sim, enum fault_kind kind)
         keeper_reexec(sim);
     else
         keeper_crash(sim);
+    /* What dies together with its parent is told by nobody. */
+    if (kind == FAULT_KEEPER_CRASH && sim_chance(sim, 300) && kernel_replace_init(sim))
+        faults_note(sim, FAULT_FOREIGN);
 }
 
 static void add_foreign(struct sim *sim, enum fault_kind kind)

@@ -167,12 +167,36 @@ int kernel_fork(struct sim *sim, int leaf, uint32_t keeper)
     return index;
 }
 
-void kernel_fork_foreign(struct sim *sim)
+static struct proc *fork_foreign(struct sim *sim)
 {
     int index = take_proc(sim);
 
     sim->kernel->procs[index].is_foreign = true;
     plan(sim, index, DEED_DIE, sim_between(sim, SECOND_NS, 60 * SECOND_NS));
+    return &sim->kernel->procs[index];
+}
+
+void kernel_fork_foreign(struct sim *sim)
+{
+    (void)fork_foreign(sim);
+}
+
+bool kernel_replace_init(struct sim *sim)
+{
+    uint32_t from = (uint32_t)sim_below(sim, PROCS_MAX);
+
+    for (uint32_t i = 0; i < PROCS_MAX; i++) {
+        int index = (int)((from + i) % PROCS_MAX);
+        const struct proc *proc = &sim->kernel->procs[index];
+        pid_t pid = proc->pid;
+
+        if (!proc->is_used || !proc->is_init)
+            continue;
+        kernel_end(sim, index, SIGKILL);
+        fork_foreign(sim)->pid = pid;
+        return true;
+    }
+    return false;
 }
 
 int kernel_find_pid(const struct kernel *kernel, pid_t pid)

@@ -83,6 +83,8 @@ pid_t kernel_find_init(const struct kernel *kernel, int leaf);
 int kernel_fork(struct sim *sim, int leaf, uint32_t keeper);
 /* A process that is none of ours. */
 void kernel_fork_foreign(struct sim *sim);
+/* One init dies, and its number is given to such a process. False: there is none. */
+bool kernel_replace_init(struct sim *sim);
 /* -1: no such process. */
 int kernel_find_pid(const struct kernel *kernel, pid_t pid);
 /* Its init is asked to halt or reboot; a frozen one hears when it is thawed. */
