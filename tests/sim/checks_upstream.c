@@ -37,12 +37,13 @@ struct fact *checks_fact(struct sim *sim, uint64_t epoch, uint64_t seq)
 /* FNV-1a of what every reader must see alike. */
 uint64_t checks_hash(const struct event *event)
 {
-    uint64_t words[] = {event->epoch,           event->seq,
-                        event->time_wall_ns,    event->generation,
-                        (uint64_t)event->type,  (uint64_t)event->from,
-                        (uint64_t)event->to,    (uint64_t)event->cause,
-                        event->has_status,      (uint64_t)event->wait_status,
-                        (uint64_t)event->result};
+    uint64_t words[] = {
+        event->epoch,           event->seq,
+        event->time_wall_ns,    event->generation,
+        (uint64_t)event->type,  (uint64_t)event->from,
+        (uint64_t)event->to,    (uint64_t)event->cause,
+        event->has_status,      event->has_status ? (uint64_t)event->wait_status : 0,
+        (uint64_t)event->result};
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
