@@ -185,10 +185,14 @@ void uplink_committed(struct uplink *uplink, uint64_t durable)
 
 size_t uplink_room(const struct uplink *uplink)
 {
+    uint64_t ahead =
+        uplink->sent > uplink->stored_durable ? uplink->sent - uplink->stored_durable : 0;
+    size_t room = UPLINK_EVENTS_IN_FLIGHT - uplink->in_flight;
+
     if (uplink->state != UPLINK_SENDING || uplink->sent >= uplink->durable ||
-        uplink->batch_count == UPLINK_BATCHES_IN_FLIGHT)
+        uplink->batch_count == UPLINK_BATCHES_IN_FLIGHT || ahead >= UPLINK_SEQS_AHEAD)
         return 0;
-    return UPLINK_EVENTS_IN_FLIGHT - uplink->in_flight;
+    return room < UPLINK_SEQS_AHEAD - ahead ? room : (size_t)(UPLINK_SEQS_AHEAD - ahead);
 }
 
 void uplink_sent(struct uplink *uplink, const struct event *last, size_t count)

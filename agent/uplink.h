@@ -23,6 +23,9 @@
  */
 #define UPLINK_EVENTS_IN_FLIGHT 4096
 #define UPLINK_BATCHES_IN_FLIGHT 64
+/* ... and beyond what node.db knows as acknowledged: it drops none of these, so that what was sent
+ * is never told as a gap (STORE_WINDOW_EVENTS). */
+#define UPLINK_SEQS_AHEAD 8192
 /* LIMIT: a head beyond this is not believed, since seqs would go on above it: all is sent again,
  * and upstream knows what it has by its epoch. */
 #define UPLINK_HEAD_MAX (UINT64_C(1) << 62)

@@ -2,11 +2,15 @@
 /*
  * Events on their way up: what uplink.c decides meets ledger, turn and session here.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "agent.h"
 #include "cleanup.h"
+#include "store_limits.h"
+
+static_assert(UPLINK_SEQS_AHEAD <= STORE_WINDOW_EVENTS, "what was sent is not dropped");
 
 void upstream_events_init(struct upstream *upstream, const struct store_heads *heads)
 {
@@ -136,6 +140,8 @@ void upstream_on_committed(struct upstream *upstream, uint64_t seq)
 void upstream_on_acked_committed(struct upstream *upstream, uint64_t seq)
 {
     uplink_acked_committed(&upstream->uplink, seq);
+    if (upstream->follower != NULL)
+        publisher_pump(&upstream->agent->publisher, upstream->follower);
 }
 
 /* ---- the session ---- */
