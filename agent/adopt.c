@@ -363,14 +363,7 @@ static bool on_result(const struct store_result *stored, void *context)
 
     if (result == NULL)
         return false;
-    result->is_accepted = true;
-    result->receipt.verb = stored->verb;
-    result->receipt.phase = stored->phase;
-    result->receipt.fault.status = stored->status;
-    result->receipt.fault.error = stored->error;
-    memcpy(result->receipt.fault.text, stored->text, FAULT_TEXT_BYTES);
-    memcpy(result->uuid, stored->uuid, UUID_BYTES);
-    result->generation = stored->generation;
+    result_fill(result, stored);
     (void)result_listen(result, ORIGIN_UPSTREAM);
     return true;
 }

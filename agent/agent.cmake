@@ -25,6 +25,7 @@ add_executable(drover-agent
     orphans.c
     prepare.c
     publisher.c
+    recall.c
     record_seen.c
     requests.c
     results.c

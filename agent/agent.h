@@ -102,6 +102,7 @@ struct agent {
     struct executor executor;
     struct keeper_client keeper;
     struct results results;
+    uint32_t recall_count; /* commands that wait for node.db */
     struct configs configs;
     struct publisher publisher;
     struct streams streams;
@@ -144,6 +145,8 @@ void limits_of_config(const struct config *config, struct cgroup_limits *ret_lim
 
 /* requests.c: commands and queries of local clients and upstream. */
 void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command);
+/* Its request id was looked up in node.db too. */
+void requests_take_recalled(struct agent *agent, uint64_t origin, const struct command *command);
 void requests_take_query(struct agent *agent, uint64_t origin, const struct query *query);
 void requests_send(struct agent *agent, uint64_t origin, const struct message *message);
 void requests_answer_receipt(struct agent *agent, const struct ct_receipt *receipt);

@@ -9,6 +9,7 @@
 #include "boot.h"
 #include "clock.h"
 #include "ensure.h"
+#include "recall.h"
 #include "strays.h"
 
 void requests_send(struct agent *agent, uint64_t origin, const struct message *message)
@@ -162,7 +163,20 @@ static int take_config(struct agent *agent, const struct command *command,
     return configs_expect(&agent->configs, ret_command->request, config, fault);
 }
 
-void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command)
+/* Known by its id for this life of the agent alone: nothing is written. */
+static void refuse_full(struct agent *agent, const struct ct_command *command)
+{
+    struct ct_receipt receipt = {
+        .origin = command->origin, .verb = command->verb, .phase = PHASE_FAILED};
+
+    memcpy(receipt.request, command->request, REQUEST_ID_BYTES);
+    store_full_fault(agent->store, &receipt.fault);
+    free((void *)(uintptr_t)configs_take(&agent->configs, command->request).data);
+    requests_answer_receipt(agent, &receipt);
+}
+
+static void take_command(struct agent *agent, uint64_t origin, const struct command *command,
+                         bool is_recalled)
 {
     struct input input = {.kind = INPUT_COMMAND};
     struct ct_command *to = &input.command;
@@ -190,6 +204,12 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
                                            : "not a container's name or id");
         return;
     }
+    if (agent->results.is_partial && !is_recalled) {
+        if (!recall_begin(agent, origin, command))
+            refuse(agent, origin, command->request_id, STATUS_BUSY,
+                   "too many commands wait for node.db to be read");
+        return;
+    }
     (void)strncpy(to->request, command->request_id, REQUEST_ID_BYTES - 1);
     memcpy(to->container, command->container, name_length + 1);
     to->origin = origin;
@@ -214,6 +234,10 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
     }
     result->receipt.origin = origin;
     (void)result_listen(result, origin);
+    if (store_is_full(agent->store)) {
+        refuse_full(agent, to);
+        return;
+    }
     struct stray *stray = strays_find(agent, to->container);
     if (stray != NULL) {
         free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
@@ -222,6 +246,16 @@ void requests_take_command(struct agent *agent, uint64_t origin, const struct co
     }
     inbox_post(&agent->inbox, &input);
     agent_wake(agent);
+}
+
+void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command)
+{
+    take_command(agent, origin, command, false);
+}
+
+void requests_take_recalled(struct agent *agent, uint64_t origin, const struct command *command)
+{
+    take_command(agent, origin, command, true);
 }
 
 /* ---- queries ---- */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ensure.h"
+#include "store.h"
 
 #define BUCKETS (RESULTS_MAX * 2)
 
@@ -58,6 +59,18 @@ static void forget(struct results *results, uint32_t index)
         at = &results->ring[*at - 1].chain;
     }
     *at = result->chain;
+    results->is_partial = true;
+}
+
+void result_fill(struct result *result, const struct store_result *stored)
+{
+    result->receipt.verb = stored->verb;
+    result->receipt.phase = stored->phase;
+    result->receipt.fault.status = stored->status;
+    result->receipt.fault.error = stored->error;
+    memcpy(result->receipt.fault.text, stored->text, FAULT_TEXT_BYTES);
+    memcpy(result->uuid, stored->uuid, UUID_BYTES);
+    result->generation = stored->generation;
 }
 
 struct result *results_add(struct results *results, const char *request, uint64_t hash)
@@ -80,12 +93,6 @@ struct result *results_add(struct results *results, const char *request, uint64_
     *bucket = index + 1;
     results->next = (index + 1) % RESULTS_MAX;
     return result;
-}
-
-void results_remove(struct results *results, struct result *result)
-{
-    forget(results, (uint32_t)(result - results->ring));
-    *result = (struct result){0};
 }
 
 bool result_listen(struct result *result, uint64_t origin)
@@ -126,7 +133,5 @@ uint32_t results_settle(struct results *results, const struct ct_receipt *receip
     uint32_t count = result->listener_count;
     memcpy(ret_listeners, result->listeners, sizeof(result->listeners));
     result->receipt = *receipt;
-    if (!result->is_accepted)
-        results_remove(results, result);
     return count;
 }

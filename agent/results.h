@@ -3,7 +3,8 @@
  * results.h — what became of each command, by its request id: asked again, it is told, not done.
  *
  * Shape    a bounded ring with a hash index; the oldest final results make room. The store keeps
- *          the same for after a restart.
+ *          the same for after a restart, and more: once is_partial, an id that is not known here is
+ *          looked up there (recall.h).
  * Units    counts.
  * Errors   NULL: not known.
  * Owner    struct agent.
@@ -22,7 +23,6 @@
 
 struct result {
     struct ct_receipt receipt; /* its last word; phase ACCEPTED: in progress */
-    bool is_accepted;          /* false: it waits for its turn, and may yet be refused */
     uint64_t hash;             /* of the command */
     uint8_t uuid[UUID_BYTES];
     uint64_t generation;
@@ -35,15 +35,17 @@ struct results {
     struct result *ring; /* RESULTS_MAX */
     uint32_t *buckets;
     uint32_t next;
+    bool is_partial; /* one made room since the start */
 };
 
 int results_open(struct results *results);
 void results_close(struct results *results);
 struct result *results_find(struct results *results, const char *request);
+/* What node.db keeps of it. */
+struct store_result;
+void result_fill(struct result *result, const struct store_result *stored);
 /* A new one, in progress. NULL: everything in the ring is in progress. */
 struct result *results_add(struct results *results, const char *request, uint64_t hash);
-/* A refusal leaves no trace. */
-void results_remove(struct results *results, struct result *result);
 /* Another origin that is to hear the end; false: there are enough. */
 bool result_listen(struct result *result, uint64_t origin);
 
@@ -57,7 +59,8 @@ enum asked {
 };
 enum asked results_ask(struct results *results, const char *request, uint64_t hash, uint64_t origin,
                        struct result **ret_result);
-/* A word was said of a command: kept, or forgotten with its refusal. Returns how many of
+/* A word was said of a command, a refusal too: it is kept, and said again to who asks again. A copy
+ * of a refused command that is still on its way must not be done. Returns how many of
  * ret_listeners (RESULT_LISTENERS_MAX) hear it; nobody asked by this id: the receipt's origin. */
 uint32_t results_settle(struct results *results, const struct ct_receipt *receipt,
                         uint64_t *ret_listeners);

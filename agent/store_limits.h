@@ -30,6 +30,7 @@ struct store_limits {
     uint64_t history_max_bytes;
     uint64_t ledger_max_bytes;
     uint64_t result_min_ns; /* a result stays so long, and until its event is acknowledged */
+    uint32_t results_max;   /* more than these: an acknowledged one goes before its time */
     uint32_t window_events; /* > 0 */
     uint32_t wal_frames;    /* pages in the log: the next commit that finds more moves them */
 };

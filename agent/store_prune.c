@@ -13,6 +13,7 @@ const struct store_limits store_limits_default = {
     .history_max_bytes = UINT64_C(512) << 20, /* half of the ledger's bound */
     .ledger_max_bytes = UINT64_C(1) << 30,
     .result_min_ns = 24 * 3600 * NS_PER_S,
+    .results_max = 1u << 18,
     .window_events = STORE_WINDOW_EVENTS,
     .wal_frames = 4000,
 };
@@ -130,8 +131,10 @@ static int find_old_results(struct store_writer *writer, sqlite3_int64 *ret_id, 
         uint64_t time_wall_ns = (uint64_t)sqlite3_column_int64(statement, 2);
 
         *ret_is_ahead = *ret_is_ahead || time_wall_ns > writer->now_wall_ns;
+        bool is_too_many = sqlite3_column_int64(statement, 3) >= writer->limits.results_max;
         if ((uint64_t)sqlite3_column_int64(statement, 1) > writer->acked_seq ||
-            !is_older(time_wall_ns, writer->limits.result_min_ns, writer->now_wall_ns)) {
+            !is_older(time_wall_ns, is_too_many ? 0 : writer->limits.result_min_ns,
+                      writer->now_wall_ns)) {
             code = SQLITE_DONE;
             break;
         }

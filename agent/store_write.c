@@ -40,7 +40,9 @@ static const char *const sql[W_COUNT] = {
     [W_OLD_EVENTS] = ("SELECT seq, time_wall_ns FROM event WHERE seq<=?1"
                       " ORDER BY seq LIMIT ?2"),
     [W_EVENTS_DROP] = "DELETE FROM event WHERE seq<=?1",
-    [W_OLD_RESULTS] = "SELECT id, seq, time_wall_ns FROM result ORDER BY id LIMIT ?1",
+    /* ids grow by one with each result */
+    [W_OLD_RESULTS] = "SELECT id, seq, time_wall_ns, (SELECT MAX(id) FROM result) - id"
+                      " FROM result ORDER BY id LIMIT ?1",
     [W_RESULTS_STAMP] = "UPDATE result SET time_wall_ns=?1 WHERE time_wall_ns>?2",
     [W_RESULTS_DROP] = "DELETE FROM result WHERE id<=?1",
     [W_PAGES] = "PRAGMA page_count",

@@ -122,8 +122,8 @@ static void add_events(struct turn_core *core, struct store_batch *batch)
     }
 }
 
-/* Accepted commands open an intent, final words close it; what holds already is opened and closed
- * at once; refusals leave no trace. */
+/* Accepted commands open an intent, final words close it; what holds already, and a refusal, is
+ * opened and closed at once. */
 static void add_result(struct turn_core *core, struct store_batch *batch,
                        const struct ct_receipt *receipt, const struct now *now)
 {
@@ -131,10 +131,6 @@ static void add_result(struct turn_core *core, struct store_batch *batch,
     struct result *result = results_find(core->results, receipt->request);
 
     if (result == NULL)
-        return;
-    if (receipt->phase == PHASE_ACCEPTED || receipt->phase == PHASE_UNCHANGED)
-        result->is_accepted = true;
-    if (!result->is_accepted)
         return;
     if (receipt->has_ct) { /* else it is of no container: result->uuid stays empty */
         const struct ct *ct = node_get(core->node, receipt->ct);

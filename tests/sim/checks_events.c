@@ -10,6 +10,7 @@
 #include "checks_rest.h"
 #include "ensure.h"
 #include "node_life.h"
+#include "operators.h"
 #include "vfs.h"
 
 /* ---- stories ---- */
@@ -145,13 +146,26 @@ static bool has_result_event(const struct store_batch *batch, const char *reques
     return false;
 }
 
+/* What changed nothing, be it refused, is a result without an event. */
+static bool has_changed(struct sim *sim, const struct store_result *result)
+{
+    const struct demand *asked = operators_find(sim, result->request);
+
+    return result->phase != PHASE_UNCHANGED &&
+           (result->phase != PHASE_FAILED || asked == NULL || asked->has_intent);
+}
+
 /* A result is an event in the transaction of the change that it made. */
 static void check_results(struct sim *sim, const struct store_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_change *change = &batch->changes[i];
+        struct demand *asked =
+            change->kind == STORE_PUT_INTENT ? operators_find(sim, change->result.request) : NULL;
 
-        if (change->kind == STORE_PUT_RESULT && change->result.phase != PHASE_UNCHANGED &&
+        if (asked != NULL)
+            asked->has_intent = true;
+        if (change->kind == STORE_PUT_RESULT && has_changed(sim, &change->result) &&
             !has_result_event(batch, change->result.request))
             sim_fail(sim, "I3", "the result of %s has no event in its transaction",
                      change->result.request);

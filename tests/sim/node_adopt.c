@@ -180,7 +180,6 @@ static bool on_result(const struct store_result *stored, void *context)
 
     if (result == NULL)
         return false;
-    result->is_accepted = true;
     result->receipt.verb = stored->verb;
     result->receipt.phase = stored->phase;
     result->receipt.fault.status = stored->status;

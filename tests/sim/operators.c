@@ -199,8 +199,10 @@ void operators_hear(struct sim *sim, const char *request, enum phase phase, enum
 
 void operators_restored(struct sim *sim)
 {
-    for (uint64_t i = 0; i < ASKED_MAX; i++)
+    for (uint64_t i = 0; i < ASKED_MAX; i++) {
         sim->operators->asked[i].is_reset = true;
+        sim->operators->asked[i].has_intent = false;
+    }
 }
 
 bool operators_are_content(struct sim *sim)

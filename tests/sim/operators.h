@@ -24,6 +24,7 @@ struct demand {
     uint64_t lot; /* decides the rest of the command: the same each time it is asked */
     bool is_local;
     bool is_accepted;
+    bool has_intent; /* durable: it was accepted, whoever heard of that */
     bool is_refused; /* `final` is a refusal: it may be done yet */
     bool is_reset;   /* node.db was put back to before it: all may be done again */
     enum phase final;

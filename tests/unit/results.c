@@ -85,42 +85,28 @@ static void test_results__what_is_in_progress__is_kept(void **state)
     results_close(&results);
 }
 
-/* A refusal leaves no trace: neither it nor its neighbours in the index are harmed. */
-static void test_results__removed__is_unknown_and_others_stay(void **state)
+/* A copy of it may still be on its way, and must not be done after its sender was told that it was
+ * not. */
+static void test_results__refused__is_refused_again(void **state)
 {
     struct results results;
+    struct result *result = NULL;
+    struct ct_receipt receipt = {.phase = PHASE_FAILED, .fault = {.status = STATUS_BUSY}};
+    uint64_t listeners[RESULT_LISTENERS_MAX];
 
     (void)state;
     assert_int_equal(results_open(&results), 0);
-    fill(&results, 0, RESULTS_MAX, PHASE_ACCEPTED);
-    for (uint64_t i = 0; i < RESULTS_MAX; i += 2)
-        results_remove(&results, results_find(&results, id_of(i)));
-    for (uint64_t i = 0; i < RESULTS_MAX; i++)
-        assert_true((results_find(&results, id_of(i)) != NULL) == (i % 2 == 1));
+    assert_int_equal(results_ask(&results, "again", 1, 5, &result), ASKED_NEW);
+    assert_true(result_listen(results_add(&results, "again", 1), 5));
+    assert_int_equal(results_ask(&results, "again", 1, 6, &result), ASKED_WAITING);
+    (void)strcpy(receipt.request, "again");
+    assert_int_equal(results_settle(&results, &receipt, listeners), 2);
+    assert_int_equal(listeners[0], 5);
+    assert_int_equal(listeners[1], 6);
 
-    fill(&results, RESULTS_MAX, RESULTS_MAX / 2, PHASE_ACCEPTED); /* into the holes */
-    assert_null(results_add(&results, "one-more", 1));
-    for (uint64_t i = 1; i < RESULTS_MAX; i += 2)
-        assert_int_equal(results_find(&results, id_of(i))->hash, i);
-    results_close(&results);
-}
-
-static void test_results__id_that_was_removed__begins_anew(void **state)
-{
-    struct results results;
-
-    (void)state;
-    assert_int_equal(results_open(&results), 0);
-    struct result *result = results_add(&results, "again", 1);
-    assert_true(result_listen(result, 5));
-    result->is_accepted = true;
-    results_remove(&results, result);
-    result = results_add(&results, "again", 2);
-
-    assert_int_equal(result->hash, 2);
-    assert_int_equal(result->listener_count, 0);
-    assert_false(result->is_accepted);
-    assert_ptr_equal(results_find(&results, "again"), result);
+    assert_int_equal(results_ask(&results, "again", 1, 5, &result), ASKED_AGAIN);
+    assert_int_equal(result->receipt.fault.status, STATUS_BUSY);
+    assert_int_equal(results_ask(&results, "again", 2, 5, &result), ASKED_REUSED);
     results_close(&results);
 }
 
@@ -163,8 +149,7 @@ int main(void)
         cmocka_unit_test(test_results__each_id__is_found_with_its_own_hash),
         cmocka_unit_test(test_results__full_ring__forgets_the_oldest_first),
         cmocka_unit_test(test_results__what_is_in_progress__is_kept),
-        cmocka_unit_test(test_results__removed__is_unknown_and_others_stay),
-        cmocka_unit_test(test_results__id_that_was_removed__begins_anew),
+        cmocka_unit_test(test_results__refused__is_refused_again),
         cmocka_unit_test(test_results__longest_id__is_whole),
         cmocka_unit_test(test_results__listeners__are_counted_once_and_bounded),
     };

@@ -374,6 +374,34 @@ static void test_results__acknowledged_but_new__stay(void **state)
     assert_int_equal(store_find_result(rig.store, "request-1", &result), 0);
 }
 
+/* What is not acknowledged stays all the same: nobody but this node knows it. */
+static void test_results__more_than_the_bound__the_oldest_acknowledged_go(void **state)
+{
+    struct store_limits limits = store_limits_default;
+    struct store_change ack = rig_ack(1);
+    struct store_result result;
+
+    (void)state;
+    rig_open();
+    limits.results_max = 10;
+    store_set_limits(rig.store, &limits);
+    rig_post_events(1, 1, 1);
+    for (unsigned n = 1; n <= 30; n++)
+        post_result(n, STORE_PUT_RESULT);
+    rig_settle();
+    assert_int_equal(store_find_result(rig.store, "request-1", &result), 0);
+
+    for (unsigned i = 0; i < 3; i++) {
+        rig_post_one(&ack);
+        rig_settle();
+    }
+    assert_int_equal(store_find_result(rig.store, "request-20", &result), -ENOENT);
+    for (unsigned n = 21; n <= 30; n++) {
+        (void)snprintf(result.request, sizeof(result.request), "request-%u", n);
+        assert_int_equal(store_find_result(rig.store, result.request, &result), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +417,7 @@ int main(void)
         RIG_TEST(test_results__asked_by_request__are_found_open_or_closed),
         RIG_TEST(test_results__old_and_acknowledged__are_forgotten),
         RIG_TEST(test_results__acknowledged_but_new__stay),
+        RIG_TEST(test_results__more_than_the_bound__the_oldest_acknowledged_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
