@@ -11,9 +11,10 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "database.h"
 #include "ensure.h"
-#include "store_file.h"
 #include "store_parts.h"
+#include "store_reserve.h"
 
 struct store {
     uv_async_t committed_async;
@@ -282,7 +283,7 @@ void store_post(struct store *store, struct store_batch *batch_consumed, void *c
 static int open_writer(struct store *store, struct fault *fault)
 {
     sqlite3 *db = NULL;
-    int result = store_file_open(store->path, &db, fault);
+    int result = store_db_open(store->path, &db, fault);
 
     if (result < 0)
         return result;
@@ -305,7 +306,7 @@ static int open_database(struct store *store, struct fault *fault)
     if (result < 0)
         return result;
     note_fullness(store);
-    result = store_file_open_reader(store->path, &db);
+    result = database_open_reader(store->path, &db);
     if (result == 0)
         result = store_reader_open(&store->reader, db);
     if (result < 0) {

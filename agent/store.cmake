@@ -15,7 +15,7 @@ add_library(drover_ledger STATIC
     store_write.c
     uplink.c)
 target_include_directories(drover_ledger PUBLIC . ${PROJECT_SOURCE_DIR}/proto)
-target_link_libraries(drover_ledger PUBLIC drover_model drover_base PkgConfig::SQLITE
-    PRIVATE drover_database drover_flags)
-add_library(drover_store STATIC store.c store_file.c store_reserve.c)
+target_link_libraries(drover_ledger PUBLIC drover_model drover_base drover_database
+    PkgConfig::SQLITE PRIVATE drover_flags)
+add_library(drover_store STATIC store.c store_reserve.c)
 target_link_libraries(drover_store PUBLIC drover_ledger PkgConfig::LIBUV PRIVATE drover_flags)

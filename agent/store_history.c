@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "database.h"
 #include "ensure.h"
 #include "store_parts.h"
 
@@ -33,23 +34,23 @@ static int read_event(sqlite3_stmt *statement, struct event *event)
                             .generation = (uint64_t)sqlite3_column_int64(statement, 5),
                             .has_status = sqlite3_column_type(statement, 10) != SQLITE_NULL,
                             .wait_status = sqlite3_column_int(statement, 10)};
-    int result = store_reader_uuid(statement, 3, event->uuid);
+    int result = database_octets(statement, 3, event->uuid, UUID_BYTES);
     if (result == 0)
-        result = store_reader_text(statement, 4, event->name, NAME_BYTES);
+        result = database_text(statement, 4, event->name, NAME_BYTES);
     if (result == 0)
-        result = store_reader_enum(statement, 6, EVENT_TYPE_COUNT, &type);
+        result = database_enum(statement, 6, EVENT_TYPE_COUNT, &type);
     if (result == 0)
-        result = store_reader_enum(statement, 7, CT_STATE_COUNT, &from);
+        result = database_enum(statement, 7, CT_STATE_COUNT, &from);
     if (result == 0)
-        result = store_reader_enum(statement, 8, CT_STATE_COUNT, &to);
+        result = database_enum(statement, 8, CT_STATE_COUNT, &to);
     if (result == 0)
-        result = store_reader_enum(statement, 9, CAUSE_COUNT, &cause);
+        result = database_enum(statement, 9, CAUSE_COUNT, &cause);
     if (result == 0)
-        result = store_reader_enum(statement, 11, STATUS_COUNT, &status);
+        result = database_enum(statement, 11, STATUS_COUNT, &status);
     if (result == 0)
-        result = store_reader_text(statement, 12, event->request, REQUEST_ID_BYTES);
+        result = database_text(statement, 12, event->request, REQUEST_ID_BYTES);
     if (result == 0)
-        result = store_reader_text(statement, 13, event->detail, EVENT_DETAIL_BYTES);
+        result = database_text(statement, 13, event->detail, EVENT_DETAIL_BYTES);
     event->type = (enum event_type)type;
     event->from = (enum ct_state)from;
     event->to = (enum ct_state)to;
@@ -81,7 +82,7 @@ static int read_all(struct store_reader *reader, struct page *page)
             page->count++;
     }
     if (result == 0)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(statement); /* says again what step said */
     return result;
 }
@@ -135,7 +136,7 @@ static int walk_on(struct store_reader *reader, const struct page *page, int64_t
     int code = sqlite3_step(statement);
     *ret_seq = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
     (void)sqlite3_reset(statement); /* says again what step said */
-    return store_db_error(reader->db, code);
+    return database_error(reader->db, code);
 }
 
 /* One chain, newest first, until `after` or what was pruned. */
@@ -161,7 +162,7 @@ static int walk_chain(struct store_reader *reader, const struct page *page, int6
         } else if (code == SQLITE_DONE) {
             result = walk_on(reader, page, id, seq, &previous);
         } else {
-            result = store_db_error(reader->db, code);
+            result = database_error(reader->db, code);
         }
         (void)sqlite3_reset(statement); /* says again what step said */
         if (reader->walk.count >= 2 * STORE_WALK_MAX)
@@ -192,7 +193,7 @@ static int walk(struct store_reader *reader, const struct page *page)
         result = walk_chain(reader, page, sqlite3_column_int64(chains, 1),
                             (uint64_t)sqlite3_column_int64(chains, 0));
     if (result == 0)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(chains); /* says again what step said */
     if (result < 0)
         return result;
@@ -250,7 +251,7 @@ static int read_walked(struct store_reader *reader, struct page *page)
             result = read_event(statement, &page->events[page->count]);
             page->count += result == 0;
         } else {
-            result = store_db_error(reader->db, code); /* DONE: pruned since the walk */
+            result = database_error(reader->db, code); /* DONE: pruned since the walk */
         }
         (void)sqlite3_reset(statement); /* says again what step said */
     }

@@ -3,6 +3,7 @@
  * upstream does not have is still here? */
 #include <errno.h>
 
+#include "database.h"
 #include "store_parts.h"
 #include "uplink.h"
 
@@ -17,7 +18,7 @@ static int look_up(struct store_reader *reader, enum read_statement which, int c
 
     *ret_number = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, column) : 0;
     (void)sqlite3_reset(statement); /* says again what step said */
-    return store_db_error(reader->db, code);
+    return database_error(reader->db, code);
 }
 
 /* A seq beyond what SQLite can hold is of no ledger; it compares as the highest there is. */
@@ -36,12 +37,12 @@ static int look_at_gaps(struct store_reader *reader, struct uplink_look *look)
     (void)sqlite3_bind_int64(statement, 1, bound_of(look->head.seq));
     (void)sqlite3_bind_int(statement, 2, EVENT_GAP);
     while (result == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        result = store_reader_text(statement, 0, detail, sizeof(detail));
+        result = database_text(statement, 0, detail, sizeof(detail));
         if (result == 0)
             uplink_look_at_gap(look, detail);
     }
     if (result == 0)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(statement); /* says again what step said */
     return result;
 }

@@ -20,11 +20,9 @@
 #include "store_limits.h"
 #include "store_subjects.h"
 
-#define STORE_APPLICATION_ID 0x44726f76 /* "Drov" */
-#define STORE_BUSY_MS 2000              /* another's lock is waited for so long, then we fail */
-#define STORE_GROUP_CHANGES 8192        /* one transaction; batches beyond wait for the next */
-#define STORE_IDLE_ADDED 256            /* what a commit of nothing may prune for */
-#define STORE_WALK_MAX 65536            /* seqs one walk back remembers; more take another walk */
+#define STORE_GROUP_CHANGES 8192 /* one transaction; batches beyond wait for the next */
+#define STORE_IDLE_ADDED 256     /* what a commit of nothing may prune for */
+#define STORE_WALK_MAX 65536     /* seqs one walk back remembers; more take another walk */
 
 struct store_batch {
     struct store_batch *next_posted; /* towards the writer */
@@ -37,23 +35,18 @@ struct store_batch {
     struct store_change *changes;
 };
 
-#define STORE_HINT_DAMAGED "put a copy of node.db back; the guests run on meanwhile"
+/* ---- store_db.c: node.db as a database; of another VFS it is opened by who has that ---- */
 
-/* ---- store_db.c: what is in it, whoever opened it and on whatever VFS ---- */
-
-/* Of a connection; before anything else is done with it. SQLite's code. */
-int store_db_set_up(sqlite3 *db);
+/* STATE/node.db, or a new one if nothing is there; checked whole. */
+int store_db_open(const char *path, sqlite3 **ret_db, struct fault *fault);
 /* Makes the tables of an empty database; ledger_id is a uuid's text. SQLite's code. */
 int store_db_init_new(sqlite3 *db, const char *ledger_id);
-/* Whose it is, of which version, and whether it is whole. `path` is for the words alone. */
+/* After database_set_up(): whose it is, of which version, and whether it is whole. */
 int store_db_check(sqlite3 *db, const char *path, struct fault *fault);
-/* SQLite's code as -errno. */
-int store_db_error(sqlite3 *db, int code);
 /* A write found no room. False for a sync that says so: what it lost is not known. */
 bool store_db_is_room_missing(sqlite3 *db, int code);
-/* Words for it, in which `path` is what could not be `done`. Returns store_db_error(). */
+/* As database_fault(). */
 int store_db_fault(sqlite3 *db, int code, const char *done, const char *path, struct fault *fault);
-int store_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, size_t count);
 
 /* ---- store_write.c: changes; store_prune.c: what may go; store_bound.c: what must ---- */
 
@@ -195,9 +188,5 @@ int store_reader_result(struct store_reader *reader, const char *request,
 /* Under the reader's lock: what is read in between is of one state of the ledger. */
 int store_reader_begin(struct store_reader *reader);
 void store_reader_end(struct store_reader *reader);
-/* Enumerators, lengths and widths are checked: what does not fit is damage. */
-int store_reader_enum(sqlite3_stmt *statement, int column, unsigned count, unsigned *ret_value);
-int store_reader_text(sqlite3_stmt *statement, int column, char *text, size_t text_bytes);
-int store_reader_uuid(sqlite3_stmt *statement, int column, uint8_t *uuid);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "database.h"
 #include "ensure.h"
 #include "store_parts.h"
 
@@ -41,45 +42,6 @@ static const char *const sql[R_COUNT] = {
     [R_GAPS] = "SELECT detail FROM event WHERE seq>?1 AND type=?2 ORDER BY seq",
 };
 
-/* ---- columns ---- */
-
-int store_reader_enum(sqlite3_stmt *statement, int column, unsigned count, unsigned *ret_value)
-{
-    sqlite3_int64 value = sqlite3_column_int64(statement, column);
-
-    if (value < 0 || value >= (sqlite3_int64)count)
-        return -EUCLEAN;
-    *ret_value = (unsigned)value;
-    return 0;
-}
-
-int store_reader_text(sqlite3_stmt *statement, int column, char *text, size_t text_bytes)
-{
-    const char *found = (const char *)sqlite3_column_text(statement, column);
-    size_t length = (size_t)sqlite3_column_bytes(statement, column);
-
-    if (found == NULL || length >= text_bytes)
-        return -EUCLEAN;
-    memcpy(text, found, length);
-    text[length] = '\0';
-    return 0;
-}
-
-int store_reader_uuid(sqlite3_stmt *statement, int column, uint8_t *uuid)
-{
-    const void *found = sqlite3_column_blob(statement, column);
-
-    if (found == NULL || sqlite3_column_bytes(statement, column) != UUID_BYTES)
-        return -EUCLEAN;
-    memcpy(uuid, found, UUID_BYTES);
-    return 0;
-}
-
-static uint64_t column_u64(sqlite3_stmt *statement, int column)
-{
-    return (uint64_t)sqlite3_column_int64(statement, column);
-}
-
 /* ---- several reads of one state ---- */
 
 int store_reader_begin(struct store_reader *reader)
@@ -88,7 +50,7 @@ int store_reader_begin(struct store_reader *reader)
         return -ECANCELED;
     int code = sqlite3_step(reader->statements[R_BEGIN]);
     (void)sqlite3_reset(reader->statements[R_BEGIN]); /* says again what step said */
-    return store_db_error(reader->db, code);
+    return database_error(reader->db, code);
 }
 
 void store_reader_end(struct store_reader *reader)
@@ -108,30 +70,30 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
     *ret_row = (struct store_row){
         .config = {sqlite3_column_blob(statement, 2), (size_t)sqlite3_column_bytes(statement, 2)},
         .has_config = sqlite3_column_type(statement, 2) != SQLITE_NULL,
-        .revision = column_u64(statement, 3),
-        .generation = column_u64(statement, 4),
+        .revision = database_number(statement, 3),
+        .generation = database_number(statement, 4),
         .is_wanted_running = sqlite3_column_int(statement, 6) != 0,
         .is_restart_owed = sqlite3_column_int(statement, 7) != 0,
-        .uid_base = (uint32_t)column_u64(statement, 8),
-        .family = (uint32_t)column_u64(statement, 9),
+        .uid_base = (uint32_t)database_number(statement, 8),
+        .family = (uint32_t)database_number(statement, 9),
         .is_ready_on_exec = sqlite3_column_int(statement, 10) != 0,
-        .created_wall_ns = column_u64(statement, 11),
-        .started_wall_ns = column_u64(statement, 12),
-        .ended_wall_ns = column_u64(statement, 13),
+        .created_wall_ns = database_number(statement, 11),
+        .started_wall_ns = database_number(statement, 12),
+        .ended_wall_ns = database_number(statement, 13),
         .has_status = sqlite3_column_type(statement, 15) != SQLITE_NULL,
         .wait_status = sqlite3_column_int(statement, 15),
-        .oom_kills = column_u64(statement, 18)};
-    int result = store_reader_uuid(statement, 0, ret_row->uuid);
+        .oom_kills = database_number(statement, 18)};
+    int result = database_octets(statement, 0, ret_row->uuid, UUID_BYTES);
     if (result == 0)
-        result = store_reader_text(statement, 1, ret_row->name, NAME_BYTES);
+        result = database_text(statement, 1, ret_row->name, NAME_BYTES);
     if (result == 0)
-        result = store_reader_enum(statement, 5, CT_STATE_COUNT, &state);
+        result = database_enum(statement, 5, CT_STATE_COUNT, &state);
     if (result == 0)
-        result = store_reader_enum(statement, 14, CAUSE_COUNT, &cause);
+        result = database_enum(statement, 14, CAUSE_COUNT, &cause);
     if (result == 0)
-        result = store_reader_text(statement, 16, ret_row->request, REQUEST_ID_BYTES);
+        result = database_text(statement, 16, ret_row->request, REQUEST_ID_BYTES);
     if (result == 0)
-        result = store_reader_enum(statement, 17, VERB_COUNT, &verb);
+        result = database_enum(statement, 17, VERB_COUNT, &verb);
     ret_row->state = (enum ct_state)state;
     ret_row->cause = (enum cause)cause;
     ret_row->request_verb = (enum verb)verb;
@@ -153,7 +115,7 @@ int store_reader_rows(struct store_reader *reader,
             break;
     }
     if (result == 0)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(statement); /* says again what step said */
     (void)pthread_mutex_unlock(&reader->lock);
     return result;
@@ -167,21 +129,21 @@ static int read_result(sqlite3_stmt *statement, struct store_result *ret_result)
     unsigned phase = 0;
     unsigned status = 0;
 
-    *ret_result = (struct store_result){.command_hash = column_u64(statement, 1),
-                                        .generation = column_u64(statement, 4),
+    *ret_result = (struct store_result){.command_hash = database_number(statement, 1),
+                                        .generation = database_number(statement, 4),
                                         .error = sqlite3_column_int(statement, 7),
-                                        .time_wall_ns = column_u64(statement, 9)};
-    int result = store_reader_text(statement, 0, ret_result->request, REQUEST_ID_BYTES);
+                                        .time_wall_ns = database_number(statement, 9)};
+    int result = database_text(statement, 0, ret_result->request, REQUEST_ID_BYTES);
     if (result == 0)
-        result = store_reader_enum(statement, 2, VERB_COUNT, &verb);
+        result = database_enum(statement, 2, VERB_COUNT, &verb);
     if (result == 0)
-        result = store_reader_uuid(statement, 3, ret_result->uuid);
+        result = database_octets(statement, 3, ret_result->uuid, UUID_BYTES);
     if (result == 0)
-        result = store_reader_enum(statement, 5, PHASE_COUNT, &phase);
+        result = database_enum(statement, 5, PHASE_COUNT, &phase);
     if (result == 0)
-        result = store_reader_enum(statement, 6, STATUS_COUNT, &status);
+        result = database_enum(statement, 6, STATUS_COUNT, &status);
     if (result == 0)
-        result = store_reader_text(statement, 8, ret_result->text, FAULT_TEXT_BYTES);
+        result = database_text(statement, 8, ret_result->text, FAULT_TEXT_BYTES);
     ret_result->verb = (enum verb)verb;
     ret_result->phase = (enum phase)phase;
     ret_result->status = (enum status)status;
@@ -204,7 +166,7 @@ int store_reader_results(struct store_reader *reader,
             break;
     }
     if (result == 0)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(statement); /* says again what step said */
     (void)pthread_mutex_unlock(&reader->lock);
     return result;
@@ -222,7 +184,7 @@ static int find_result(struct store_reader *reader, enum read_statement which, c
     if (code == SQLITE_ROW)
         result = read_result(statement, &stored);
     else if (code != SQLITE_DONE)
-        result = store_db_error(reader->db, code);
+        result = database_error(reader->db, code);
     (void)sqlite3_reset(statement); /* says again what step said */
     if (result == 0)
         *ret_result = stored;
@@ -248,14 +210,14 @@ static int read_heads(struct store_reader *reader, struct store_heads *ret_heads
 {
     sqlite3_stmt *statement = reader->statements[R_HEADS];
     int code = sqlite3_step(statement);
-    int result = code == SQLITE_DONE ? -EUCLEAN : store_db_error(reader->db, code);
+    int result = code == SQLITE_DONE ? -EUCLEAN : database_error(reader->db, code);
 
     if (code == SQLITE_ROW) {
-        result = store_reader_text(statement, 4, reader->ledger_id, UUID_TEXT_BYTES);
-        *ret_heads = (struct store_heads){.last_seq = column_u64(statement, 0),
-                                          .first_seq = column_u64(statement, 1),
-                                          .acked_epoch = column_u64(statement, 2),
-                                          .acked_seq = column_u64(statement, 3)};
+        result = database_text(statement, 4, reader->ledger_id, UUID_TEXT_BYTES);
+        *ret_heads = (struct store_heads){.last_seq = database_number(statement, 0),
+                                          .first_seq = database_number(statement, 1),
+                                          .acked_epoch = database_number(statement, 2),
+                                          .acked_seq = database_number(statement, 3)};
     }
     (void)sqlite3_reset(statement); /* says again what step said */
     return result;
@@ -296,7 +258,7 @@ int store_reader_open(struct store_reader *reader, sqlite3 *db_consumed)
     ENSURE(result == 0); /* with these attributes it cannot fail */
     reader->db = db_consumed;
     result =
-        store_db_error(reader->db, store_db_prepare(reader->db, sql, reader->statements, R_COUNT));
+        database_error(reader->db, database_prepare(reader->db, sql, reader->statements, R_COUNT));
     /* The id never changes, so it is read once. */
     return result == 0 ? read_heads(reader, &heads) : result;
 }

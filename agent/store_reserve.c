@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "store_file.h"
-#include "store_parts.h"
+#include "store_limits.h"
+#include "store_reserve.h"
 
 #define OCTETS_OF_A_BLOCK 512 /* stat(2): st_blocks */
 #define ROOM_PARTS 2          /* made only where so much of it is free: others need room as well */
@@ -23,13 +23,18 @@ static bool is_there(const struct store_reserve *reserve)
            (uint64_t)status.st_blocks * OCTETS_OF_A_BLOCK >= STORE_RESERVE_BYTES;
 }
 
+static void name_directory(const struct store_reserve *reserve, char directory[PATH_MAX + 16])
+{
+    (void)snprintf(directory, PATH_MAX + 16, "%.*s",
+                   (int)(strrchr(reserve->path, '/') - reserve->path), reserve->path);
+}
+
 static bool has_room(const struct store_reserve *reserve)
 {
     char directory[sizeof(reserve->path)];
     struct statvfs status;
 
-    (void)snprintf(directory, sizeof(directory), "%.*s",
-                   (int)(strrchr(reserve->path, '/') - reserve->path), reserve->path);
+    name_directory(reserve, directory);
     return statvfs(directory, &status) == 0 &&
            (uint64_t)status.f_bavail * status.f_frsize >= ROOM_PARTS * STORE_RESERVE_BYTES;
 }
@@ -61,12 +66,17 @@ void store_reserve_renew(struct store_reserve *reserve)
 
 bool store_reserve_spend(struct store_reserve *reserve)
 {
+    char directory[sizeof(reserve->path)];
+
     if (!reserve->is_held)
         return false;
     reserve->is_held = false;
     if (unlink(reserve->path) < 0)
         return false;
     /* Some file systems give blocks out again only after what freed them is on the disk. */
-    (void)store_file_sync_directory(reserve->path); /* without it the next write finds no room */
+    name_directory(reserve, directory);
+    AUTO_FD fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)fsync(fd); /* without it the next write finds no room */
     return true;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "database.h"
 #include "ensure.h"
 #include "store_parts.h"
 
@@ -56,12 +57,6 @@ static const char *const sql[W_COUNT] = {
     [W_GAP_COUNT] = "UPDATE node SET gap_seq=?1, gap_count=?2",
 };
 
-/* SQLite's integers are signed; 64 bits go through them unchanged. */
-static void bind_u64(sqlite3_stmt *statement, int place, uint64_t number)
-{
-    (void)sqlite3_bind_int64(statement, place, (sqlite3_int64)number); /* cannot fail: no memory */
-}
-
 static void bind_text(sqlite3_stmt *statement, int place, const char *text, size_t text_bytes)
 {
     (void)sqlite3_bind_text(statement, place, text, (int)strnlen(text, text_bytes), SQLITE_STATIC);
@@ -77,10 +72,7 @@ static void bind_status(sqlite3_stmt *statement, int place, bool has_status, int
 
 int store_writer_run(struct store_writer *writer, enum write_statement statement)
 {
-    int code = sqlite3_step(writer->statements[statement]);
-
-    (void)sqlite3_reset(writer->statements[statement]); /* says again what step said */
-    return code == SQLITE_DONE ? SQLITE_OK : code;
+    return database_run(writer->statements[statement]);
 }
 
 /* ---- rows ---- */
@@ -91,25 +83,25 @@ static int write_row(struct store_writer *writer, struct subject *subject,
     enum write_statement which = subject->is_stored ? W_ROW_UPDATE : W_ROW_INSERT;
     sqlite3_stmt *statement = writer->statements[which];
 
-    bind_u64(statement, 1, subjects_id(&writer->subjects, subject));
-    bind_u64(statement, 2, subject->last_seq);
-    bind_u64(statement, 3, subject->is_live);
-    bind_u64(statement, 4, row->revision);
-    bind_u64(statement, 5, row->generation);
-    bind_u64(statement, 6, row->state);
-    bind_u64(statement, 7, row->is_wanted_running);
-    bind_u64(statement, 8, row->is_restart_owed);
-    bind_u64(statement, 9, row->uid_base);
-    bind_u64(statement, 10, row->family);
-    bind_u64(statement, 11, row->is_ready_on_exec);
-    bind_u64(statement, 12, row->created_wall_ns);
-    bind_u64(statement, 13, row->started_wall_ns);
-    bind_u64(statement, 14, row->ended_wall_ns);
-    bind_u64(statement, 15, row->cause);
+    database_bind(statement, 1, subjects_id(&writer->subjects, subject));
+    database_bind(statement, 2, subject->last_seq);
+    database_bind(statement, 3, subject->is_live);
+    database_bind(statement, 4, row->revision);
+    database_bind(statement, 5, row->generation);
+    database_bind(statement, 6, row->state);
+    database_bind(statement, 7, row->is_wanted_running);
+    database_bind(statement, 8, row->is_restart_owed);
+    database_bind(statement, 9, row->uid_base);
+    database_bind(statement, 10, row->family);
+    database_bind(statement, 11, row->is_ready_on_exec);
+    database_bind(statement, 12, row->created_wall_ns);
+    database_bind(statement, 13, row->started_wall_ns);
+    database_bind(statement, 14, row->ended_wall_ns);
+    database_bind(statement, 15, row->cause);
     bind_status(statement, 16, row->has_status, row->wait_status);
     bind_text(statement, 17, row->request, REQUEST_ID_BYTES);
-    bind_u64(statement, 18, row->request_verb);
-    bind_u64(statement, 19, row->oom_kills);
+    database_bind(statement, 18, row->request_verb);
+    database_bind(statement, 19, row->oom_kills);
     if (which == W_ROW_INSERT) {
         (void)sqlite3_bind_blob(statement, 20, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
         (void)sqlite3_bind_text(statement, 21, subject->name, -1, SQLITE_TRANSIENT);
@@ -121,7 +113,7 @@ static int write_row(struct store_writer *writer, struct subject *subject,
 
 int store_writer_drop(struct store_writer *writer, struct subject *subject)
 {
-    bind_u64(writer->statements[W_ROW_DROP], 1, subjects_id(&writer->subjects, subject));
+    database_bind(writer->statements[W_ROW_DROP], 1, subjects_id(&writer->subjects, subject));
     subjects_remove(&writer->subjects, subject);
     return store_writer_run(writer, W_ROW_DROP);
 }
@@ -134,8 +126,8 @@ static int hide_row(struct store_writer *writer, struct subject *subject)
     if (subject->last_seq < writer->first_seq)
         return store_writer_drop(writer, subject);
 
-    bind_u64(statement, 1, subjects_id(&writer->subjects, subject));
-    bind_u64(statement, 2, subject->last_seq);
+    database_bind(statement, 1, subjects_id(&writer->subjects, subject));
+    database_bind(statement, 2, subject->last_seq);
     subject->is_live = false;
     subject->is_dirty = false;
     return store_writer_run(writer, W_ROW_HIDE);
@@ -147,8 +139,8 @@ static int move_config(struct store_writer *writer, const struct subject *from,
 {
     sqlite3_stmt *statement = writer->statements[W_CONFIG_MOVE];
 
-    bind_u64(statement, 1, subjects_id(&writer->subjects, from));
-    bind_u64(statement, 2, subjects_id(&writer->subjects, to));
+    database_bind(statement, 1, subjects_id(&writer->subjects, from));
+    database_bind(statement, 2, subjects_id(&writer->subjects, to));
     return store_writer_run(writer, W_CONFIG_MOVE);
 }
 
@@ -156,7 +148,7 @@ static int put_config(struct store_writer *writer, uint32_t id, const struct oct
 {
     sqlite3_stmt *statement = writer->statements[W_CONFIG_PUT];
 
-    bind_u64(statement, 1, id);
+    database_bind(statement, 1, id);
     const void *octets = config->size_bytes == 0 ? "" : (const void *)config->data; /* NULL: none */
     int code = sqlite3_bind_blob64(statement, 2, octets, config->size_bytes, SQLITE_STATIC);
     return code == SQLITE_OK ? store_writer_run(writer, W_CONFIG_PUT) : code;
@@ -200,7 +192,7 @@ static int delete_row(struct store_writer *writer, const uint8_t *uuid)
 
     if (subject == NULL)
         return SQLITE_OK;
-    bind_u64(writer->statements[W_CONFIG_DROP], 1, subjects_id(&writer->subjects, subject));
+    database_bind(writer->statements[W_CONFIG_DROP], 1, subjects_id(&writer->subjects, subject));
     int code = store_writer_run(writer, W_CONFIG_DROP);
     return code == SQLITE_OK ? hide_row(writer, subject) : code;
 }
@@ -216,18 +208,18 @@ static int add_event(struct store_writer *writer, const struct event *event)
     if (subject == NULL)
         return SQLITE_NOMEM;
     ENSURE(event->seq > writer->last_seq);
-    bind_u64(statement, 1, event->seq);
-    bind_u64(statement, 2, subject->last_seq);
-    bind_u64(statement, 3, subjects_id(&writer->subjects, subject));
-    bind_u64(statement, 4, event->time_wall_ns);
-    bind_u64(statement, 5, event->epoch);
-    bind_u64(statement, 6, event->generation);
-    bind_u64(statement, 7, event->type);
-    bind_u64(statement, 8, event->from);
-    bind_u64(statement, 9, event->to);
-    bind_u64(statement, 10, event->cause);
+    database_bind(statement, 1, event->seq);
+    database_bind(statement, 2, subject->last_seq);
+    database_bind(statement, 3, subjects_id(&writer->subjects, subject));
+    database_bind(statement, 4, event->time_wall_ns);
+    database_bind(statement, 5, event->epoch);
+    database_bind(statement, 6, event->generation);
+    database_bind(statement, 7, event->type);
+    database_bind(statement, 8, event->from);
+    database_bind(statement, 9, event->to);
+    database_bind(statement, 10, event->cause);
     bind_status(statement, 11, event->has_status, event->wait_status);
-    bind_u64(statement, 12, event->result);
+    database_bind(statement, 12, event->result);
     bind_text(statement, 13, event->request, REQUEST_ID_BYTES);
     bind_text(statement, 14, event->detail, EVENT_DETAIL_BYTES);
     writer->last_seq = event->seq;
@@ -253,8 +245,8 @@ static int write_last_seqs(struct store_writer *writer)
         if (!subject->is_dirty || code != SQLITE_OK)
             continue;
         subject->is_dirty = false;
-        bind_u64(statement, 1, subjects->dirty[i]);
-        bind_u64(statement, 2, subject->last_seq);
+        database_bind(statement, 1, subjects->dirty[i]);
+        database_bind(statement, 2, subject->last_seq);
         code = store_writer_run(writer, W_LAST_SEQ);
     }
     subjects->dirty_count = 0;
@@ -266,15 +258,15 @@ static int write_last_seqs(struct store_writer *writer)
 static void bind_result(sqlite3_stmt *statement, const struct store_result *result)
 {
     bind_text(statement, 1, result->request, REQUEST_ID_BYTES);
-    bind_u64(statement, 2, result->command_hash);
-    bind_u64(statement, 3, result->verb);
+    database_bind(statement, 2, result->command_hash);
+    database_bind(statement, 3, result->verb);
     (void)sqlite3_bind_blob(statement, 4, result->uuid, UUID_BYTES, SQLITE_STATIC);
-    bind_u64(statement, 5, result->generation);
-    bind_u64(statement, 6, result->phase);
-    bind_u64(statement, 7, result->status);
+    database_bind(statement, 5, result->generation);
+    database_bind(statement, 6, result->phase);
+    database_bind(statement, 7, result->status);
     (void)sqlite3_bind_int(statement, 8, result->error);
     bind_text(statement, 9, result->text, FAULT_TEXT_BYTES);
-    bind_u64(statement, 10, result->time_wall_ns);
+    database_bind(statement, 10, result->time_wall_ns);
 }
 
 static int put_intent(struct store_writer *writer, const struct store_result *intent)
@@ -292,7 +284,7 @@ static int put_result(struct store_writer *writer, const struct store_result *re
         return code;
 
     bind_result(writer->statements[W_RESULT], result);
-    bind_u64(writer->statements[W_RESULT], 11, seq);
+    database_bind(writer->statements[W_RESULT], 11, seq);
     return store_writer_run(writer, W_RESULT);
 }
 
@@ -301,8 +293,8 @@ static int put_ack(struct store_writer *writer, uint64_t epoch, uint64_t seq, bo
     writer->acked_seq = seq;
     if (is_own)
         return SQLITE_OK;
-    bind_u64(writer->statements[W_ACK], 1, epoch);
-    bind_u64(writer->statements[W_ACK], 2, seq);
+    database_bind(writer->statements[W_ACK], 1, epoch);
+    database_bind(writer->statements[W_ACK], 2, seq);
     return store_writer_run(writer, W_ACK);
 }
 
@@ -465,9 +457,11 @@ int store_writer_open(struct store_writer *writer, sqlite3 *db_consumed)
 {
     *writer = (struct store_writer){.db = db_consumed, .limits = store_limits_default};
     (void)sqlite3_wal_hook(writer->db, on_wal_frames, writer);
-    int code = store_db_prepare(writer->db, sql, writer->statements, W_COUNT);
+    int code = database_prepare(writer->db, sql, writer->statements, W_COUNT);
     if (code == SQLITE_OK)
         code = load(writer);
+    if (code == SQLITE_OK)
+        code = database_settle_log(db_consumed);
     /* Whether it can be written is known now, and not first when something has happened. */
     if (code == SQLITE_OK)
         code = sqlite3_exec(db_consumed, "UPDATE node SET opened = opened + 1", NULL, NULL, NULL);

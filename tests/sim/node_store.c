@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "checks.h"
+#include "database.h"
 #include "ensure.h"
 #include "faults.h"
 #include "vfs.h"
@@ -20,10 +21,10 @@ static int connect_to_disk(int flags, sqlite3 **ret_db)
     int code = sqlite3_open_v2(PATH_DB, ret_db, flags | SQLITE_OPEN_NOMUTEX, SIMVFS_NAME);
 
     if (code == SQLITE_OK)
-        code = store_db_set_up(*ret_db);
+        code = database_set_up(*ret_db);
     if (code == SQLITE_OK)
         return 0;
-    int result = store_db_error(*ret_db, code);
+    int result = database_error(*ret_db, code);
     (void)sqlite3_close(*ret_db);
     *ret_db = NULL;
     return result;

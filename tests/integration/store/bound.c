@@ -10,7 +10,6 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "prng.h"
-#include "store_file.h"
 #include "store_parts.h"
 
 #define CTS 20
@@ -50,7 +49,7 @@ static void come_to_rest(void)
     sqlite3 *db = NULL;
 
     rig_close();
-    assert_int_equal(store_file_open(rig_path("node.db"), &db, &fault), 0);
+    assert_int_equal(store_db_open(rig_path("node.db"), &db, &fault), 0);
     assert_int_equal(store_writer_open(&writer, db), SQLITE_OK);
     writer.limits = small_limits();
     do {

@@ -4,7 +4,7 @@
 #include "rig.h"
 
 #include "clock.h"
-#include "store_file.h"
+#include "database.h"
 #include "store_parts.h"
 
 #define HOUR_NS (3600 * NS_PER_S)
@@ -24,12 +24,12 @@ static void open_at(uint64_t wall_ns)
 
     now_ns = HOUR_NS; /* since the host's boot */
     now_wall_ns = wall_ns;
-    if (store_file_open(rig_path("node.db"), &db, &fault) < 0)
+    if (store_db_open(rig_path("node.db"), &db, &fault) < 0)
         fail_msg("%s", fault.text);
     assert_int_equal(store_writer_open(&writer, db), SQLITE_OK);
     writer.limits.history_min_bytes = 0;
     memset(&reader, 0, sizeof(reader));
-    assert_int_equal(store_file_open_reader(rig_path("node.db"), &db), 0);
+    assert_int_equal(database_open_reader(rig_path("node.db"), &db), 0);
     assert_int_equal(store_reader_open(&reader, db), 0);
 }
 

@@ -201,7 +201,7 @@ static void test_version__1_that_cannot_be_migrated__is_refused_and_stays(void *
 
     assert_int_equal(rig_try_open(&fault), -EUCLEAN);
 
-    assert_non_null(strstr(fault.text, "cannot migrate"));
+    assert_non_null(strstr(fault.text, "cannot bring up"));
     assert_non_null(strstr(fault.text, "node.db"));
     assert_string_not_equal(fault.hint, "");
     assert_int_equal(read_version(), 1);
