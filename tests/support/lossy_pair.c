@@ -247,7 +247,8 @@ void pair_step(struct pair *pair, const struct pollfd fds[LOSSY_WAYS], uint64_t 
         if (fds[way].fd < 0 || fds[way].revents == 0)
             continue;
         if ((fds[way].events & POLLIN) != 0 && fds[way].revents != POLLOUT)
-            is_good = read_more(pair->fds[way], in) && cut_into_datagrams(in, way, now_ns);
+            is_good = read_more(pair->fds[way], in) &&
+                      cut_into_datagrams(in, (enum lossy_way)way, now_ns);
         else if ((fds[way].revents & (POLLERR | POLLHUP)) != 0)
             is_good = false;
     }

@@ -83,7 +83,8 @@ static void add_result(const char *request)
 static void add_events(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct store_change changes[2] = {rig_event(++seq, 1), rig_ack(seq)};
+        seq++;
+        struct store_change changes[2] = {rig_event(seq, 1), rig_ack(seq)};
 
         changes[0].event.time_wall_ns = now_wall_ns;
         commit(changes, 2);
