@@ -12,6 +12,7 @@
 #ifndef DROVER_FUZZ_H
 #define DROVER_FUZZ_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +47,22 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 #else
 #define CANARY(condition) ((void)(false && (condition)))
 #endif
+
+#define FUZZ_FDS_MAX 128
+
+/* How many descriptors are open, of the first ones: poll(2) tells of all in one call. */
+static inline unsigned fuzz_open_fds(void)
+{
+    struct pollfd fds[FUZZ_FDS_MAX];
+    unsigned count = 0;
+
+    for (int fd = 0; fd < FUZZ_FDS_MAX; fd++)
+        fds[fd] = (struct pollfd){.fd = fd};
+    (void)poll(fds, FUZZ_FDS_MAX, 0);
+    for (int fd = 0; fd < FUZZ_FDS_MAX; fd++)
+        count += (fds[fd].revents & POLLNVAL) == 0;
+    return count;
+}
 
 struct script {
     const uint8_t *at;

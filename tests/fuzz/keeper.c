@@ -20,7 +20,6 @@
 #include "sys.h"
 
 #define LAST_ROUNDS 60 /* more than all records of a script need */
-#define FDS_LOOKED_AT 96
 
 struct keeper k;
 struct keeper_world world = {.dead_pidfd = -1, .address = {.sun_family = AF_UNIX}};
@@ -176,14 +175,6 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int most, int timeo
 
 /* ---- one run ---- */
 
-static uint64_t open_descriptors(void)
-{
-    uint64_t count = 0;
-    for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
 static void block_some(void)
 {
     sigset_t set;
@@ -246,7 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
     if (world.dead_pidfd < 0)
         make_dead();
-    uint64_t open_before = open_descriptors();
+    unsigned open_before = fuzz_open_fds();
     reset(data, size_bytes);
     listen_here();
     PROMISE(loop_init(&k) == 0);
@@ -260,6 +251,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     int own[] = {k.listen, k.epoll, k.signals, k.timer, k.pid_ns, k.agent};
     for (size_t i = 0; i < COUNT_OF(own); i++)
         fd_closep(&own[i]);
-    PROMISE(open_descriptors() == open_before);
+    PROMISE(fuzz_open_fds() == open_before);
     return 0;
 }

@@ -21,7 +21,6 @@
 #include "sys.h"
 
 #define SLOTS 3
-#define FDS_LOOKED_AT 64
 
 struct seen {
     unsigned booted;
@@ -341,29 +340,20 @@ static void close_all(void)
     inbox_close(&agent.inbox);
 }
 
-static unsigned open_descriptors(void)
-{
-    unsigned count = 0;
-
-    for (int fd = 0; fd < FDS_LOOKED_AT; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 {
     static struct script script;
     static unsigned before;
 
     script = (struct script){data, size_bytes};
-    before = open_descriptors();
+    before = fuzz_open_fds();
     open_all();
     if (setjmp(died) == 0) {
         while (script.left > 0 && agent.keeper.socket >= 0) {
             do_step(&script);
             hear();
         }
-        PROMISE(open_descriptors() <= before + 2 + 2 * SLOTS);
+        PROMISE(fuzz_open_fds() <= before + 2 + 2 * SLOTS);
     }
     close_all();
     return 0;

@@ -28,6 +28,7 @@ static const struct {
     {"codec", seeds_codec},
     {"console", seeds_console},
     {"flow", seeds_flow},
+    {"guest_files", seeds_guest_files},
     {"keeper", seeds_keeper},
     {"keeper_plan", seeds_keeper_plan},
     {"keeper_records", seeds_keeper_records},

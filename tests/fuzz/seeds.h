@@ -47,6 +47,7 @@ void seed_write(const void *data, size_t size_bytes);
 void seeds_codec(void);
 void seeds_console(void);
 void seeds_flow(void);
+void seeds_guest_files(void);
 void seeds_keeper(void);
 void seeds_keeper_plan(void);
 void seeds_keeper_records(void);

@@ -20,6 +20,12 @@ void seeds_options_agent(void)
     write_text("nonsense = 1\n");
     write_text("[agent\nnode\n");
     write_text("uid-base = -1\n");
+    write_text("--node\nn1\n--cgroup\n/c\n--uid-base\n100000\n--uid-count\n65536\n"
+               "--controller\ntcp://a:1\n--state-dir\n/s\n--run-dir\n/r");
+    write_text("--help");
+    write_text("--version");
+    write_text("-x");
+    write_text("--\nword");
 }
 
 void seeds_options_controller(void)
@@ -30,6 +36,10 @@ void seeds_options_controller(void)
     write_text("events-max = 0\n");
     write_text("http = 127.0.0.1:80\n");
     write_text("store = sqlite:/tmp/x\n");
+    write_text("--listen\ntcp://[::1]:1\n--events-max\n9\n--state-dir\n/s\n--run-dir\n/r");
+    write_text("--help");
+    write_text("--version");
+    write_text("--\nword");
 }
 
 static void write_words(const char *first, const char *second, const char *third)
@@ -110,4 +120,40 @@ void seeds_model(void)
             seed_octet(&seed, (unsigned)prng_below(&prng, 256));
         seed_write(seed.data, seed.size_bytes);
     }
+}
+
+/* Trees as guest_files.c makes them, then passwd and subuid files. */
+void seeds_guest_files(void)
+{
+    static struct seed seed;
+    static const uint8_t trees[][10] = {
+        {0, 22, 0, 22, 4},         /* sysvinit */
+        {0, 22, 0, 22, 4, 22, 5},  /* … with OpenRC */
+        {0, 3, 0, 2, 22, 6},       /* a link to systemd */
+        {0, 3, 0, 1, 22, 3},       /* a link to busybox */
+        {0, 3, 0, 0, 22, 1},       /* a link to itself */
+        {0, 3, 0, 4, 11, 1, 5},    /* links that lead out */
+        {0, 22, 0, 10, 0, 22, 2},  /* deleted in the upper */
+        {0, 1, 0, 22, 7, 3, 1, 9}, /* a FIFO */
+    };
+    static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n#c\nweb:x:33:33:w:/var/www:\n";
+    static const char group[] = "root:x:0:\nadm:x:4:web,root\n";
+
+    for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++)
+        seed_write(trees[i], sizeof(trees[i]));
+    static const char *const users[] = {"web", "", "33", "0:5", "nobody"};
+    for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+        seed.size_bytes = 0;
+        seed_octet(&seed, 2);
+        seed_part(&seed, UINT8_MAX, users[i], strlen(users[i]));
+        seed_part(&seed, 2048, passwd, sizeof(passwd) - 1);
+        seed_part(&seed, 2048, group, sizeof(group) - 1);
+        seed_write(seed.data, seed.size_bytes);
+    }
+    seed.size_bytes = 0;
+    seed_octet(&seed, 3);
+    seed_part(&seed, 512, "root:100000:65536\nuser:262144:65536\n", 36);
+    seed_octet(&seed, 4);
+    seed_octet(&seed, 0);
+    seed_write(seed.data, seed.size_bytes);
 }
