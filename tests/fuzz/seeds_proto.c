@@ -66,6 +66,12 @@ void seeds_local(void)
     add_frame(&seed, &query);
     add_frame(&seed, &query);
     seed_write(seed.data, seed.size_bytes);
+    const struct message pong = {.kind = MESSAGE_PONG, .ping_ns = 5};
+    seed.size_bytes = 0;
+    seed_octet(&seed, 255);
+    add_frame(&seed, &pong);
+    add_frame(&seed, &query);
+    seed_write(seed.data, seed.size_bytes);
 }
 
 static void write_octets(const uint8_t *octets, size_t count)
