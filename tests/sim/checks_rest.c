@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ensure.h"
@@ -133,7 +134,8 @@ static bool is_somebodys(const struct sim *sim, const char *leaf)
         kernel_leaf_name(ct->name, ct->generation, own);
         if (strcmp(own, leaf) == 0)
             return ct->state != CT_STOPPED;
-        is_known = is_known || (strlen(ct->name) == length && memcmp(ct->name, leaf, length) == 0);
+        is_known = is_known || (strlen(ct->name) == length && memcmp(ct->name, leaf, length) == 0 &&
+                                strtoull(leaf + length + 1, NULL, 10) <= ct->generation);
     }
     return !is_known;
 }
