@@ -59,7 +59,8 @@ static const char *const parts[] = {"node", "container", "config", "intent", "re
 static const struct database_kind kind = {
     .daemon = "drover-agent",
     .file = "node.db",
-    .hint = "put a copy of node.db back; the guests run on meanwhile",
+    /* SQLite lays an old log over whatever lies beside it. */
+    .hint = "put a copy of node.db back and remove node.db-wal; the guests run on meanwhile",
     .application_id = 0x44726f76, /* "Drov" */
     .version = STORE_VERSION,
     .schema = schema,

@@ -172,6 +172,71 @@ static void test_store__killed_while_it_writes__has_all_that_was_told(void **sta
     assert_true(last > 0);
 }
 
+/* ---- a log that is torn ---- */
+
+#define TORN_BATCHES 30
+#define TORN_EVENTS 10
+#define FRAME_BYTES (4096 + 24)
+
+/* Leaves the log behind as kill -9 does. */
+static void write_and_vanish(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (uv_loop_init(&rig.loop) < 0)
+            _exit(1);
+        rig_open();
+        for (uint64_t i = 0; i < TORN_BATCHES; i++) {
+            rig_post_events(i * TORN_EVENTS + 1, (i + 1) * TORN_EVENTS, CTS);
+            rig_settle();
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void tear_log(off_t offset, bool is_cut)
+{
+    static const uint8_t octets[100] = {0xff};
+    AUTO_FD fd = open(rig_path("node.db-wal"), O_WRONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    if (is_cut)
+        assert_int_equal(ftruncate(fd, offset), 0);
+    else
+        assert_int_equal(pwrite(fd, octets, sizeof(octets), offset), sizeof(octets));
+}
+
+/* The checksums of its frames end it where it is torn: whole transactions up to there. */
+static void test_store__log_is_torn__has_what_is_whole(void **state)
+{
+    uint64_t fewest = UINT64_MAX;
+    uint64_t most = 0;
+
+    for (unsigned frame = 1; frame < 200; frame += 23) {
+        struct store_heads heads;
+
+        write_and_vanish();
+        tear_log((off_t)frame * FRAME_BYTES + 1234, frame % 2 == 0);
+
+        rig_open();
+        assert_int_equal(store_read_heads(rig.store, &heads), 0);
+        assert_int_equal(heads.last_seq % TORN_EVENTS, 0);
+        fewest = heads.last_seq < fewest ? heads.last_seq : fewest;
+        most = heads.last_seq > most ? heads.last_seq : most;
+        rig_post_events(heads.last_seq + 1, heads.last_seq + 1, CTS);
+        rig_settle();
+        assert_int_equal(rig.told, 1);
+        assert_int_equal(rig_remove(state), 0);
+        assert_int_equal(rig_make(state), 0);
+    }
+    assert_true(fewest < most && most <= (uint64_t)TORN_BATCHES * TORN_EVENTS);
+}
+
 /* ---- a file system that is full ---- */
 
 static bool mount_small(const char *size)
@@ -306,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define RIG_TEST(test) cmocka_unit_test_setup_teardown(test, rig_make, rig_remove)
         RIG_TEST(test_store__killed_while_it_writes__has_all_that_was_told),
+        RIG_TEST(test_store__log_is_torn__has_what_is_whole),
         RIG_TEST(test_store__disk_full__fails_once_and_tells_no_more),
         RIG_TEST(test_store__disk_full_at_close__fails_there),
         RIG_TEST(test_store__disk_too_small__is_refused_or_works),
