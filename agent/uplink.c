@@ -212,12 +212,13 @@ void uplink_sent(struct uplink *uplink, const struct event *last, size_t count)
 
 enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq)
 {
+    /* Until the ledger was looked at, upstream can only repeat what its head said. */
+    if (seq <= uplink->acked.seq || (uplink->state != UPLINK_SENDING && seq <= uplink->head.seq))
+        return UPLINK_ACK_OLD;
     if (uplink->state != UPLINK_SENDING || seq > uplink->sent) {
         uplink->strange_acks++;
         return UPLINK_ACK_STRANGE;
     }
-    if (seq <= uplink->acked.seq)
-        return UPLINK_ACK_OLD;
     while (uplink->batch_count > 0) {
         const struct uplink_batch *batch = &uplink->batches[uplink->batch_first];
 

@@ -35,6 +35,20 @@ static void test_uplink__no_session__nothing_goes(void **state)
     assert_int_equal(uplink_acknowledge(&uplink, 7), UPLINK_ACK_STRANGE);
 }
 
+/* It repeats what it said in its answer to the greeting, be that nothing. */
+static void test_uplink__acknowledged_before_the_look__is_old(void **state)
+{
+    const struct uplink_head head = {E1, 30};
+
+    (void)state;
+    begin(100, 30);
+    uplink_up(&uplink, &head);
+    assert_int_equal(uplink_acknowledge(&uplink, 0), UPLINK_ACK_OLD);
+    assert_int_equal(uplink_acknowledge(&uplink, 30), UPLINK_ACK_OLD);
+    assert_int_equal(uplink_acknowledge(&uplink, 31), UPLINK_ACK_STRANGE);
+    assert_int_equal(uplink.strange_acks, 1);
+}
+
 static void test_uplink__upstream_has_some__the_rest_follows(void **state)
 {
     (void)state;
@@ -200,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uplink__no_session__nothing_goes),
+        cmocka_unit_test(test_uplink__acknowledged_before_the_look__is_old),
         cmocka_unit_test(test_uplink__upstream_has_some__the_rest_follows),
         cmocka_unit_test(test_uplink__head_is_beyond_what_was_acknowledged__is_stored),
         cmocka_unit_test(test_uplink__full_window__waits_for_acknowledgements),
