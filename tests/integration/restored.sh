@@ -103,5 +103,40 @@ CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" "$BUI
 delivered "$(last)"
 compare_after 0
 same 'gaps at the agent' "$count" "$(gaps agent | wc -l)"
+
+# The controller is put back to a copy: it hears again what it forgot, and no gap, for nothing is pruned.
+controller_stop() { kill -"$1" "$CONTROLLER_PID" && ended "$CONTROLLER_PID"; }
+controller_again() {
+    CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" "$BUILD/drover-controller" \
+        --state-dir "$WORK/controller" --run-dir "$WORK/run" --listen "$CONTROLLER_URL")
+}
+controller_stop TERM
+cp -a "$WORK/controller" "$WORK/controller.copy"
+controller_again
+live 2
+delivered "$(last)"
+controller_stop KILL
+rm -rf "$WORK/controller"
+mv "$WORK/controller.copy" "$WORK/controller"
+controller_again
+live 1
+delivered "$(last)"
+compare_after 0
+same 'gaps at the agent' "$count" "$(gaps agent | wc -l)"
+
+# Both at once, the node to a time before the controller's.
+cp -a "$WORK/controller" "$WORK/controller.copy"
+head=$(last)
+node_kill KILL
+controller_stop KILL
+rm -rf "$WORK/controller" "$WORK/state"/node.db*
+mv "$WORK/controller.copy" "$WORK/controller"
+cp -a "$WORK/copy"/node.db* "$WORK/state"
+controller_again
+node_start
+live 1
+delivered "$(last)"
+compare_after "$common"
+same 'the newest gap' "events after $common" "$(gaps agent | tail -n 1 | grep -o "events after $common")"
 want 0 d destroy one >/dev/null
 echo ok
