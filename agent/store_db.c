@@ -71,10 +71,16 @@ static const struct database_kind kind = {
 
 int store_db_open(const char *path, sqlite3 **ret_db, struct fault *fault)
 {
-    int result = database_open(path, &kind, ret_db, fault);
+    sqlite3 *db = NULL;
+    int result = database_open(path, &kind, &db, fault);
 
-    if (result == 0)
-        database_extend_log(path, store_limits_default.wal_frames);
+    if (result < 0)
+        return result;
+    result = database_extend_log(path, store_limits_default.wal_frames, fault);
+    if (result < 0)
+        (void)sqlite3_close(db); /* nothing was changed */
+    else
+        *ret_db = db;
     return result;
 }
 

@@ -75,10 +75,14 @@ static int refuse_damaged(const struct database_kind *kind, const char *path, co
 static int check_version(const struct database_kind *kind, int64_t version, const char *path,
                          struct fault *fault)
 {
+    char hint[FAULT_HINT_BYTES];
+
     if (version > kind->version) {
         fault_set(fault, STATUS_UNSUPPORTED, 0, "%s has version %d; this %s knows none above %d",
                   path, version, kind->daemon, (int64_t)kind->version);
-        fault_hint(fault, "start the program that wrote it, or a newer one");
+        (void)sqlite3_snprintf(sizeof(hint), hint, "start the %s that wrote it, or a newer one",
+                               kind->daemon);
+        fault_hint(fault, hint);
         return -ENOTSUP;
     }
     if (version < 1) {
@@ -108,25 +112,24 @@ static int check_whose(sqlite3 *db, const struct database_kind *kind, const char
     return check_version(kind, *ret_version, path, fault);
 }
 
-/* From each version to the next in a transaction of its own: what a crash leaves goes on later. */
+/* From `version` to ours in one transaction: it is the old one or the new one after any crash. */
 static int migrate(sqlite3 *db, const struct database_kind *kind, int64_t version, const char *path,
                    struct fault *fault)
 {
-    int code = SQLITE_OK;
+    int code = database_settle_log(db);
 
-    for (; version < kind->version && code == SQLITE_OK; version++) {
+    if (code == SQLITE_OK)
         code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-        if (code == SQLITE_OK)
-            code = sqlite3_exec(db, kind->migrations[version], NULL, NULL, NULL);
-        if (code == SQLITE_OK)
-            code = set_mark(db, "user_version", (int)version + 1);
-        if (code == SQLITE_OK)
-            code = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
-    }
+    for (; version < kind->version && code == SQLITE_OK; version++)
+        code = sqlite3_exec(db, kind->migrations[version], NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = set_mark(db, "user_version", kind->version);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
     if (code == SQLITE_OK)
         return 0;
     int result = database_fault(db, kind, code, "bring up to this version", path, fault);
-    (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* nothing of it stands in any case */
+    (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* SQLite may have done it already */
     return result;
 }
 
@@ -190,7 +193,8 @@ int database_check(sqlite3 *db, const struct database_kind *kind, const char *pa
     }
     if (result == 0)
         result = check_whole(db, kind, path, fault);
-    return result == 0 ? migrate(db, kind, version, path, fault) : result;
+    return result == 0 && version < kind->version ? migrate(db, kind, version, path, fault)
+                                                  : result;
 }
 
 /* ---- statements ---- */

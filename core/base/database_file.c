@@ -177,7 +177,7 @@ static int make_new(const char *path, const struct database_kind *kind, struct f
 
 /* ---- one that is there ---- */
 
-static int check_absent(const char *path, const struct database_kind *kind, struct fault *fault)
+static int check_absent(const char *path, struct fault *fault)
 {
     char log[PATH_BYTES];
     struct stat status;
@@ -186,7 +186,7 @@ static int check_absent(const char *path, const struct database_kind *kind, stru
     if (lstat(log, &status) < 0 && errno == ENOENT)
         return 1;
     fault_set(fault, STATUS_FAILED, 0, "%s is gone, but its log %s is there", path, log);
-    fault_hint(fault, kind->hint);
+    fault_hint(fault, "put the file back; to begin anew, move the log away");
     return -EUCLEAN;
 }
 
@@ -197,7 +197,7 @@ static int check_file(const char *path, const struct database_kind *kind, struct
 
     if (lstat(path, &status) < 0) {
         if (errno == ENOENT)
-            return check_absent(path, kind, fault);
+            return check_absent(path, fault);
         fault_set(fault, STATUS_FAILED, errno, "cannot look at %s", path);
         return -fault->error;
     }
@@ -221,9 +221,7 @@ static int check_file(const char *path, const struct database_kind *kind, struct
     return 0;
 }
 
-/* What is behind the last frame is never read, and without room it does without. Growing a file
- * costs half as much again as overwriting it (measured on ext4). */
-void database_extend_log(const char *path, uint32_t pages)
+static int extend_log(const char *path, uint32_t pages)
 {
     static const uint8_t zeros[ZEROS_BYTES];
     char log[PATH_BYTES];
@@ -234,7 +232,7 @@ void database_extend_log(const char *path, uint32_t pages)
     /* SQLite locks no octet of this file, so that closing it loses no lock. */
     AUTO_FD fd = open(log, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &status) < 0)
-        return;
+        return -errno;
     off_t at = status.st_size;
     while (at < end) {
         ssize_t written = pwrite(fd, zeros, sizeof(zeros), at);
@@ -242,8 +240,20 @@ void database_extend_log(const char *path, uint32_t pages)
             break;
         at += written;
     }
-    if (at < end || fdatasync(fd) < 0)
-        (void)!ftruncate(fd, status.st_size);
+    if (at < end && ftruncate(fd, status.st_size) < 0)
+        return -errno;
+    return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+int database_extend_log(const char *path, uint32_t pages, struct fault *fault)
+{
+    int result = extend_log(path, pages);
+
+    if (result < 0) {
+        fault_set(fault, STATUS_FAILED, -result, "cannot make the log of %s durable", path);
+        fault_hint(fault, "look for errors of the disk in the kernel's log");
+    }
+    return result;
 }
 
 int database_open(const char *path, const struct database_kind *kind, sqlite3 **ret_db,

@@ -325,9 +325,10 @@ static int open_database(struct ctl_sqlite *sqlite, const struct ctl_store_optio
 
     if (result < 0)
         return result;
-    database_extend_log(sqlite->path, CTL_WAL_FRAMES);
     int code = ctl_writer_open(&sqlite->writer, db, options->events_max, options->now_wall_ns);
-    if (code != SQLITE_OK)
+    if (code == SQLITE_OK)
+        result = database_extend_log(sqlite->path, CTL_WAL_FRAMES, fault);
+    else
         result = database_fault(db, &ctl_database, code, "read", sqlite->path, fault);
     if (result == 0) {
         result = database_open_reader(sqlite->path, &reader);
