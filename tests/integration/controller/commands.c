@@ -125,8 +125,7 @@ static void test_commands__the_node_says_nothing__it_is_asked_again(void **state
     (void)client_receipt(&client, "r1", PHASE_ACCEPTED);
 }
 
-/* The whole way of a node that is lost under a command: 10 s until it is down, 10 s more until its
- * results count as unknown. */
+/* The whole way of a node that is lost under a command. */
 static void test_commands__the_node_is_lost__unknown_then_not_sent_then_told_after_all(void **state)
 {
     const struct receipt *receipt;
