@@ -128,9 +128,10 @@ static int send_command(struct controller *controller, struct request *request)
     return result;
 }
 
-static bool may_send(const struct request *request)
+static bool may_send(const struct controller *controller, const struct request *request)
 {
-    return request->is_claimed && !request->is_closed && member_is_up(request->member);
+    return request->is_claimed && !request->is_closed && request->expires_ns > controller->now_ns &&
+           member_is_up(request->member);
 }
 
 /* Its way begins, or begins anew. */
@@ -490,7 +491,7 @@ void requests_take_receipt(struct controller *controller, struct member *member,
 void requests_member_up(struct controller *controller, struct member *member)
 {
     for (struct request *at = controller->requests.first; at != NULL; at = at->next)
-        if (at->member == member && may_send(at))
+        if (at->member == member && may_send(controller, at))
             (void)send_command(controller, at); /* no room: its deadline or the next session */
 }
 
@@ -514,10 +515,11 @@ int requests_load(struct controller *controller, const struct ctl_command *comma
     if (request == NULL || !adopt(controller, request, command) ||
         buffer_append(&request->receipt, command->receipt.data, command->receipt.size_bytes) < 0)
         return -ENOMEM;
-    if (command->deadline_wall_ns != 0)
-        request->deadline_ns =
-            controller->now_ns +
-            (command->deadline_wall_ns > now_wall_ns ? command->deadline_wall_ns - now_wall_ns : 1);
+    /* One whose time is over is closed by the first sweep, before any node is back. */
+    if (command->deadline_wall_ns > now_wall_ns)
+        request->deadline_ns = controller->now_ns + (command->deadline_wall_ns - now_wall_ns);
+    else if (command->deadline_wall_ns != 0)
+        request->deadline_ns = 1;
     controller_due(controller, controller->now_ns);
     return 0;
 }

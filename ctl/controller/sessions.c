@@ -253,6 +253,7 @@ static void take_hello(struct controller *controller, enum channel_kind kind,
         return;
     }
     member->seen_wall_ns = clock_wall_ns();
+    member->probed_ns = 0; /* whoever was asked, this one lives */
     if (is_new)
         store_node(controller, member); /* ids have no hole */
     if (!is_repeated(&member->channels[kind], peer, hello)) {

@@ -480,6 +480,32 @@ static void test_durable__a_node_is_killed__its_commands_are_unknown_soon(void *
     assert_string_equal(answer->nodes[1].state, "up"); /* it was asked, and gave its word */
 }
 
+static void turn_for(uint64_t ns)
+{
+    uint64_t until_ns = clock_monotonic_ns() + ns;
+
+    RIG_UNTIL(clock_monotonic_ns() >= until_ns);
+}
+
+/* The word that it owes was asked of its former life. */
+static void test_durable__a_node_is_killed_and_comes_back__it_is_not_taken_for_dead(void **state)
+{
+    struct message message = {.kind = MESSAGE_QUERY};
+
+    (void)state;
+    node_open(&a, "a", 7);
+    node_close(&a);
+    turn_for(1300 * NS_PER_MS); /* the counters are read each second */
+    node_open(&a, "a", 8);
+    turn_for(2500 * NS_PER_MS);
+    message.query = (struct query){.request_id = "all", .kind = QUERY_EVENTS};
+    client_send(&client, &message);
+    const struct answer *answer = client_answer(&client, "all");
+    assert_true(answer->is_last);
+    for (size_t i = 0; i < answer->event_count; i++)
+        assert_int_not_equal(answer->events[i].event.type, EVENT_NODE_DOWN);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, rig_stop)
 
 int main(void)
@@ -498,6 +524,7 @@ int main(void)
         TEST(test_durable__first_issued_13_hours_ago__expired_and_never_sent),
         TEST(test_durable__killed_past_its_time__not_sent_and_unknown),
         TEST(test_durable__a_node_is_killed__its_commands_are_unknown_soon),
+        TEST(test_durable__a_node_is_killed_and_comes_back__it_is_not_taken_for_dead),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
