@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -55,6 +57,8 @@ void home_seal(char **argv)
         return;
     (void)syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
 }
+
+#define HELPERS "helpers" /* below our own group */
 
 static int make_null(void)
 {
@@ -179,12 +183,27 @@ int home_enter_cgroups(const struct keeper *k)
     return worst;
 }
 
+int home_open_helpers(const struct keeper *k)
+{
+    char path[KEEPER_CGROUP_BYTES + 32];
+    struct statfs kind;
+    (void)snprintf(path, sizeof(path), "%s/keeper/" HELPERS, k->cgroup);
+
+    for (uint32_t i = 0; i < k->hierarchy_count; i++)
+        if (fstatfs(k->hierarchies[i], &kind) == 0 && kind.f_type == CGROUP2_SUPER_MAGIC)
+            return make_groups(k->hierarchies[i], path);
+    return -ENOENT;
+}
+
 void home_leave_cgroups(const struct keeper *k)
 {
     char path[KEEPER_CGROUP_BYTES + 16];
+    char helpers[KEEPER_CGROUP_BYTES + 32];
     (void)snprintf(path, sizeof(path), "%s/keeper", k->cgroup);
+    (void)snprintf(helpers, sizeof(helpers), "%s/" HELPERS, path);
 
     for (uint32_t i = 0; i < k->hierarchy_count; i++) {
+        (void)unlinkat(k->hierarchies[i], helpers, AT_REMOVEDIR); /* mostly it was never made */
         /* What is not empty stays: it is not ours alone. */
         (void)enter_group(k->hierarchies[i]);
         (void)unlinkat(k->hierarchies[i], path, AT_REMOVEDIR);

@@ -138,6 +138,10 @@ int home_enter_namespace(void);
 int home_enter_cgroups(const struct keeper *k);
 void home_leave_cgroups(const struct keeper *k);
 
+/* The v2 group of helpers that belong to no guest's: who reads ours finds us alone, as the one that
+ * is to be ended or looked at. -errno: they stay in ours. */
+int home_open_helpers(const struct keeper *k);
+
 /* Sealed copy of an executable; returns the descriptor. */
 int home_copy_binary(int fd);
 

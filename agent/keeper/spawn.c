@@ -193,7 +193,10 @@ enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, str
 enum kw_refusal spawn_rebind(struct keeper *k, const struct kw_console *record,
                              const struct entry *entry, const struct kp_header *plan)
 {
-    const struct cargo cargo = {.fds = {entry->pidfd}, .roles = {KW_FD_TARGET}, .count = 1};
+    AUTO_FD group = home_open_helpers(k);
+    const struct cargo cargo = {.fds = {entry->pidfd, group},
+                                .roles = {KW_FD_TARGET, KW_FD_CGROUP},
+                                .count = group < 0 ? 1 : 2};
     const struct child_order order = {
         .plan = plan, .cargo = &cargo, .slave = entry->slave, .body = run_rebind};
 

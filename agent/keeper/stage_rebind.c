@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -96,16 +97,28 @@ static int bind_console(int tree, int slave)
     return replace(tree, dev, target);
 }
 
+/* Nobody else would end a helper that hangs on the guest's file systems. Taken back by the kernel
+ * with each change of ids. */
+static void die_with(pid_t parent)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(1);
+}
+
 _Noreturn void stage_rebind(const struct stage *stage)
 {
+    pid_t parent = getppid();
+
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     stage_check(stage, KW_STEP_NAMESPACES, stage_keep_own(stage));
-    stage_wait(stage, 'G');
+    stage_wait(stage, 'G'); /* our parent lived to say it */
     /* Nothing can be cloned out of our namespace from within the guest's. A console that was never
      * lost is of an earlier keeper's devpts, cannot be cloned, and needs not to be. */
     int tree = mount_slave(stage->slave);
     stage_check(stage, KW_STEP_NAMESPACES, stage_join(stage));
     stage_check(stage, KW_STEP_IDS, ids_become_root());
+    die_with(parent);
     stage_check(stage, KW_STEP_MOUNTS, bind_console(tree, stage->slave));
     stage_say(stage, STAGE_DONE, 0, STAGE_NO_DETAIL, NULL, 0);
     _exit(0);

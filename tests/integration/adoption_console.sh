@@ -139,6 +139,19 @@ node_start
 asks bb 'echo F$((40 + 7))' F47
 same 'guests' "$(sed 's/frozen$/running/' "$WORK/pids")" "$(pids)"
 
+echo '--- a new build takes on adopted guests and their consoles'
+mkdir "$WORK/bin"
+cp "$BUILD/drover-agent" "$WORK/bin/drover-agent"
+cp "$BUILD/test.support.drover-keeper-next" "$WORK/bin/drover-keeper"
+keeper=$(keeper_pid)
+node_kill KILL
+AGENT_PID=$("$BUILD/test.support.daemon_start" "$WORK/agent.log" "$WORK/bin/drover-agent" \
+    --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE")
+grep -q 'the keeper is of this build now' "$WORK/agent.log" || fail 'the keeper was not replaced'
+same 'the keeper' "$keeper" "$(keeper_pid)"
+asks bb 'echo G$((40 + 8))' G48
+same 'guests over a re-exec' "$(sed 's/frozen$/running/' "$WORK/pids")" "$(pids)"
+
 # A systemd whose notify socket died with its keeper has the time to shut down all the same.
 want 0 d exec sd -- /bin/sh -c 'cat >/etc/systemd/system/slow.service <<END
 [Service]
