@@ -67,6 +67,9 @@ static void check_record(const struct kw_record *record)
     if (record->launch >= LAUNCHES)
         return;
     struct told *before = &world.told[record->launch];
+    /* A number may be adopted once its end is acknowledged, heard or not: then it is another. */
+    if (record->is_adopted && record->change < before->change)
+        before->change = before->phase = 0;
     PROMISE(record->change >= before->change);
     PROMISE(before->phase != KW_PHASE_ENDED || record->phase == KW_PHASE_ENDED);
     PROMISE(before->phase != KW_PHASE_FAILED || record->phase == KW_PHASE_FAILED);
