@@ -245,6 +245,29 @@ static void add_foreign(struct sim *sim, enum fault_kind kind)
     kernel_fork_foreign(sim);
 }
 
+/* What a state ignores, said to it. It is the first input of the next turn, so that the state is
+ * still the one that ignores it. */
+static void stray(struct sim *sim, enum fault_kind kind)
+{
+    static const enum ct_input words[] = {IN_BOOTED, IN_READY,         IN_LAUNCH_FAILED, IN_ENDED,
+                                          IN_FROZEN, IN_FREEZE_FAILED, IN_THAWED,        IN_OOM};
+    uint32_t index = (uint32_t)sim_below(sim, NAMES_MAX);
+    enum ct_input word = words[sim_below(sim, sizeof(words) / sizeof(*words))];
+
+    if (!sim->agent->is_alive || !inbox_is_empty(&sim->agent->inbox) ||
+        !node_next(sim->agent->node, &index))
+        return;
+    const struct ct *ct = node_get(sim->agent->node, index);
+    bool is_harmless = ct_rules[ct->state][word].verdict == VERDICT_IGNORE || word == IN_OOM ||
+                       (word == IN_READY && ct->state == CT_LAUNCHING);
+    if (!is_harmless)
+        return;
+    faults_note(sim, kind);
+    agent_observe(sim,
+                  &(struct observation){
+                      .kind = word, .ct = ct->index, .generation = ct->generation, .count = 1});
+}
+
 static void come_by_itself(struct sim *sim, enum fault_kind kind)
 {
     (void)sim;
@@ -274,6 +297,7 @@ static void (*const acts[FAULT_COUNT])(struct sim *sim, enum fault_kind kind) = 
     [FAULT_FULL] = disk_worse,
     [FAULT_FOREIGN] = add_foreign,
     [FAULT_STRANGE_ACK] = come_by_itself,
+    [FAULT_STRAY] = stray,
     [FAULT_REPEATED_ID] = come_by_itself,
     [FAULT_REUSED_ID] = come_by_itself,
 };

@@ -37,6 +37,7 @@
     X(FULL, full)               /* the disk */                                                     \
     X(FOREIGN, foreign)         /* a process of somebody else's gets a number that was ours */     \
     X(STRANGE_ACK, strange_ack) /* a controller acknowledges what was never sent */                \
+    X(STRAY, stray)             /* kernel or keeper say what does not matter here */               \
     X(REPEATED_ID, repeated_id)                                                                    \
     X(REUSED_ID, reused_id)
 

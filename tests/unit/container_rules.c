@@ -163,14 +163,31 @@ static const struct row rows[] = {
     {CT_STUCK, IN_DEADLINE, DOES(ACT_GIVE_UP)},
 };
 
-/* Of what is not said above: a command is refused, news is late, and these two only we can send. */
+/* No generation is open, so that no keeper's word is about it. */
+static bool is_closed(enum ct_state state)
+{
+    return state == CT_UNSET || state == CT_STOPPED || state == CT_CLEANING || state == CT_BACKOFF;
+}
+
+/* Of what is not said above: a command is refused, news is late; and what node.c turns away, only
+ * we can send: answers to what was not ordered, clocks that are not set, words about what is over. */
 static enum verdict verdict_else(enum ct_state state, enum ct_input input)
 {
-    if (input == IN_UNSET)
-        return VERDICT_BUG;
-    if (input == IN_ADMITTED && state != CT_PREPARING)
-        return VERDICT_BUG;
-    return input >= IN_START && input <= IN_DESTROY ? VERDICT_REJECT : VERDICT_IGNORE;
+    switch ((int)input) {
+    case IN_BOOTED:
+    case IN_READY:
+    case IN_LAUNCH_FAILED:
+    case IN_ENDED:
+        return is_closed(state) ? VERDICT_BUG : VERDICT_IGNORE;
+    case IN_FROZEN:
+    case IN_FREEZE_FAILED:
+    case IN_THAWED:
+    case IN_OOM:
+        return VERDICT_IGNORE;
+    }
+    if (input >= IN_START && input <= IN_DESTROY)
+        return state == CT_UNSET ? VERDICT_BUG : VERDICT_REJECT;
+    return VERDICT_BUG;
 }
 
 static const struct row *find_row(enum ct_state state, enum ct_input input)
