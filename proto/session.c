@@ -177,6 +177,11 @@ void session_close(struct session *session)
     session_init(session, 0, 0);
 }
 
+bool session_may_begin(uint64_t last_id, uint64_t id)
+{
+    return id != 0 && id != last_id;
+}
+
 bool session_has_room(const struct session *session, size_t size_bytes)
 {
     return session->id != 0 && session->kept_count < SESSION_RECORDS_MAX &&

@@ -71,6 +71,10 @@ int session_post(struct session *session, struct message *message, uint64_t now_
 /* Content: PING, PONG, RESET, HELLO, HELLO_ANSWER are none. */
 bool session_is_numbered(enum message_kind kind);
 
+/* May a HELLO's answer begin this session? Not the one that was begun last: it is said twice, or
+ * was lost since, and its numbers stand for other records at the other end. */
+bool session_may_begin(uint64_t last_id, uint64_t id);
+
 enum session_verdict {
     SESSION_TAKE,      /* new and in order: act on it */
     SESSION_DUPLICATE, /* acknowledged again, not acted on */
