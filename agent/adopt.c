@@ -278,26 +278,9 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
     return 0;
 }
 
-/* A command that was under way when its row was still the newest; each ends in one result (I3). */
-static void close_command(struct agent *agent, const struct store_row *row, uint32_t index)
-{
-    struct ct_receipt *receipt = &agent->core.out.receipts[agent->core.out.receipt_count++];
-
-    *receipt = (struct ct_receipt){.origin = ORIGIN_UPSTREAM,
-                                   .hash = hash_of(agent, row),
-                                   .verb = row->request_verb,
-                                   .phase = PHASE_FAILED,
-                                   .has_ct = true,
-                                   .ct = index};
-    memcpy(receipt->request, row->request, REQUEST_ID_BYTES);
-    fault_set(&receipt->fault, STATUS_INTERRUPTED, 0,
-              "%s: node.db was put back to a time before what runs", row->name);
-}
-
 static void take_up(struct agent *agent, struct slot *slot, struct adopt_facts *facts,
                     struct held_record *held)
 {
-    const struct store_row *row = facts->row;
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
     struct ct_found found;
     struct fault failure = {0};
@@ -308,8 +291,6 @@ static void take_up(struct agent *agent, struct slot *slot, struct adopt_facts *
     }
     adopt_find(facts, &now, &found);
     uint32_t index = node_adopt(agent->node, &found, &now, &agent->core.out);
-    if (row->request[0] != '\0' && !found.has_command)
-        close_command(agent, row, index);
     agent->slots[index] = *slot;
     if (facts->record != NULL)
         fill_slot(agent, index, held);
@@ -384,24 +365,12 @@ static void link_results(struct agent *agent)
     }
 }
 
-/* An intent of something that is no container's: nobody is left who would end it (I3). */
 static void close_intents(struct agent *agent)
 {
     const struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
-    for (uint32_t i = 0; i < RESULTS_MAX; i++) {
-        const struct ct_receipt *open = &agent->results.ring[i].receipt;
-
-        if (open->phase != PHASE_ACCEPTED || open->has_ct)
-            continue;
-        struct ct_receipt *receipt = &agent->core.out.receipts[agent->core.out.receipt_count++];
-        *receipt = *open;
-        receipt->phase = PHASE_FAILED;
-        receipt->origin = ORIGIN_UPSTREAM;
-        receipt->hash = agent->results.ring[i].hash;
-        fault_set(&receipt->fault, STATUS_INTERRUPTED, 0, "the agent ended during this command");
+    while (turn_core_close_intents(&agent->core, &now))
         turn_finish(agent, &now);
-    }
 }
 
 /* ---- leftovers ---- */

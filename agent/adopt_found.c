@@ -91,6 +91,8 @@ static void outgrow_row(const struct adopt_facts *facts, const struct now *now,
     const struct kw_record *record = facts->record;
 
     found->generation = adopt_generation(facts);
+    found->is_outgrown = true;
+    found->outgrown = found->state;
     found->state = CT_LAUNCHING;
     found->cause = CAUSE_UNSET;
     found->has_status = false;
@@ -98,8 +100,8 @@ static void outgrow_row(const struct adopt_facts *facts, const struct now *now,
     found->is_restart_owed = false;
     found->oom_kills = 0;
     found->is_oom_seen = facts->oom_kills > 0;
-    if (record == NULL || strcmp(record->labels.request, facts->row->request) != 0)
-        found->has_command = false;
+    found->is_command_lost =
+        record == NULL || strcmp(record->labels.request, facts->row->request) != 0;
     if (record != NULL)
         return;
     found->is_staged = found->is_ready = true;

@@ -77,6 +77,49 @@ void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_r
                                                        .change = record->change};
 }
 
+static bool is_of_a_container(const struct node *node, const struct result *result)
+{
+    for (uint32_t i = 0; node_next(node, &i); i++)
+        if (memcmp(node_get(node, i)->uuid, result->uuid, UUID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static void close_intent(struct turn_core *core, struct result *result, const struct now *now)
+{
+    struct ct_receipt *receipt = &core->out.receipts[core->out.receipt_count++];
+    struct event *event = turn_core_event(core);
+
+    result->receipt.phase = PHASE_FAILED;
+    *receipt = result->receipt;
+    receipt->hash = result->hash;
+    fault_set(&receipt->fault, STATUS_INTERRUPTED, 0, "the agent ended during this command");
+    if (result->listener_count > 0)
+        receipt->origin = result->listeners[0];
+    *event = (struct event){.type = EVENT_RESULT,
+                            .time_wall_ns = now->wall_ns,
+                            .generation = result->generation,
+                            .result = STATUS_INTERRUPTED};
+    memcpy(event->uuid, result->uuid, UUID_BYTES);
+    memcpy(event->request, receipt->request, REQUEST_ID_BYTES);
+    memcpy(event->detail, receipt->fault.text, EVENT_DETAIL_BYTES);
+}
+
+bool turn_core_close_intents(struct turn_core *core, const struct now *now)
+{
+    bool is_any = false;
+
+    for (uint32_t i = 0; i < RESULTS_MAX && node_has_room(&core->out); i++) {
+        struct result *result = &core->results->ring[i];
+
+        if (result->receipt.phase != PHASE_ACCEPTED || is_of_a_container(core->node, result))
+            continue;
+        close_intent(core, result, now);
+        is_any = true;
+    }
+    return is_any;
+}
+
 /* ---- one batch ---- */
 
 static void add_rows(struct turn_core *core, struct store_batch *batch)

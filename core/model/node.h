@@ -65,6 +65,9 @@ struct ct_found {
     int wait_status;
     bool has_command; /* an open intent */
     struct ct_command command;
+    bool is_outgrown;       /* node.db was put back: a later generation lives than it knows */
+    enum ct_state outgrown; /* the state that it knew */
+    bool is_command_lost;   /* nobody can say what became of `command` */
 
     bool is_live;      /* init is alive (keeper, or its cgroup) */
     bool is_launching; /* the keeper still stages it */

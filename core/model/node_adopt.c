@@ -38,7 +38,8 @@ static void fill(struct ct *ct, const struct ct_found *found)
 
 static void fill_live(struct ct *ct, const struct ct_found *found)
 {
-    ct->has_init = ct_state_has_init(ct->state) && (found->is_live || found->is_staged);
+    ct->has_init =
+        ct->is_open && ct_state_has_init(ct->state) && (found->is_live || found->is_staged);
     ct->pid = found->pid;
     ct->booted_ns = found->booted_ns;
     ct->is_ready = found->is_ready || ct->state == CT_RUNNING || ct->state == CT_FROZEN;
@@ -191,6 +192,24 @@ static void resume(struct node *node, struct ct *ct, const struct ct_found *foun
         fail_start(node, ct, now, out);
 }
 
+/* What the row did not know is one move to those who follow its events (I4), and the end of the
+ * command that it knew (I3). */
+static void outgrow(struct ct *ct, const struct ct_found *found, const struct now *now,
+                    struct out *out)
+{
+    struct fault fault;
+    struct event *event = ct_tell(out, ct, EVENT_CHANGED, now);
+
+    event->from = found->outgrown;
+    event->to = ct->state;
+    fault_set(&fault, STATUS_INTERRUPTED, 0, "%s: node.db was put back to before this boot",
+              ct->name);
+    memcpy(event->detail, fault.text, EVENT_DETAIL_BYTES);
+    ct->is_dirty = true;
+    if (found->is_command_lost)
+        ct_finish(ct, PHASE_FAILED, &fault, now, out);
+}
+
 static void arm(struct ct *ct, const struct now *now)
 {
     ct->state_since_ns = now->ns;
@@ -239,6 +258,8 @@ uint32_t node_adopt(struct node *node, const struct ct_found *found, const struc
         fill_live(ct, found);
     fill_order(ct);
     arm(ct, now);
+    if (found->is_outgrown)
+        outgrow(ct, found, now, out);
     resume(node, ct, found, now, out);
     node_keep_in_line(node, ct);
     return ct->index;
