@@ -88,8 +88,8 @@ void turn_core_ack_events(struct turn_core *core, uint64_t epoch, uint64_t seq);
  * disk may be that end. */
 void turn_core_owe_ack(struct turn_core *core, uint32_t index, const struct kw_record *record);
 
-/* After adoption: intents of what is no container, or no more. Nobody is left who would end them, so
- * they fail. True: some did, and are to be composed; there may be more. */
+/* After adoption: intents of what is no container, or no more. Nobody is left who would end them,
+ * so they fail. True: some did, and are to be composed; there may be more. */
 bool turn_core_close_intents(struct turn_core *core, const struct now *now);
 
 /* All that came out since the last time goes into `batch`; effects that need no commit are applied.

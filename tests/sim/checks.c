@@ -24,7 +24,6 @@ void checks_open(struct sim *sim)
     checks->acked_checked = 0;
     checks->acked_at = 0;
     checks->ctl_commits = checks->ctl_commits_copy = 0;
-    checks->is_ctl_doubtful = false;
     checks->ctl_acked = 0;
     checks->ending_count = 0;
     checks->taken_count = 0;
@@ -95,10 +94,13 @@ static struct ending_seen *find_ending(struct sim *sim, const uint8_t *uuid, uin
     struct checks *checks = sim->checks;
     uint32_t kept = checks->ending_count < ENDINGS_MAX ? checks->ending_count : ENDINGS_MAX;
 
-    for (uint32_t i = 0; i < kept; i++)
-        if (checks->endings[i].generation == generation &&
-            memcmp(checks->endings[i].uuid, uuid, UUID_BYTES) == 0)
-            return &checks->endings[i];
+    /* The newest: after node.db was put back, a number may be given again. */
+    for (uint32_t i = 1; i <= kept; i++) {
+        struct ending_seen *seen = &checks->endings[(checks->ending_count - i) % ENDINGS_MAX];
+
+        if (seen->generation == generation && memcmp(seen->uuid, uuid, UUID_BYTES) == 0)
+            return seen;
+    }
     return NULL;
 }
 

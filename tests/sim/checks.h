@@ -46,6 +46,7 @@ struct fact {
     uint32_t line;       /* of node.db: a new one since each restore */
     uint32_t ctl_commit; /* number of the controller's commit that brought it; 0: it has it not */
     bool was_at_ctl;
+    bool is_doubted; /* a commit of the controller with it failed: it may be there */
 };
 
 /* What a generation's end really was. */
@@ -82,7 +83,6 @@ struct checks {
     uint32_t acked_at; /* in order[]: all before were looked at */
     uint32_t ctl_commits;
     uint32_t ctl_commits_copy;
-    bool is_ctl_doubtful;                    /* a commit of it failed: what it has is not known */
     uint64_t ctl_acked;                      /* highest that it said it has, committed */
     struct ending_seen endings[ENDINGS_MAX]; /* a ring */
     uint32_t ending_count;

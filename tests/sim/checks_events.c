@@ -58,7 +58,10 @@ static void tell_created(struct sim *sim, const struct event *event)
 static void tell_changed(struct sim *sim, const struct event *event)
 {
     struct story *story = add_story(sim, event->uuid);
-    bool is_new = event->to == CT_PREPARING;
+    /* A node.db that was put back does not know the boot of what it meets. */
+    bool is_new =
+        event->to == CT_PREPARING || (event->to == CT_LAUNCHING && sim->checks->line > 1 &&
+                                      event->generation != story->generation);
 
     if (!story->is_created)
         sim_fail(sim, "I4", "%s changes, and was never created", event->name);

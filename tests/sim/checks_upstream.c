@@ -84,7 +84,7 @@ void checks_acked(struct sim *sim, uint64_t seq)
 
         if (fact->seq > seq)
             return;
-        if (!fact->was_at_ctl)
+        if (!fact->was_at_ctl && !fact->is_doubted)
             sim_fail(sim, "I5", "seq %" PRIu64 " is acknowledged, and upstream never had it",
                      fact->seq);
     }
@@ -93,6 +93,9 @@ void checks_acked(struct sim *sim, uint64_t seq)
 /* What arrives there was durable here. */
 void checks_told_upstream(struct sim *sim, const struct event_batch *events)
 {
+    if (events->count > 0)
+        sim_trace(sim, "  told upstream: seq %" PRIu64 " to %" PRIu64, events->events[0].event.seq,
+                  events->events[events->count - 1].event.seq);
     for (size_t i = 0; i < events->count; i++) {
         const struct event *event = &events->events[i].event;
         const struct fact *fact = checks_fact(sim, event->epoch, event->seq);
@@ -101,7 +104,12 @@ void checks_told_upstream(struct sim *sim, const struct event_batch *events)
             sim_fail(sim, "order", "seq %" PRIu64 " is told upstream before its commit",
                      event->seq);
         if (fact->hash != checks_hash(event))
-            sim_fail(sim, "I5", "seq %" PRIu64 " arrives as another event", event->seq);
+            sim_fail(sim, "I5",
+                     "seq %" PRIu64 " arrives as another event: %s %s gen %" PRIu64
+                     " %s -> %s %s %s",
+                     event->seq, event_type_name(event->type), event->name, event->generation,
+                     ct_state_name(event->from), ct_state_name(event->to), cause_name(event->cause),
+                     event->request);
     }
 }
 
@@ -120,7 +128,7 @@ void checks_ctl_committed(struct sim *sim, const struct ctl_batch *batch)
             continue;
         fact = checks_fact(sim, change->add.event.epoch, change->add.event.seq);
         ENSURE(fact != NULL);
-        if (change->add.cursor == 0 && fact->ctl_commit == 0 && !checks->is_ctl_doubtful)
+        if (change->add.cursor == 0 && fact->ctl_commit == 0 && !fact->is_doubted)
             sim_fail(sim, "I5", "seq %" PRIu64 " is new upstream, and is dropped there", fact->seq);
         if (change->add.cursor != 0 && fact->ctl_commit != 0)
             sim_fail(sim, "I5", "seq %" PRIu64 " is there twice", fact->seq);
@@ -132,7 +140,19 @@ void checks_ctl_committed(struct sim *sim, const struct ctl_batch *batch)
 
 void checks_ctl_commit_failed(struct sim *sim)
 {
-    sim->checks->is_ctl_doubtful = true; /* it may have come to the disk, unheard of */
+    const struct ctl *ctl = sim->ctl;
+
+    /* They may have come to the disk, unheard of. */
+    for (uint32_t i = ctl->committed; i < ctl->count; i++) {
+        const struct ctl_batch *batch = ctl->posted[(ctl->first + i) % CTL_BATCHES_MAX];
+
+        for (size_t j = 0; j < batch->count; j++) {
+            const struct ctl_change *change = &batch->changes[j];
+
+            if (change->kind == CTL_ADD_EVENT)
+                checks_fact(sim, change->add.event.epoch, change->add.event.seq)->is_doubted = true;
+        }
+    }
 }
 
 /* An event that a HELLO is answered with must not be lost there. */

@@ -30,7 +30,8 @@ void faults_open(struct sim *sim)
 
     memset(faults, 0, sizeof(*faults));
     faults->has_controller = !sim_chance(sim, 80);
-    faults->is_small = sim_chance(sim, 300);
+    /* Without one an event may go at its own commit: nobody could say what was lost. */
+    faults->is_small = faults->has_controller && sim_chance(sim, 300);
     faults->effect_permille = (unsigned)sim_between(sim, 5, 80);
 }
 

@@ -174,7 +174,6 @@ static void end(struct sim *sim)
     ctl_close(sim);
     wire_close(sim);
     faults_close(sim);
-    keeper_close(sim);
     simvfs_close();
 }
 

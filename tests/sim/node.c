@@ -126,9 +126,11 @@ void agent_open(struct sim *sim)
 {
     struct agent *agent = sim->agent;
 
-    if (agent->node == NULL)
+    if (agent->node == NULL) /* kept for all seeds, as long as the process lives */
         agent->node = calloc(1, sizeof(*agent->node));
     ENSURE(agent->node != NULL);
+    agent->is_alive = agent->is_disk_made = agent->has_boot_noted = false;
+    agent->life = 0;
 }
 
 /* Only pages that were used are cleared: a node of 4096 slots is some MiB. */
@@ -167,8 +169,6 @@ void agent_close(struct sim *sim)
         agent_store_close(sim, false);
         forget(agent);
     }
-    free(agent->node);
-    agent->node = NULL;
 }
 
 uint32_t agent_life(const struct sim *sim)
@@ -199,6 +199,7 @@ void agent_start(struct sim *sim)
         return;
     agent->life++;
     if (agent_store_open(sim) < 0) { /* a full disk, say: the service manager tries again */
+        simvfs_kill(DISK_NODE);
         sim_after(sim, SECOND_NS, HAPPENING_AGENT_START, 0, 0);
         return;
     }

@@ -67,16 +67,20 @@ struct adoption {
     bool is_used[KEEPER_HELD_MAX]; /* by slot of the keeper's table */
 };
 
+/* Of several the latest. */
 static struct entry *find_held(struct adoption *adoption, const struct store_row *row)
 {
     struct table *table = adoption->sim->keeper->table;
+    struct entry *latest = NULL;
 
-    for (uint32_t i = 0; i < table->high; i++)
-        if (table->numbers[i] != 0 && adopt_is_of(&table->entries[i].record, row)) {
-            adoption->is_used[i] = true;
-            return &table->entries[i];
-        }
-    return NULL;
+    for (uint32_t i = 0; i < table->high; i++) {
+        struct entry *entry = &table->entries[i];
+
+        if (table->numbers[i] != 0 && adopt_is_of(&entry->record, row) &&
+            (latest == NULL || entry->record.labels.generation > latest->record.labels.generation))
+            latest = entry;
+    }
+    return latest;
 }
 
 static void read_slot(const struct store_row *row, struct sim_slot *slot)
@@ -122,6 +126,88 @@ static void feed(struct sim *sim, uint32_t index, const struct kw_record *record
         effects_watch(sim, index);
 }
 
+static uint64_t generation_of(const struct leaf *leaf, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (strncmp(leaf->name, name, length) != 0 || leaf->name[length] != '.')
+        return 0;
+    return strtoull(leaf->name + length + 1, NULL, 10);
+}
+
+/* A later generation than the row's that no keeper can tell of. */
+static void look_for_later(struct sim *sim, struct adopt_facts *facts)
+{
+    uint64_t highest = 0;
+    int at = -1;
+
+    for (int i = 0; i < LEAVES_MAX; i++) {
+        const struct leaf *leaf = &sim->kernel->leaves[i];
+        uint64_t generation = leaf->is_used ? generation_of(leaf, facts->row->name) : 0;
+
+        if (generation > highest) {
+            highest = generation;
+            at = i;
+        }
+    }
+    if (highest <= adopt_generation(facts))
+        return;
+    pid_t pid = kernel_find_init(sim->kernel, at);
+    int proc = kernel_find_pid(sim->kernel, pid);
+    if (pid == 0 || memcmp(sim->kernel->procs[proc].uuid, facts->row->uuid, UUID_BYTES) != 0)
+        return; /* nobody's that lives, or another's of that name */
+    facts->pid = pid;
+    facts->pid_generation = highest;
+    facts->record = NULL;
+}
+
+static void look_at_cgroup(struct sim *sim, struct sim_slot *slot, struct adopt_facts *facts)
+{
+    char leaf[LEAF_BYTES];
+
+    kernel_leaf_name(facts->row->name, slot->generation, leaf);
+    int at = kernel_find_leaf(sim->kernel, leaf);
+    slot->has_cgroup = slot->generation != 0 && at >= 0;
+    if (facts->pid == 0 && adopt_must_look(facts->row, facts->record, slot->has_cgroup))
+        facts->pid = kernel_find_init(sim->kernel, at);
+    if (!slot->has_cgroup)
+        return;
+    facts->is_frozen = sim->kernel->leaves[at].is_frozen;
+    facts->oom_kills = sim->kernel->leaves[at].oom_kills;
+}
+
+static void take_orphan(struct sim *sim, uint32_t index, pid_t pid)
+{
+    const struct ct *ct = node_get(sim->agent->node, index);
+    struct observation seen;
+
+    if (pid != 0 && adopt_at_keeper(sim, index, pid)) {
+        tell_console_lost(sim, ct);
+        return;
+    }
+    adopt_lose(ct, &seen);
+    agent_observe(sim, &seen);
+}
+
+static void take_up(struct sim *sim, struct sim_slot *slot, const struct adopt_facts *facts)
+{
+    struct ct_found found;
+
+    adopt_find(facts, &sim->now, &found);
+    uint32_t index = node_adopt(sim->agent->node, &found, &sim->now, &sim->agent->core.out);
+    ENSURE(index < AGENT_SLOTS_MAX);
+    sim->agent->slots[index] = *slot;
+    if (facts->record != NULL) {
+        feed(sim, index, facts->record);
+    } else if (found.is_live) {
+        take_orphan(sim, index, found.pid);
+        sim->agent->slots[index].seen.is_booted = true;
+        sim->agent->slots[index].seen.is_ready = found.is_ready;
+        effects_watch(sim, index);
+    }
+    agent_finish(sim);
+}
+
 static bool on_row(const struct store_row *row, void *context)
 {
     struct adoption *adoption = context;
@@ -129,14 +215,9 @@ static bool on_row(const struct store_row *row, void *context)
     struct entry *held = find_held(adoption, row);
     struct kw_record record;
     struct sim_slot slot;
-    struct ct_found found;
     struct fault failure = {0};
-    char leaf[LEAF_BYTES];
 
     read_slot(row, &slot);
-    kernel_leaf_name(row->name, row->generation, leaf);
-    int leaf_index = kernel_find_leaf(sim->kernel, leaf);
-    slot.has_cgroup = row->generation != 0 && leaf_index >= 0;
     struct adopt_facts facts = {.row = row,
                                 .policy = slot.policy,
                                 .command_hash = hash_of(sim, row),
@@ -149,26 +230,14 @@ static bool on_row(const struct store_row *row, void *context)
         adopt_failure(&record, &failure);
         facts.failure = &failure;
     }
-    if (adopt_must_look(row, facts.record, slot.has_cgroup))
-        facts.pid = kernel_find_init(sim->kernel, leaf_index);
-    if (slot.has_cgroup)
-        facts.is_frozen = sim->kernel->leaves[leaf_index].is_frozen;
-    if (slot.has_cgroup)
-        facts.oom_kills = sim->kernel->leaves[leaf_index].oom_kills;
-    adopt_find(&facts, &sim->now, &found);
-    uint32_t index = node_adopt(sim->agent->node, &found, &sim->now, &sim->agent->core.out);
-    ENSURE(index < AGENT_SLOTS_MAX);
-    sim->agent->slots[index] = slot;
-    if (held != NULL) {
-        feed(sim, index, &record);
-    } else if (found.is_live) {
-        (void)adopt_at_keeper(sim, index, found.pid);
-        sim->agent->slots[index].seen.is_booted = true;
-        sim->agent->slots[index].seen.is_ready = found.is_ready;
-        tell_console_lost(sim, node_get(sim->agent->node, index));
-        effects_watch(sim, index);
-    }
-    agent_finish(sim);
+    look_for_later(sim, &facts);
+    if (facts.record != NULL)
+        adoption->is_used[table_slot(sim->keeper->table, held)] = true;
+    slot.generation = adopt_generation(&facts);
+    if (slot.generation > row->generation)
+        slot.oom_kills = 0;
+    look_at_cgroup(sim, &slot, &facts);
+    take_up(sim, &slot, &facts);
     return true;
 }
 
@@ -192,12 +261,15 @@ static bool on_result(const struct store_result *stored, void *context)
 
 /* ---- leftovers ---- */
 
-static void drop_leaves(struct sim *sim)
+/* What is empty goes; what lives and is not known is shown to people, not ended. */
+static void settle_leaves(struct sim *sim)
 {
-    for (int i = 0; i < LEAVES_MAX; i++)
-        if (sim->kernel->leaves[i].is_used &&
-            !adopt_keeps_leaf(sim->agent->node, sim->kernel->leaves[i].name))
-            (void)kernel_remove_leaf(sim, i); /* only if it is empty */
+    for (int i = 0; i < LEAVES_MAX; i++) {
+        struct leaf *leaf = &sim->kernel->leaves[i];
+
+        if (leaf->is_used && !adopt_keeps_leaf(sim->agent->node, leaf->name))
+            leaf->is_stray = kernel_remove_leaf(sim, i) < 0;
+    }
 }
 
 static void settle_unclaimed(struct adoption *adoption)
@@ -229,7 +301,9 @@ void adopt_rows(struct sim *sim)
     if (result == 0)
         result = store_reader_rows(&agent->store.reader, on_row, &adoption);
     ENSURE(result == 0);
-    drop_leaves(sim);
+    settle_leaves(sim);
+    while (turn_core_close_intents(&agent->core, &sim->now))
+        agent_finish(sim);
     settle_unclaimed(&adoption);
     agent->boot_id = sim->kernel->boot_id;
     agent->has_boot_noted = true;
@@ -245,16 +319,10 @@ void adopt_keeper_lost(struct sim *sim)
     keeper_connect(sim);
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
-        struct observation seen;
 
         if (!adopt_is_at_keeper(ct))
             continue;
-        if (ct->has_init && agent->slots[i].has_cgroup && adopt_at_keeper(sim, i, ct->pid)) {
-            tell_console_lost(sim, ct);
-            continue;
-        }
-        adopt_lose(ct, &seen);
-        agent_observe(sim, &seen);
+        take_orphan(sim, i, ct->has_init && agent->slots[i].has_cgroup ? ct->pid : 0);
     }
     agent_wake(sim);
 }

@@ -95,12 +95,14 @@ struct agent_up {
     struct session session;
     struct outbox outbox;
     bool is_up; /* a session stands */
+    uint64_t last_session;
     uint64_t hello_ns;
     uint64_t hello_wait_ns;
     uint64_t ack_ns;
     uint64_t timer_ns; /* for which a wake-up is set; 0: none */
     struct arena arena;
     struct buffer out;
+    struct buffer held;
 };
 
 struct agent {

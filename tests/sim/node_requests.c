@@ -124,6 +124,13 @@ void requests_take(struct sim *sim, uint64_t origin, const struct command *comma
 
     if (answer_again(sim, origin, command, hash))
         return;
+    int stray = kernel_find_stray(sim->kernel, command->container);
+    if (stray >= 0 && node_find(sim->agent->node, command->container) == NULL) {
+        if (command->verb == VERB_KILL)
+            kernel_kill_leaf(sim, stray); /* as strays.c does, once its intent is durable */
+        refuse(sim, origin, command->request_id, STATUS_WRONG_STATE);
+        return;
+    }
     (void)strncpy(to->request, command->request_id, REQUEST_ID_BYTES - 1);
     (void)strncpy(to->container, command->container, NAME_BYTES - 1);
     to->origin = origin;

@@ -96,6 +96,7 @@ void up_open(struct sim *sim, const struct store_heads *heads)
     uplink_init(&up->uplink, heads->last_seq, &acked);
     session_init(&up->session, 0, sim->now.ns);
     up->is_up = false;
+    up->last_session = 0;
     up->hello_wait_ns = HELLO_FIRST_NS;
     up->hello_ns = sim->now.ns;
     up->timer_ns = 0;
@@ -110,6 +111,7 @@ void up_close(struct sim *sim)
     outbox_close(&up->outbox);
     arena_close(&up->arena);
     buffer_close(&up->out);
+    buffer_close(&up->held);
 }
 
 /* ---- events on their way ---- */
@@ -138,6 +140,8 @@ static void send_events(struct sim *sim)
         message.events = (struct event_batch){views, count};
         if (session_post(&up->session, &message, sim->now.ns, &up->out) < 0)
             return;
+        sim_trace(sim, "  sends seq %llu to %llu", (unsigned long long)events[0].seq,
+                  (unsigned long long)events[count - 1].seq);
         uplink_sent(&up->uplink, &events[count - 1], count);
         flush(sim);
     }
@@ -204,17 +208,19 @@ static void on_hello_answer(struct sim *sim, const struct hello_answer *answer)
     struct agent_up *up = &sim->agent->up;
     const struct uplink_head head = {answer->acknowledged_epoch, answer->acknowledged};
 
-    if (up->is_up && up->session.id == answer->session)
-        return; /* said twice */
+    if (!session_may_begin(up->last_session, answer->session))
+        return;
     if (up->is_up)
         lose_session(sim);
     begin_session(sim, answer->session);
+    up->last_session = answer->session;
     sim_trace(sim, "  session: upstream has seq %llu", (unsigned long long)head.seq);
     uplink_up(&up->uplink, &head);
     agent_wake(sim);
 }
 
-static void take(struct sim *sim, const struct message *message)
+static void take(struct sim *sim, const struct message *message, const uint8_t *data,
+                 size_t size_bytes)
 {
     struct agent_up *up = &sim->agent->up;
 
@@ -233,6 +239,8 @@ static void take(struct sim *sim, const struct message *message)
     enum session_verdict verdict = session_accept(&up->session, message, sim->now.ns);
     if (up->session.is_ack_owed && !was_owed)
         up->ack_ns = sim->now.ns + ACK_NS;
+    if (verdict == SESSION_GAP)
+        session_hold(&up->session, message->number, data, size_bytes);
     if (verdict != SESSION_TAKE)
         return;
     if (message->kind == MESSAGE_COMMAND)
@@ -242,7 +250,7 @@ static void take(struct sim *sim, const struct message *message)
         agent_wake(sim);
 }
 
-void up_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
+static void take_octets(struct sim *sim, const uint8_t *data, size_t size_bytes)
 {
     struct agent_up *up = &sim->agent->up;
     struct message message;
@@ -250,7 +258,18 @@ void up_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
     arena_reset(&up->arena);
     int result = codec_decode(data, size_bytes, &up->arena, &message);
     ENSURE(result == 0);
-    take(sim, &message);
+    take(sim, &message, data, size_bytes);
+}
+
+void up_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
+{
+    struct agent_up *up = &sim->agent->up;
+
+    take_octets(sim, data, size_bytes);
+    while (up->is_up && session_next_held(&up->session, &up->held)) {
+        take_octets(sim, up->held.data, up->held.size_bytes);
+        buffer_consume(&up->held, up->held.size_bytes);
+    }
     while (up->is_up && outbox_next(&up->outbox, &up->session, sim->now.ns, &up->arena, &up->out))
         flush(sim);
     send_events(sim);

@@ -258,6 +258,8 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGABRT, on_signal);
     (void)signal(SIGSEGV, on_signal);
+    if (call.options.is_traced)
+        (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (call.is_forever)
         return walk_forever(&call);
     double began_s = seconds();

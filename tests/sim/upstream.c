@@ -8,6 +8,7 @@
 #include "ensure.h"
 #include "faults.h"
 #include "operators.h"
+#include "vfs.h"
 #include "wire.h"
 
 static void flush(struct sim *sim)
@@ -59,6 +60,7 @@ static void forget(struct ctl *ctl)
     outbox_close(&ctl->outbox);
     arena_close(&ctl->arena);
     buffer_close(&ctl->out);
+    buffer_close(&ctl->held);
     ctl->is_up = false;
     ctl->timer_ns = 0;
     ctl->ack_due = 0;
@@ -80,6 +82,7 @@ void ctl_start(struct sim *sim)
         return;
     ctl->life++;
     if (ctl_disk_open(sim) < 0) {
+        simvfs_kill(DISK_CTL); /* it dies of it */
         sim_after(sim, SECOND_NS, HAPPENING_CTL_START, 0, 0);
         return;
     }
@@ -110,12 +113,12 @@ static void take_hello(struct sim *sim, const struct hello *hello)
     struct ctl *ctl = sim->ctl;
     struct message message = {.kind = MESSAGE_HELLO_ANSWER};
 
-    if (!ctl->is_up || ctl->is_session_used || ctl->session_epoch != hello->epoch) {
+    if (!ctl->is_up || ctl->session.received != 0 || ctl->session.sent != 0 ||
+        ctl->session_epoch != hello->epoch) {
         session_close(&ctl->session);
         outbox_close(&ctl->outbox);
         session_init(&ctl->session, prng_next(&sim->prng) | 1, sim->now.ns);
         ctl->is_up = true;
-        ctl->is_session_used = false;
         ctl->session_epoch = hello->epoch;
         ctl->ack_due = 0;
     }
@@ -155,14 +158,12 @@ static void act(struct sim *sim, const struct message *message)
                        message->receipt.fault.status);
 }
 
-void ctl_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
+static void take_octets(struct sim *sim, const uint8_t *data, size_t size_bytes)
 {
     struct ctl *ctl = sim->ctl;
     struct message message;
     struct message pong = {.kind = MESSAGE_PONG};
 
-    if (!ctl->is_alive)
-        return;
     arena_reset(&ctl->arena);
     int result = codec_decode(data, size_bytes, &ctl->arena, &message);
     ENSURE(result == 0);
@@ -175,12 +176,26 @@ void ctl_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
         return;
     }
     enum session_verdict verdict = session_accept(&ctl->session, &message, sim->now.ns);
-    ctl->is_session_used = true;
     if (message.kind == MESSAGE_PING) {
         pong.ping_ns = message.ping_ns;
         (void)post(sim, &pong);
     } else if (verdict == SESSION_TAKE) {
         act(sim, &message);
+    }
+    if (verdict == SESSION_GAP)
+        session_hold(&ctl->session, message.number, data, size_bytes);
+}
+
+void ctl_packet(struct sim *sim, const uint8_t *data, size_t size_bytes)
+{
+    struct ctl *ctl = sim->ctl;
+
+    if (!ctl->is_alive)
+        return;
+    take_octets(sim, data, size_bytes);
+    while (ctl->is_alive && ctl->is_up && session_next_held(&ctl->session, &ctl->held)) {
+        take_octets(sim, ctl->held.data, ctl->held.size_bytes);
+        buffer_consume(&ctl->held, ctl->held.size_bytes);
     }
     while (ctl->is_alive &&
            outbox_next(&ctl->outbox, &ctl->session, sim->now.ns, &ctl->arena, &ctl->out))

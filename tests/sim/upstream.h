@@ -27,7 +27,6 @@ struct ctl {
     bool is_commit_due;
     uint32_t life;
     uint64_t session_epoch; /* of the node's agent, as its HELLO said */
-    bool is_session_used;
     uint64_t timer_ns;
     uint64_t ack_due;
     struct ctl_writer writer;
@@ -37,6 +36,7 @@ struct ctl {
     struct outbox outbox;
     struct arena arena;
     struct buffer out;
+    struct buffer held;
     struct ctl_batch *posted[CTL_BATCHES_MAX]; /* a ring */
     uint32_t first, count, committed;
 };

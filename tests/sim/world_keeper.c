@@ -26,19 +26,13 @@ void keeper_open(struct sim *sim)
     struct keeper *keeper = sim->keeper;
     struct table *table = keeper->table;
 
-    if (table == NULL)
+    if (table == NULL)                     /* kept for all seeds */
         table = calloc(1, sizeof(*table)); /* pages that no launch needs are never touched */
     ENSURE(table != NULL);
     memset(keeper, 0, sizeof(*keeper));
     keeper->table = table;
     while (table->high > 0)
         table_remove(table, &table->entries[table->high - 1]);
-}
-
-void keeper_close(struct sim *sim)
-{
-    free(sim->keeper->table);
-    sim->keeper->table = NULL;
 }
 
 void keeper_start(struct sim *sim)

@@ -51,7 +51,6 @@ struct keeper {
 };
 
 void keeper_open(struct sim *sim);
-void keeper_close(struct sim *sim);
 void keeper_start(struct sim *sim);
 /* kill -9: its table is gone; guests go on under the host's init. */
 void keeper_crash(struct sim *sim);

@@ -57,6 +57,20 @@ int kernel_find_leaf(const struct kernel *kernel, const char *leaf)
     return -1;
 }
 
+int kernel_find_stray(const struct kernel *kernel, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (int i = 0; i < LEAVES_MAX; i++) {
+        const struct leaf *leaf = &kernel->leaves[i];
+
+        if (leaf->is_used && leaf->is_stray && leaf->population > 0 &&
+            strncmp(leaf->name, name, length) == 0 && leaf->name[length] == '.')
+            return i;
+    }
+    return -1;
+}
+
 int kernel_make_leaf(struct sim *sim, const char *leaf)
 {
     struct kernel *kernel = sim->kernel;

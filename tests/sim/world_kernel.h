@@ -44,6 +44,7 @@ struct leaf {
     bool is_used;
     bool has_limits;
     bool is_frozen;
+    bool is_stray;         /* lives, and no row names it */
     bool is_freeze_wanted; /* what was written last; reached some time later */
     uint32_t birth;
     char name[LEAF_BYTES];
@@ -72,6 +73,8 @@ int kernel_find_leaf(const struct kernel *kernel, const char *leaf); /* -1: none
 int kernel_make_leaf(struct sim *sim, const char *leaf);
 int kernel_remove_leaf(struct sim *sim, int leaf); /* -EBUSY */
 void kernel_kill_leaf(struct sim *sim, int leaf);
+/* Guests of this name that no row names: -1: none. */
+int kernel_find_stray(const struct kernel *kernel, const char *name);
 void kernel_kill(struct sim *sim, int proc);
 void kernel_freeze_leaf(struct sim *sim, int leaf, bool is_frozen);
 void kernel_freezer(struct sim *sim, uint32_t leaf); /* HAPPENING_FREEZER */
