@@ -134,12 +134,11 @@ static void on_hello_answer(struct channel *channel, const struct hello_answer *
     struct upstream *upstream = channel->upstream;
     const struct uplink_head head = {answer->acknowledged_epoch, answer->acknowledged};
 
-    if (!session_may_begin(channel->last_session, answer->session))
+    if (!session_may_begin(&channel->begun, answer->session))
         return;
     if (channel->state == UPSTREAM_UP)
         lose_session(channel); /* the other end began anew: its streams are gone there */
     begin_session(channel, answer->session);
-    channel->last_session = answer->session;
     channel->state = UPSTREAM_UP;
     if (channel == &upstream->bulk)
         return;

@@ -32,8 +32,8 @@ struct channel {
     struct outbox outbox; /* of this session; a new one begins with none */
     enum upstream_state state;
     bool is_open;
-    bool is_list_owed;      /* the last HELLO was partial */
-    uint64_t last_session;  /* of the one that was begun last; 0: none was */
+    bool is_list_owed; /* the last HELLO was partial */
+    struct session_begun begun;
     uint64_t hello_ns;      /* next HELLO is due */
     uint64_t hello_wait_ns; /* and how long after it another */
     uint64_t ack_ns;        /* when what was received is acknowledged, if nothing else did it */

@@ -177,9 +177,15 @@ void session_close(struct session *session)
     session_init(session, 0, 0);
 }
 
-bool session_may_begin(uint64_t last_id, uint64_t id)
+bool session_may_begin(struct session_begun *begun, uint64_t id)
 {
-    return id != 0 && id != last_id;
+    for (uint32_t i = 0; i < SESSION_BEGUN_KEPT; i++)
+        if (begun->ids[i] == id)
+            return false; /* 0 too, as long as there is room: it is none */
+    if (id == 0)
+        return false;
+    begun->ids[begun->next++ % SESSION_BEGUN_KEPT] = id;
+    return true;
 }
 
 bool session_has_room(const struct session *session, size_t size_bytes)

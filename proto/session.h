@@ -71,9 +71,20 @@ int session_post(struct session *session, struct message *message, uint64_t now_
 /* Content: PING, PONG, RESET, HELLO, HELLO_ANSWER are none. */
 bool session_is_numbered(enum message_kind kind);
 
-/* May a HELLO's answer begin this session? Not the one that was begun last: it is said twice, or
- * was lost since, and its numbers stand for other records at the other end. */
-bool session_may_begin(uint64_t last_id, uint64_t id);
+/*
+ * Sessions that this end has begun. A HELLO's answer that says one of them again is late, and may
+ * have been overtaken by another's: its numbers stand for other records at the other end, which
+ * would take new ones for repeats, and acknowledge them.
+ */
+#define SESSION_BEGUN_KEPT 8 /* more answers than that do not overtake each other */
+
+struct session_begun {
+    uint64_t ids[SESSION_BEGUN_KEPT]; /* a ring */
+    uint32_t next;
+};
+
+/* True: it is noted as begun, and is to be begun now. */
+bool session_may_begin(struct session_begun *begun, uint64_t id);
 
 enum session_verdict {
     SESSION_TAKE,      /* new and in order: act on it */

@@ -44,6 +44,7 @@ struct sim_slot {
     bool is_ready_on_exec;
     bool has_plan;
     bool has_cgroup;
+    bool is_leaf_taken;
     bool has_watch;
     bool is_freezing, is_thawing;
     uint32_t uid_base;
@@ -70,6 +71,7 @@ struct work {
     uint8_t uuid[UUID_BYTES];
     char leaf[LEAF_BYTES];
     struct observation seen;
+    bool is_leaf_taken;
     uint64_t until_ns; /* of a wait for the last process */
 };
 
@@ -95,7 +97,7 @@ struct agent_up {
     struct session session;
     struct outbox outbox;
     bool is_up; /* a session stands */
-    uint64_t last_session;
+    struct session_begun begun;
     uint64_t hello_ns;
     uint64_t hello_wait_ns;
     uint64_t ack_ns;

@@ -96,7 +96,7 @@ void up_open(struct sim *sim, const struct store_heads *heads)
     uplink_init(&up->uplink, heads->last_seq, &acked);
     session_init(&up->session, 0, sim->now.ns);
     up->is_up = false;
-    up->last_session = 0;
+    up->begun = (struct session_begun){0};
     up->hello_wait_ns = HELLO_FIRST_NS;
     up->hello_ns = sim->now.ns;
     up->timer_ns = 0;
@@ -208,12 +208,11 @@ static void on_hello_answer(struct sim *sim, const struct hello_answer *answer)
     struct agent_up *up = &sim->agent->up;
     const struct uplink_head head = {answer->acknowledged_epoch, answer->acknowledged};
 
-    if (!session_may_begin(up->last_session, answer->session))
+    if (!session_may_begin(&up->begun, answer->session))
         return;
     if (up->is_up)
         lose_session(sim);
     begin_session(sim, answer->session);
-    up->last_session = answer->session;
     sim_trace(sim, "  session: upstream has seq %llu", (unsigned long long)head.seq);
     uplink_up(&up->uplink, &head);
     agent_wake(sim);
