@@ -74,6 +74,19 @@ bool uplink_look_is_enough(const struct uplink_look *look)
     return look->head.seq == 0 || (look->epoch_at != 0 && look->epoch_at == look->head.epoch);
 }
 
+/* One may go on where another ends: upstream was put back again, and more had gone meanwhile. */
+static void look_at_pruned(struct uplink_look *look, uint64_t after, uint64_t count)
+{
+    uint64_t from = look->is_rollback_told ? look->rollback_after : look->head.seq;
+
+    if (look->is_pruned_told)
+        from = look->pruned_through;
+    if (after != from)
+        return;
+    look->is_pruned_told = true;
+    look->pruned_through = after + count;
+}
+
 void uplink_look_at_gap(struct uplink_look *look, const char *detail)
 {
     uint64_t head = look->head.seq;
@@ -81,8 +94,7 @@ void uplink_look_at_gap(struct uplink_look *look, const char *detail)
     uint64_t after = 0;
 
     if (sscanf(detail, "pruned: %" SCNu64 " events after %" SCNu64, &count, &after) == 2) {
-        if (after == (look->is_rollback_told ? look->rollback_after : head))
-            look->is_pruned_told = true;
+        look_at_pruned(look, after, count);
         return;
     }
     if (sscanf(detail, "ledger_rolled_back: %" SCNu64 " events after %" SCNu64, &count, &after) !=
@@ -138,14 +150,14 @@ void uplink_looked(struct uplink *uplink, const struct uplink_look *look)
     if (uplink->state != UPLINK_LOOKING || look->number != uplink->looks)
         return; /* of a session that is gone */
     struct uplink_head common = common_of(uplink, look);
+    uint64_t counted = look->is_pruned_told ? look->pruned_through : common.seq;
     uplink->acked = common;
     uplink->sent = common.seq;
     uplink->state = UPLINK_SENDING;
     if (common.seq < head && !look->is_rollback_told)
         tell(uplink, &(struct uplink_gap){UPLINK_ROLLED_BACK, common.seq, head - common.seq, head});
-    else if (look->first > common.seq + 1 && !look->is_pruned_told)
-        tell(uplink,
-             &(struct uplink_gap){UPLINK_PRUNED, common.seq, look->first - common.seq - 1, 0});
+    else if (look->first > counted + 1)
+        tell(uplink, &(struct uplink_gap){UPLINK_PRUNED, counted, look->first - counted - 1, 0});
 }
 
 /* ---- gaps ---- */

@@ -55,6 +55,7 @@ struct uplink_look {
     uint64_t last_of_epoch; /* highest seq up to head.seq of head.epoch; 0: none */
     bool is_rollback_told;  /* a gap of this head is in the ledger already, of either reason */
     bool is_pruned_told;
+    uint64_t pruned_through; /* what such gaps count ends here; more may have gone since */
     uint64_t rollback_after; /* what that gap says */
 };
 

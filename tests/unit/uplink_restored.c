@@ -102,6 +102,22 @@ static void test_uplink__gap_of_an_earlier_life__is_not_told_again(void **state)
     assert_int_equal(uplink.sent, 30);
 }
 
+/* Upstream was put back twice to the same copy, and more had gone from here in between. */
+static void test_uplink__more_pruned_since_the_gap__is_counted_in_another(void **state)
+{
+    const struct uplink_head head = {E1, 30};
+
+    (void)state;
+    begin(103, 30);
+    uplink_up(&uplink, &head);
+    struct uplink_look question = ask();
+    struct uplink_look look = whole(&question, 55, 103, E1);
+    uplink_look_at_gap(&look, "pruned: 20 events after 30");
+    uplink_looked(&uplink, &look);
+
+    take_gap(UPLINK_PRUNED, 50, 4, 0);
+}
+
 static void test_uplink__session_lost_before_the_gap_is_durable__is_told_once(void **state)
 {
     const struct uplink_head head = {E1, 30};
@@ -122,7 +138,7 @@ static void test_uplink__session_lost_before_the_gap_is_durable__is_told_once(vo
     uplink_committed(&uplink, 101);
     question = ask();
     look = whole(&question, 51, 101, E1);
-    look.is_pruned_told = true;
+    uplink_look_at_gap(&look, "pruned: 20 events after 30");
     uplink_looked(&uplink, &look);
 
     assert_int_equal(uplink.state, UPLINK_SENDING);
@@ -338,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_uplink__new_upstream__has_all_from_the_first),
         cmocka_unit_test(test_uplink__upstream_forgot_what_is_pruned_here__is_a_counted_gap),
         cmocka_unit_test(test_uplink__gap_of_an_earlier_life__is_not_told_again),
+        cmocka_unit_test(test_uplink__more_pruned_since_the_gap__is_counted_in_another),
         cmocka_unit_test(test_uplink__session_lost_before_the_gap_is_durable__is_told_once),
         cmocka_unit_test(test_uplink__session_lost_before_the_gap_was_taken__is_told_in_the_next),
         cmocka_unit_test(test_uplink__head_that_cannot_be__is_not_believed),
