@@ -235,6 +235,7 @@ static int look_for_later(struct adoption *adoption, struct adopt_facts *facts)
     const struct leaf *leaf = leaves_find_highest(&adoption->leaves, facts->row->name);
     char name[CGROUP_LEAF_BYTES];
 
+    facts->spent = leaf == NULL ? 0 : leaf->generation;
     if (leaf == NULL || leaf->generation <= adopt_generation(facts))
         return 0;
     int result = look_for_inits(adoption);
@@ -259,19 +260,29 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
     struct fault fault = {0};
     char leaf[CGROUP_LEAF_BYTES];
 
+    struct leaf own = {.generation = slot->generation};
+    memcpy(own.name, facts->row->name, NAME_BYTES);
     cgroup_leaf(facts->row->name, slot->generation, leaf);
     if (slot->generation != 0)
         slot->has_cgroup = cgroup_adopt(cgroups, leaf, &slot->cgroup, &fault) == 0;
-    if (facts->pid == 0 && adopt_must_look(facts->row, facts->record, slot->has_cgroup)) {
-        int result = look_for_inits(adoption);
-
-        if (result < 0)
-            return result;
-        facts->pid = inits_find(&adoption->inits, leaf);
-    }
     if (!slot->has_cgroup)
         return 0;
     (void)cgroup_read_events(&slot->cgroup, &is_populated, &facts->is_frozen);
+    if (facts->pid == 0 && facts->record == NULL && is_populated) {
+        int result = look_for_inits(adoption);
+        pid_t pid = result < 0 ? 0 : inits_find(&adoption->inits, leaf);
+
+        if (result < 0)
+            return result;
+        slot->is_leaf_taken = pid != 0 && is_of_another(adoption->agent, facts->row, &own, pid);
+        if (slot->is_leaf_taken) { /* node.db was put back, and the name and number given since */
+            cgroup_close(&slot->cgroup);
+            slot->has_cgroup = facts->is_frozen = false;
+            return 0;
+        }
+        if (adopt_must_look(facts->row, facts->record, slot->has_cgroup))
+            facts->pid = pid;
+    }
     facts->oom_kills = cgroup_read_oom_kills(&slot->cgroup);
     if (cgroup_exec_sweep(&slot->cgroup, now_ns) > 0)
         slot->stale_below = now_ns;

@@ -24,6 +24,7 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
         .policy = facts->policy,
         .state = row->state,
         .generation = row->generation,
+        .spent = facts->spent,
         .is_wanted = row->is_wanted_running,
         .is_restart_owed = row->is_restart_owed,
         .created_wall_ns = row->created_wall_ns,

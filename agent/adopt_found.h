@@ -27,6 +27,7 @@ struct adopt_facts {
     const struct fault *failure;    /* why it failed, of a record that says so; NULL: unsaid */
     pid_t pid;                      /* its init, seen in its cgroup; 0: none, or not looked for */
     uint64_t pid_generation;        /* whose cgroup that was; 0: the row's */
+    uint64_t spent;                 /* highest generation of the name that has a cgroup; 0: none */
     bool is_frozen;
     uint64_t oom_kills; /* its cgroup's count; 0 also where none can be read */
 };

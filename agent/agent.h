@@ -48,6 +48,7 @@ struct slot {
     uint64_t generation; /* that the launch is of */
     struct cgroup cgroup;
     bool has_cgroup;
+    bool is_leaf_taken; /* the group of its generation's name is another's: it is left alone */
     struct preparing *preparing; /* NULL: none is under way */
     struct launch plan;
     bool has_plan;

@@ -31,6 +31,7 @@ struct cleaning {
     uint8_t uuid[UUID_BYTES];
     struct cgroup cgroup;
     bool has_cgroup;
+    bool is_leaf_taken;
     bool is_populated; /* the worker left it to the loop to wait */
     const struct kw_ring *ring;
     size_t ring_bytes;
@@ -79,6 +80,10 @@ static bool run_sweep(struct work *work)
     if (cleaning->ring != NULL)
         console_tail_keep(&agent->rootfs, cleaning->uuid, cleaning->ring, cleaning->ring_bytes);
     boundary(tail_kept);
+    if (cleaning->is_leaf_taken) {
+        cleaning->seen.kind = IN_CLEANED_STOP;
+        return true;
+    }
     if (!cleaning->has_cgroup) /* the group of a crashed start, or none */
         cleaning->has_cgroup =
             cgroup_adopt(&agent->cgroups, cleaning->leaf, &cleaning->cgroup, &ignored) == 0;
@@ -209,6 +214,8 @@ void clean_generation(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, cleaning->leaf);
     cleaning->cgroup = slot->has_cgroup ? slot->cgroup : (struct cgroup)CGROUP_EMPTY;
     cleaning->has_cgroup = slot->has_cgroup;
+    cleaning->is_leaf_taken = slot->is_leaf_taken;
+    slot->is_leaf_taken = false;
     cleaning->ring = slot->ring;
     cleaning->ring_bytes = slot->ring_bytes;
     slot->has_cgroup = false;

@@ -104,6 +104,7 @@ struct ct {
     uint64_t deadline_ns;
     uint64_t step_ns;
     uint64_t generation;      /* 0: never started */
+    uint64_t spent;           /* of its name, up to here: the next generation is beyond both */
     bool is_open;             /* the generation has begun and has no end yet */
     bool is_in_flight;        /* counts for admission: admitted, and neither init nor an end yet */
     enum effect_kind awaited; /* MAKE, PREPARE, CLEAN or REMOVE: out, and not yet answered */

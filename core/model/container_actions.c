@@ -90,7 +90,7 @@ bool ct_has_boot_command(const struct ct *ct)
 
 static void queue(struct ct *ct, bool is_automatic)
 {
-    ct->generation++;
+    ct->generation = (ct->spent > ct->generation ? ct->spent : ct->generation) + 1;
     ct->is_open = true;
     ct->is_automatic = is_automatic;
     ct->is_wanted = true;

@@ -55,6 +55,7 @@ struct ct_found {
     struct ct_policy policy;
     enum ct_state state; /* last committed */
     uint64_t generation;
+    uint64_t spent; /* highest of its name for which there is a cgroup, whosever */
     bool is_wanted;
     bool is_restart_owed;
     uint64_t created_wall_ns;

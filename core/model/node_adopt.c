@@ -18,6 +18,7 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->policy = found->policy;
     ct->state = found->state;
     ct->generation = found->generation;
+    ct->spent = found->spent;
     ct->is_announced = found->state != CT_UNSET;
     ct->is_wanted = found->is_wanted;
     ct->is_restart_owed = found->is_restart_owed;
@@ -198,9 +199,13 @@ static void outgrow(struct ct *ct, const struct ct_found *found, const struct no
                     struct out *out)
 {
     struct fault fault;
-    struct event *event = ct_tell(out, ct, EVENT_CHANGED, now);
 
-    event->from = found->outgrown;
+    if (found->outgrown == CT_UNSET) { /* it was made after all */
+        ct->created_wall_ns = now->wall_ns;
+        (void)ct_tell(out, ct, EVENT_CREATED, now);
+    }
+    struct event *event = ct_tell(out, ct, EVENT_CHANGED, now);
+    event->from = found->outgrown == CT_UNSET ? CT_STOPPED : found->outgrown;
     event->to = ct->state;
     fault_set(&fault, STATUS_INTERRUPTED, 0, "%s: node.db was put back to before this boot",
               ct->name);
