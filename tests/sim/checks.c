@@ -236,7 +236,8 @@ static void check_in_flight(struct sim *sim)
             count++;
             continue;
         }
-        for (int j = 0; j < PROCS_MAX; j++) {
+        /* Of a boot that is over what is left is swept, and does not count. */
+        for (int j = 0; ct->is_open && j < PROCS_MAX; j++) {
             const struct proc *proc = &sim->kernel->procs[j];
 
             if (proc->is_used && !proc->is_init && !proc->is_foreign &&

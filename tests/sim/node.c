@@ -101,6 +101,7 @@ static void acked(void *context, uint64_t seq)
     struct sim *sim = context;
 
     uplink_acked_committed(&sim->agent->up.uplink, seq);
+    agent_wake(sim); /* a look may have waited for it */
 }
 
 static void answer(void *context, const struct ct_receipt *receipt)

@@ -150,6 +150,7 @@ static void look_for_later(struct sim *sim, struct adopt_facts *facts)
             at = i;
         }
     }
+    facts->spent = highest;
     if (highest <= adopt_generation(facts))
         return;
     pid_t pid = kernel_find_init(sim->kernel, at);
@@ -168,10 +169,19 @@ static void look_at_cgroup(struct sim *sim, struct sim_slot *slot, struct adopt_
     kernel_leaf_name(facts->row->name, slot->generation, leaf);
     int at = kernel_find_leaf(sim->kernel, leaf);
     slot->has_cgroup = slot->generation != 0 && at >= 0;
-    if (facts->pid == 0 && adopt_must_look(facts->row, facts->record, slot->has_cgroup))
-        facts->pid = kernel_find_init(sim->kernel, at);
     if (!slot->has_cgroup)
         return;
+    pid_t pid = kernel_find_init(sim->kernel, at);
+    int proc = kernel_find_pid(sim->kernel, pid);
+    if (facts->pid == 0 && facts->record == NULL && pid != 0) {
+        slot->is_leaf_taken =
+            memcmp(sim->kernel->procs[proc].uuid, facts->row->uuid, UUID_BYTES) != 0;
+        slot->has_cgroup = !slot->is_leaf_taken;
+        if (slot->is_leaf_taken)
+            return; /* node.db was put back, and the name and number given since */
+        if (adopt_must_look(facts->row, facts->record, slot->has_cgroup))
+            facts->pid = pid;
+    }
     facts->is_frozen = sim->kernel->leaves[at].is_frozen;
     facts->oom_kills = sim->kernel->leaves[at].oom_kills;
 }

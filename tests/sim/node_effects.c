@@ -49,6 +49,12 @@ static void post(struct sim *sim, enum work_kind kind, const struct effect *effe
                  uint64_t usual_ns)
 {
     struct work *work = take_work(sim, kind, effect);
+    struct sim_slot *slot = &sim->agent->slots[effect->ct];
+
+    if (effect->kind == EFFECT_CLEAN) {
+        work->is_leaf_taken = slot->is_leaf_taken;
+        slot->is_leaf_taken = false;
+    }
 
     go_on(sim, work, work_delay(sim, usual_ns));
 }
@@ -250,7 +256,7 @@ void agent_on_oom(struct sim *sim, int leaf)
 
 static void do_clean(struct sim *sim, struct work *work)
 {
-    int leaf = kernel_find_leaf(sim->kernel, work->leaf);
+    int leaf = work->is_leaf_taken ? -1 : kernel_find_leaf(sim->kernel, work->leaf);
 
     if (work->until_ns == 0)
         work->until_ns = sim->now.ns + EMPTY_WAIT_NS;

@@ -241,6 +241,14 @@ void kernel_ask(struct sim *sim, int leaf, bool is_reboot)
     }
 }
 
+/* A stray's group goes with its last process, as strays.c has it. */
+static void leave(struct sim *sim, struct leaf *leaf)
+{
+    leaf->population--;
+    if (leaf->is_stray && leaf->population == 0 && sim->agent->is_alive)
+        leaf->is_used = false;
+}
+
 void kernel_end(struct sim *sim, int index, int status)
 {
     struct proc *proc = &sim->kernel->procs[index];
@@ -248,7 +256,7 @@ void kernel_end(struct sim *sim, int index, int status)
 
     proc->is_used = false;
     if (was.leaf >= 0)
-        sim->kernel->leaves[was.leaf].population--;
+        leave(sim, &sim->kernel->leaves[was.leaf]);
     sim_trace(sim, "  pid %d ends with %#x", was.pid, (unsigned)status);
     if (!was.is_foreign)
         keeper_on_end(sim, &was, status);
