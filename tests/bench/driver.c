@@ -3,7 +3,7 @@
  * bench-driver SOCKET REPORTS PREFIX N VERB…
  *
  *   create template NAME | create roots DIR | storm | apart GAP_MS | exits GAP_MS CONTROLLER_SOCKET
- *   | restart PID LOG AGENT [ARGUMENT…] | destroy
+ *   | restart PID LOG AGENT [ARGUMENT…] | list ROUNDS | churn CYCLES | destroy
  */
 #include "driver.h"
 
@@ -143,6 +143,10 @@ static int run(struct driver *driver, const char *reports_dir, int argc, char **
         return driver_exits(driver, measure_count(argv[1], 10000), argv[2]);
     if (strcmp(verb, "restart") == 0 && argc > 3)
         return driver_restart(driver, (pid_t)measure_count(argv[1], 1 << 30), argv[2], argv + 3);
+    if (strcmp(verb, "list") == 0 && argc == 2)
+        return driver_list(driver, measure_count(argv[1], 10000));
+    if (strcmp(verb, "churn") == 0 && argc == 2)
+        return driver_churn(driver, measure_count(argv[1], 10000000));
     if (strcmp(verb, "destroy") == 0 && argc == 1)
         return driver_destroy(driver);
     (void)fprintf(stderr, "bench-driver: '%s' is not a verb with these arguments\n", verb);

@@ -58,5 +58,9 @@ int driver_exits(struct driver *driver, unsigned gap_ms, const char *controller)
 /* Kill the agent, start `argv` with its words in `log`: `ms` until it lists all as running. Prints
  * its `pid`, too. */
 int driver_restart(struct driver *driver, pid_t agent, const char *log, char *const *argv);
+/* Ask for all containers, again and again: `median_ms` and `p95_ms` to the last of them. */
+int driver_list(struct driver *driver, unsigned rounds);
+/* Start and kill, all containers side by side, so many times in all: `per_s`. */
+int driver_churn(struct driver *driver, unsigned cycles);
 
 #endif

@@ -15,11 +15,17 @@
 
 #define RETRY_NS NS_PER_MS
 
-/* All containers of a list that is whole; -1 with a fault if nobody answers. */
-static int count_running(struct wire *wire, uint64_t deadline_ns, struct fault *fault)
+struct listed {
+    unsigned all;
+    unsigned running;
+};
+
+/* A list that is whole; -1 with a fault if nobody answers. */
+static int read_list(struct wire *wire, uint64_t deadline_ns, struct listed *ret_listed,
+                     struct fault *fault)
 {
     struct message message = {.kind = MESSAGE_QUERY};
-    int running = 0;
+    struct listed listed = {0};
 
     message.query = (struct query){.request_id = "bench-list",
                                    .node = "",
@@ -33,10 +39,11 @@ static int count_running(struct wire *wire, uint64_t deadline_ns, struct fault *
             return -1;
         if (message.kind != MESSAGE_ANSWER)
             continue;
-        for (size_t i = 0; i < message.answer.container_count; i++)
-            running += message.answer.containers[i].state == CT_RUNNING;
+        for (size_t i = 0; i < message.answer.container_count; i++, listed.all++)
+            listed.running += message.answer.containers[i].state == CT_RUNNING;
     } while (message.kind != MESSAGE_ANSWER || !message.answer.is_last);
-    return running;
+    *ret_listed = listed;
+    return 0;
 }
 
 static int kill_and_wait(pid_t pid)
@@ -79,7 +86,7 @@ int driver_restart(struct driver *driver, pid_t agent, const char *log, char *co
 {
     struct fault fault = {0};
     pid_t pid = -1;
-    int running = -1;
+    struct listed listed = {0};
 
     if (kill_and_wait(agent) < 0)
         return -1;
@@ -91,18 +98,40 @@ int driver_restart(struct driver *driver, pid_t agent, const char *log, char *co
         return -1;
     }
     (void)printf("pid %d\n", pid);
-    while (running < (int)driver->count && clock_monotonic_ns() < deadline_ns) {
+    while (listed.running < driver->count && clock_monotonic_ns() < deadline_ns) {
         wire_close(&driver->wire);
         if (wire_connect(&driver->wire, driver->socket, &fault) < 0)
             measure_sleep_until(clock_wall_ns() +
                                 RETRY_NS); /* until it listens there is no event */
         else
-            running = count_running(&driver->wire, deadline_ns, &fault);
+            (void)read_list(&driver->wire, deadline_ns, &listed, &fault);
     }
-    if (running < (int)driver->count) {
-        (void)fprintf(stderr, "the new agent lists %d of %u as running\n", running, driver->count);
+    if (listed.running < driver->count) {
+        (void)fprintf(stderr, "the new agent lists %u of %u as running\n", listed.running,
+                      driver->count);
         return driver_complain(driver->socket, &fault);
     }
     measure_print("ms", (double)(clock_wall_ns() - start_ns) / NS_PER_MS);
+    return 0;
+}
+
+int driver_list(struct driver *driver, unsigned rounds)
+{
+    static double took_ms[10000];
+    struct fault fault = {0};
+
+    for (unsigned i = 0; i < rounds; i++) {
+        struct listed listed;
+        const uint64_t start_ns = clock_monotonic_ns();
+        if (read_list(&driver->wire, start_ns + PATIENCE_MS * NS_PER_MS, &listed, &fault) < 0)
+            return driver_complain(driver->socket, &fault);
+        took_ms[i] = (double)(clock_monotonic_ns() - start_ns) / NS_PER_MS;
+        if (listed.all != driver->count) {
+            (void)fprintf(stderr, "%u of %u are listed\n", listed.all, driver->count);
+            return -1;
+        }
+    }
+    measure_print("median_ms", measure_percentile(took_ms, rounds, 50));
+    measure_print("p95_ms", measure_percentile(took_ms, rounds, 95));
     return 0;
 }

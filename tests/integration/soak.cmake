@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A minute of daemons killed at random under a load; more by hand. And the long forms of two more. Root.
+# A minute of daemons killed at random under a load; more by hand. And long forms of others. Root.
 add_executable(test.support.witness ${PROJECT_SOURCE_DIR}/tests/support/witness.c)
 target_link_libraries(test.support.witness PRIVATE bench_measure drover_base drover_flags)
 add_test(NAME integration.soak COMMAND bash
