@@ -38,6 +38,7 @@ static const struct {
     {"options_agent", seeds_options_agent},
     {"options_controller", seeds_options_controller},
     {"streams", seeds_streams},
+    {"template", seeds_template},
     {"words", seeds_words},
 };
 

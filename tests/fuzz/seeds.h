@@ -57,6 +57,7 @@ void seeds_notify(void);
 void seeds_options_agent(void);
 void seeds_options_controller(void);
 void seeds_streams(void);
+void seeds_template(void);
 void seeds_words(void);
 
 #endif

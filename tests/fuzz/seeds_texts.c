@@ -157,3 +157,21 @@ void seeds_guest_files(void)
     seed_octet(&seed, 0);
     seed_write(seed.data, seed.size_bytes);
 }
+
+/* Members as template.c reads them: type, name, how; then a link's target or octets. */
+void seeds_template(void)
+{
+    static const uint8_t scripts[][16] = {
+        {0, 0, 0, 69, 2, 'h', 'i'},           /* a file */
+        {0, 5, 1, 64, 0, 2, 66, 1, 'x'},      /* a directory, and a file in it */
+        {0, 0, 0, 64, 2, 9, 64, 0, 1, 3, 64}, /* a symlink to it */
+        {0, 2, 9, 64, 6, 0, 10, 64},          /* through one that leads out */
+        {0, 0, 5, 64},                        /* out by its name */
+        {0, 1, 0, 64, 6},                     /* a hard link out */
+        {0, 3, 0, 64, 6, 1, 64},              /* a device, a FIFO */
+        {7, 'n', 'o', 't', 'a', 'r'},
+    };
+
+    for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+        seed_write(scripts[i], sizeof(scripts[i]));
+}
