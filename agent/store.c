@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <uv.h>
 
 #include "cleanup.h"
@@ -15,6 +16,8 @@
 #include "ensure.h"
 #include "store_parts.h"
 #include "store_reserve.h"
+
+#define RESERVE_AGAIN_S 1
 
 struct store {
     uv_async_t committed_async;
@@ -51,6 +54,27 @@ struct store {
 
 /* ---- the writer's thread ---- */
 
+static void note_fullness(struct store *store);
+
+/* While the reserve is spent, the room for it is looked for each second: commands that are refused
+ * commit nothing, and so would never find out. */
+static void await_post(struct store *store)
+{
+    struct timespec end;
+
+    if (!atomic_load(&store->is_reserve_spent)) {
+        (void)pthread_cond_wait(&store->posted_cond, &store->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &end); /* a clock that is set makes it sooner or later */
+    end.tv_sec += RESERVE_AGAIN_S;
+    if (pthread_cond_timedwait(&store->posted_cond, &store->lock, &end) != ETIMEDOUT)
+        return;
+    (void)pthread_mutex_unlock(&store->lock);
+    note_fullness(store);
+    (void)pthread_mutex_lock(&store->lock);
+}
+
 /* Waits for batches and takes as many as make one transaction; none where old ones are to go and
  * nobody waits. False: there will be none. */
 static bool take_group(struct store *store, struct store_batch **ret_group)
@@ -61,7 +85,7 @@ static bool take_group(struct store *store, struct store_batch **ret_group)
 
     (void)pthread_mutex_lock(&store->lock);
     while (store->posted_first == NULL && !store->is_stopping && !store->writer.is_behind)
-        (void)pthread_cond_wait(&store->posted_cond, &store->lock);
+        await_post(store);
     group = end = store->posted_first;
     if (group != NULL) {
         for (count = end->count; end->next_posted != NULL; end = end->next_posted) {
