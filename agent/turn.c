@@ -185,9 +185,11 @@ void turn_run(struct agent *agent)
 {
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
-    upstream_give(&agent->upstream, &agent->core, now.wall_ns);
-    if (turn_core_step(&agent->core, &agent->inbox, &now))
+    upstream_give(&agent->upstream, &agent->core, &now);
+    if (turn_core_step(&agent->core, &agent->inbox, &now)) {
+        upstream_give_acked(&agent->upstream, &agent->core);
         turn_finish(agent, &now);
+    }
     arm(agent, now.ns);
     if (!inbox_is_empty(&agent->inbox))
         agent_wake(agent);

@@ -244,9 +244,21 @@ enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq)
     return UPLINK_ACK_NEW;
 }
 
+bool uplink_has_acked(const struct uplink *uplink)
+{
+    return uplink->acked.seq != uplink->stored.seq || uplink->acked.epoch != uplink->stored.epoch;
+}
+
+bool uplink_is_acked_urgent(const struct uplink *uplink)
+{
+    return uplink_has_acked(uplink) &&
+           (uplink->state != UPLINK_SENDING || uplink->acked.seq < uplink->stored.seq ||
+            uplink->sent > uplink->stored_durable + UPLINK_SEQS_AHEAD / 2);
+}
+
 bool uplink_take_acked(struct uplink *uplink, struct uplink_head *ret_acked)
 {
-    if (uplink->acked.seq == uplink->stored.seq && uplink->acked.epoch == uplink->stored.epoch)
+    if (!uplink_has_acked(uplink))
         return false;
     uplink->stored = uplink->acked;
     *ret_acked = uplink->acked;

@@ -127,6 +127,10 @@ void uplink_sent(struct uplink *uplink, const struct event *last, size_t count);
 enum uplink_ack { UPLINK_ACK_NEW, UPLINK_ACK_OLD, UPLINK_ACK_STRANGE };
 /* EVENT_ACK. STRANGE: of what was never sent; it is not believed. */
 enum uplink_ack uplink_acknowledge(struct uplink *uplink, uint64_t seq);
+/* What upstream has is more than node.db was told; or less, and must be told before anything else.
+ * Else it may wait for another change to go with. */
+bool uplink_has_acked(const struct uplink *uplink);
+bool uplink_is_acked_urgent(const struct uplink *uplink);
 /* True: node.db is to know that upstream has all up to here. It may be less than it knew. */
 bool uplink_take_acked(struct uplink *uplink, struct uplink_head *ret_acked);
 /* It has committed that. */

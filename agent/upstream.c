@@ -333,6 +333,9 @@ static void rearm(struct upstream *upstream)
     uint64_t bulk_ns = channel_next(&upstream->bulk);
     uint64_t next_ns = control_ns < bulk_ns ? control_ns : bulk_ns;
 
+    /* The turn that follows the timer does it: a timer that is due at once would run before it. */
+    if (upstream->acked_due_ns != 0 && upstream->acked_due_ns < next_ns)
+        next_ns = upstream->acked_due_ns > now_ns ? upstream->acked_due_ns : now_ns + NS_PER_MS;
     if (upstream->control.state == UPSTREAM_OFF || next_ns == UINT64_MAX)
         return;
     uv_update_time(&upstream->agent->loop);

@@ -21,6 +21,7 @@
 #include "uplink.h"
 
 struct agent;
+struct now;
 struct turn_core;
 
 enum upstream_state { UPSTREAM_OFF, UPSTREAM_GREETING, UPSTREAM_UP };
@@ -60,6 +61,7 @@ struct upstream {
     uv_timer_t timer;
     struct uplink uplink;
     struct upstream_look look;
+    uint64_t acked_due_ns;     /* when node.db is told what upstream has; 0: nothing new */
     struct follower *follower; /* reads what the uplink sends; NULL: it does not send now */
     char session_text[24];
     char url[128];
@@ -84,8 +86,10 @@ bool upstream_send_bulk(struct upstream *upstream, const struct message *message
 /* ---- events, upstream_events.c ---- */
 
 void upstream_events_init(struct upstream *upstream, const struct store_heads *heads);
-/* In each turn, first: what it is to make durable about upstream. */
-void upstream_give(struct upstream *upstream, struct turn_core *core, uint64_t now_wall_ns);
+/* In each turn, first: what it is to make durable about upstream now. */
+void upstream_give(struct upstream *upstream, struct turn_core *core, const struct now *now);
+/* This turn writes: what upstream has may go with it. */
+void upstream_give_acked(struct upstream *upstream, struct turn_core *core);
 /* Events up to this seq are durable; so is what node.db knows of upstream's acknowledgements. */
 void upstream_on_committed(struct upstream *upstream, uint64_t seq);
 void upstream_on_acked_committed(struct upstream *upstream, uint64_t seq);

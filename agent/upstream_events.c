@@ -8,7 +8,10 @@
 
 #include "agent.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "store_limits.h"
+
+#define ACKED_WAIT_NS (SECOND_NS / 10)
 
 static_assert(UPLINK_SEQS_AHEAD <= STORE_WINDOW_EVENTS, "what was sent is not dropped");
 
@@ -113,18 +116,27 @@ static void begin_look(struct upstream *upstream)
 
 /* ---- the turn ---- */
 
-void upstream_give(struct upstream *upstream, struct turn_core *core, uint64_t now_wall_ns)
+void upstream_give_acked(struct upstream *upstream, struct turn_core *core)
+{
+    struct uplink_head acked;
+
+    if (uplink_take_acked(&upstream->uplink, &acked))
+        turn_core_ack_events(core, acked.epoch, acked.seq);
+    upstream->acked_due_ns = 0;
+}
+
+void upstream_give(struct upstream *upstream, struct turn_core *core, const struct now *now)
 {
     struct uplink *uplink = &upstream->uplink;
     char detail[EVENT_DETAIL_BYTES];
     struct uplink_gap gap;
-    struct uplink_head acked;
 
-    if (uplink_take_acked(uplink, &acked))
-        turn_core_ack_events(core, acked.epoch, acked.seq);
+    if (uplink_is_acked_urgent(uplink) ||
+        (upstream->acked_due_ns != 0 && upstream->acked_due_ns <= now->ns))
+        upstream_give_acked(upstream, core);
     if (uplink_take_gap(uplink, &gap)) {
         uplink_gap_format(&gap, detail);
-        uplink_gap_numbered(uplink, turn_core_gap(core, gap.above, detail, now_wall_ns));
+        uplink_gap_numbered(uplink, turn_core_gap(core, gap.above, detail, now->wall_ns));
         (void)fprintf(stderr, "drover-agent: warning: told the controller a gap: %s\n", detail);
     }
     begin_look(upstream);
@@ -161,8 +173,12 @@ void upstream_events_down(struct upstream *upstream)
 void upstream_events_acked(struct upstream *upstream, uint64_t seq)
 {
     struct uplink *uplink = &upstream->uplink;
+    enum uplink_ack ack = uplink_acknowledge(uplink, seq);
 
-    if (uplink_acknowledge(uplink, seq) == UPLINK_ACK_STRANGE && uplink->strange_acks == 1)
+    /* A write of its own for each would cost a second sync for each event. */
+    if (ack == UPLINK_ACK_NEW && upstream->acked_due_ns == 0)
+        upstream->acked_due_ns = clock_monotonic_ns() + ACKED_WAIT_NS;
+    if (ack == UPLINK_ACK_STRANGE && uplink->strange_acks == 1)
         (void)fprintf(stderr,
                       "drover-agent: warning: the controller acknowledged event %" PRIu64
                       ", which was never sent; ignored, this time and later\n",

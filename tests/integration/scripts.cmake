@@ -35,7 +35,7 @@ drover_script(restored 90)
 drover_script(many 120)
 drover_script(results 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
-    APPEND PROPERTY LABELS plain)
+    integration.results APPEND PROPERTY LABELS plain)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 

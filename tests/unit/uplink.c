@@ -138,6 +138,29 @@ static void test_uplink__acknowledged_and_not_stored__waits_for_the_disk(void **
     assert_int_equal(uplink_room(&uplink), UPLINK_EVENTS_IN_FLIGHT);
 }
 
+/* It may go with the next write, but for what holds others up: the window, and a head below it. */
+static void test_uplink__acknowledged__is_urgent_where_something_waits_for_it(void **state)
+{
+    const struct uplink_head head = {E1, 20};
+    uint64_t seq = 0;
+
+    (void)state;
+    set_up_sending(100000, 0);
+    assert_false(uplink_has_acked(&uplink));
+    while (!uplink_is_acked_urgent(&uplink)) {
+        assert_in_range(seq, 0, UPLINK_SEQS_AHEAD / 2);
+        went(seq += 64, 64);
+        assert_int_equal(uplink_acknowledge(&uplink, seq), UPLINK_ACK_NEW);
+        assert_true(uplink_has_acked(&uplink));
+    }
+    assert_true(uplink_room(&uplink) > 0);
+    store_acked(seq);
+    assert_false(uplink_has_acked(&uplink));
+    uplink_down(&uplink);
+    uplink_up(&uplink, &head);
+    assert_true(uplink_is_acked_urgent(&uplink));
+}
+
 static void test_uplink__acknowledged_twice_or_back__is_old(void **state)
 {
     struct uplink_head acked;
@@ -221,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_uplink__many_small_batches__are_bounded_too),
         cmocka_unit_test(test_uplink__hole_in_the_seqs__takes_no_room),
         cmocka_unit_test(test_uplink__acknowledged_and_not_stored__waits_for_the_disk),
+        cmocka_unit_test(test_uplink__acknowledged__is_urgent_where_something_waits_for_it),
         cmocka_unit_test(test_uplink__acknowledged_twice_or_back__is_old),
         cmocka_unit_test(test_uplink__acknowledged_what_was_never_sent__is_not_believed),
         cmocka_unit_test(test_uplink__session_lost_in_the_middle__goes_on_after_upstreams_head),
