@@ -133,7 +133,7 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
         turn_core_owe_ack(&agent->core, index, record);
     keeper_records_feed(agent, record, held->fds);
     if (record->is_adopted && !slot->seen.is_ended) {
-        slot->has_lost_notify = true;
+        orphans_lose_notify(agent, index);
         console_rebind_begin(agent, index);
     }
     if (slot->has_cgroup && !slot->seen.is_ended)

@@ -27,6 +27,20 @@ static void send_adopt(struct agent *agent, struct kw_adopt *record, int pidfd)
     agent_die(&fault);
 }
 
+void orphans_lose_notify(struct agent *agent, uint32_t index)
+{
+    struct slot *slot = &agent->slots[index];
+    struct input input = {.kind = INPUT_OBSERVATION, .observation = {.kind = IN_READY}};
+
+    slot->has_lost_notify = true;
+    if (slot->seen.is_ready)
+        return;
+    slot->seen.is_ready = true;
+    input.observation.ct = index;
+    input.observation.generation = node_get(agent->node, index)->generation;
+    inbox_post(&agent->inbox, &input);
+}
+
 /* Have the keeper watch a guest that is not its child. False: it is no more. */
 static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
 {
@@ -46,7 +60,7 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
     record.labels.generation = ct->generation;
     memcpy(record.labels.name, ct->name, NAME_BYTES);
     send_adopt(agent, &record, pidfd);
-    slot->has_lost_notify = true;
+    orphans_lose_notify(agent, index);
     console_rebind_begin(agent, index); /* with the old master, where an agent still has it */
     return true;
 }

@@ -21,4 +21,8 @@
  */
 void orphans_take(struct agent *agent, uint32_t index, pid_t pid);
 
+/* Its notify socket died with its keeper. One that boots cannot be heard to be ready any more: that
+ * it was executed has to do, or it would be killed at its boot's deadline for a death of ours. */
+void orphans_lose_notify(struct agent *agent, uint32_t index);
+
 #endif

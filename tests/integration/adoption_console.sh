@@ -165,6 +165,25 @@ want 0 d stop sd --timeout 60s
 d ls sd -f json | expect 'stopped by itself' '.[0].cause == "operator_stop"'
 want 0 d start sd --timeout 60s
 want 0 d exec sd -- /usr/bin/test -e /root/slept
+
+# And one that boots cannot be heard to be ready: it is not killed at its boot's deadline for that.
+want 0 d exec sd -- /bin/sh -c 'cat >/etc/systemd/system/slow-boot.service <<END
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/sleep 3600
+[Install]
+WantedBy=multi-user.target
+END
+systemctl enable -q slow-boot.service'
+for who in keeper both; do
+    want 0 d kill sd
+    want 0 d start sd --wait exec
+    d ls sd -f json | expect 'it boots' '.[0].state == "booting"'
+    kill -KILL "$(keeper_pid)"
+    [[ $who == keeper ]] || { node_kill KILL && node_start; }
+    want 0 d wait sd --for running --timeout 20s
+done
 want 0 d kill --all --timeout 60s >/dev/null
 ! grep -n 'always hold\|ERROR: \|runtime error' "$WORK/agent.log" || fail 'the agent broke off'
 echo "ok"
