@@ -129,7 +129,7 @@ static void check_init(void)
         PROMISE(found.path[0] == '/');
         PROMISE(found.stat.st_ino != outside || found.stat.st_dev != device);
     }
-    CANARY(result == 0 && init.family == FAMILY_OPENRC && init.errors[0] == ENXIO);
+    CANARY(result == 0 && init.errors[0] == EISDIR);
 }
 
 static void write_file(int root, const char *name, const uint8_t *part, size_t size_bytes)

@@ -26,6 +26,7 @@ static enum message_kind kinds[64]; /* as they were delivered */
 static bool is_stubborn;            /* the user pauses after each message */
 static unsigned flooded;            /* frames that were taken for a client that does not read */
 static bool is_starved, is_drained;
+static bool may_flood; /* megabytes: not in each run */
 
 /* More than is kept for one client; what was taken must come. */
 static void flood(struct local_client *client)
@@ -57,7 +58,7 @@ static void on_message(struct local_client *client, const struct message *messag
     delivered++;
     if (message->kind == MESSAGE_PING)
         (void)local_send(client, message);
-    if (message->kind == MESSAGE_PONG && flooded == 0)
+    if (message->kind == MESSAGE_PONG && may_flood && flooded == 0)
         flood(client);
     if (is_stubborn) {
         local_pause(client, true);
@@ -187,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
     is_starved = is_drained = false;
     size_t piece_bytes = 1u + script_octet(&script) * 4u;
     is_stubborn = piece_bytes % 8 == 1;
+    may_flood = piece_bytes > 1000;
     expect(&expected, script.at, script.left);
     int fd = connect_client();
     turn();
@@ -209,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
                    (delivered < COUNT_OF(kinds) ? delivered : COUNT_OF(kinds)) *
                        sizeof(kinds[0])) == 0);
     check_answers(&answers, &expected);
-    CANARY(delivered >= 4);
+    CANARY(delivered >= 3);
     (void)close(fd);
     for (int i = 0; i < 100 && server.client_count > 0; i++)
         turn();
