@@ -131,6 +131,13 @@ pid_t __wrap_waitpid(pid_t pid, int *ret_status, int options)
     return pid;
 }
 
+/* A group of no hierarchy: one that is withheld, or any descriptor. */
+int home_open_helpers(const struct keeper *keeper)
+{
+    (void)keeper;
+    return script_octet(&world.script) == 0xff ? -ENOENT : open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int home_copy_binary(int fd)
 {
     (void)fd;
