@@ -2,6 +2,7 @@
 /*
  * Every pair of state and input has its cell. Rules of thumb behind them:
  * - A command finds a cell only if nothing else is in progress, or it displaces what is (node.c).
+ * - STOPPING is always somebody's command, which others do not displace but by STOP and KILL.
  * - Whatever a controller, guest, keeper or kernel can cause is MOVE, ACT, IGNORE, UNCHANGED or
  *   REJECT. BUG stands where only the model's own node can have sent the input: answers to orders
  *   that are not out, words about a generation that is over, clocks that are not set, and commands
@@ -262,13 +263,13 @@ const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT] = {
     },
     [CT_STOPPING] = {
         [IN_UNSET] = BUG,
-        [IN_START] = REJECT,
+        [IN_START] = BUG,
         [IN_STOP] = DO(ACT_ASK_ANEW), /* displaces a reboot: the way up falls away */
         [IN_KILL] = TO(CT_KILLING, ACT_KILL),
-        [IN_REBOOT] = REJECT,
-        [IN_FREEZE] = REJECT,
-        [IN_THAW] = REJECT,
-        [IN_DESTROY] = REJECT,
+        [IN_REBOOT] = BUG,
+        [IN_FREEZE] = BUG,
+        [IN_THAW] = BUG,
+        [IN_DESTROY] = BUG,
         [IN_MADE] = BUG,
         [IN_MADE_LATE] = BUG,
         [IN_MAKE_FAILED] = BUG,

@@ -320,6 +320,8 @@ static void check_slot(const struct node *node, const struct ct *ct)
         ENSURE(ct->is_open);
     if (ct->state == CT_STOPPED)
         ENSURE(!ct->is_open);
+    if (ct->state == CT_STOPPING)
+        ENSURE(ct->has_command);
     if (ct->is_open)
         ENSURE(ct->state != CT_BACKOFF && ct->state != CT_CLEANING && ct->state != CT_UNSET);
     if (ct->is_in_flight)

@@ -13,6 +13,8 @@
 #include "wire.h"
 #include "world_keeper.h"
 
+#define STRAYS_EACH 2 /* they harm nobody, and there are many states to say them in */
+
 const char *fault_kind_name(enum fault_kind kind)
 {
     static const char *const names[FAULT_COUNT] = {
@@ -157,6 +159,9 @@ static void restore_node(struct sim *sim, enum fault_kind kind)
         return;
     }
     faults_note(sim, kind);
+    sim->keeper->hung_until_ns = 0; /* acknowledgements on their way are of what is durable now */
+    if (sim->keeper->is_alive)
+        keeper_turn(sim);
     agent_crash(sim, "its node.db is put back");
     simvfs_restore(DISK_NODE, faults->node_copy);
     simvfs_snapshot_free(faults->node_copy);
@@ -246,19 +251,27 @@ static void add_foreign(struct sim *sim, enum fault_kind kind)
     kernel_fork_foreign(sim);
 }
 
+static const struct ct *draw_ct(struct sim *sim)
+{
+    uint32_t index = (uint32_t)sim_below(sim, NAMES_MAX);
+
+    return sim->agent->is_alive && inbox_is_empty(&sim->agent->inbox) &&
+                   node_next(sim->agent->node, &index)
+               ? node_get(sim->agent->node, index)
+               : NULL;
+}
+
 /* What a state ignores, said to it. It is the first input of the next turn, so that the state is
  * still the one that ignores it. */
 static void stray(struct sim *sim, enum fault_kind kind)
 {
     static const enum ct_input words[] = {IN_BOOTED, IN_READY,         IN_LAUNCH_FAILED, IN_ENDED,
                                           IN_FROZEN, IN_FREEZE_FAILED, IN_THAWED,        IN_OOM};
-    uint32_t index = (uint32_t)sim_below(sim, NAMES_MAX);
     enum ct_input word = words[sim_below(sim, sizeof(words) / sizeof(*words))];
+    const struct ct *ct = draw_ct(sim);
 
-    if (!sim->agent->is_alive || !inbox_is_empty(&sim->agent->inbox) ||
-        !node_next(sim->agent->node, &index))
+    if (ct == NULL)
         return;
-    const struct ct *ct = node_get(sim->agent->node, index);
     bool is_harmless = ct_rules[ct->state][word].verdict == VERDICT_IGNORE || word == IN_OOM ||
                        (word == IN_READY && ct->state == CT_LAUNCHING);
     if (!is_harmless)
@@ -267,6 +280,34 @@ static void stray(struct sim *sim, enum fault_kind kind)
     agent_observe(sim,
                   &(struct observation){
                       .kind = word, .ct = ct->index, .generation = ct->generation, .count = 1});
+}
+
+/* An end that is told in other words than usual: as a launch that failed. */
+static void end_oddly(struct sim *sim, enum fault_kind kind)
+{
+    const struct ct *ct = draw_ct(sim);
+    struct observation seen = {.kind = IN_LAUNCH_FAILED};
+
+    if (ct == NULL || (ct->state != CT_LAUNCHING && ct->state != CT_BOOTING &&
+                       ct->state != CT_RUNNING && ct->state != CT_FROZEN))
+        return;
+    if (!kernel_end_init(sim, ct->uuid, ct->generation, SIGKILL))
+        return;
+    if (ct->state == CT_LAUNCHING) { /* its exec was not heard of yet */
+        seen.kind = IN_ENDED;
+        seen.has_status = true;
+        seen.wait_status = SIGKILL;
+    }
+    seen.ct = ct->index;
+    seen.generation = ct->generation;
+    faults_note(sim, kind);
+    agent_observe(sim, &seen);
+}
+
+static void hang_keeper(struct sim *sim, enum fault_kind kind)
+{
+    faults_note(sim, kind);
+    sim->keeper->hung_until_ns = sim->now.ns + sim_between(sim, SECOND_NS, 200 * SECOND_NS);
 }
 
 static void come_by_itself(struct sim *sim, enum fault_kind kind)
@@ -299,6 +340,8 @@ static void (*const acts[FAULT_COUNT])(struct sim *sim, enum fault_kind kind) = 
     [FAULT_FOREIGN] = add_foreign,
     [FAULT_STRANGE_ACK] = come_by_itself,
     [FAULT_STRAY] = stray,
+    [FAULT_ODD_END] = end_oddly,
+    [FAULT_KEEPER_HANG] = hang_keeper,
     [FAULT_REPEATED_ID] = come_by_itself,
     [FAULT_REUSED_ID] = come_by_itself,
 };
@@ -317,6 +360,8 @@ void faults_act(struct sim *sim)
         simvfs_heal(DISK_CTL);
     }
     acts[kind](sim, kind);
+    for (unsigned i = 0; i < STRAYS_EACH; i++)
+        stray(sim, FAULT_STRAY);
 }
 
 void faults_end(struct sim *sim)
@@ -325,4 +370,5 @@ void faults_end(struct sim *sim)
     simvfs_heal(DISK_NODE);
     simvfs_heal(DISK_CTL);
     sim->faults->is_last_word_due = false;
+    sim->keeper->hung_until_ns = 0;
 }

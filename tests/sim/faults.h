@@ -38,6 +38,8 @@
     X(FOREIGN, foreign)         /* a process of somebody else's gets a number that was ours */     \
     X(STRANGE_ACK, strange_ack) /* a controller acknowledges what was never sent */                \
     X(STRAY, stray)             /* kernel or keeper say what does not matter here */               \
+    X(ODD_END, odd_end)         /* an end that is told in other words */                           \
+    X(KEEPER_HANG, keeper_hang) /* it neither reads nor tells for a while */                       \
     X(REPEATED_ID, repeated_id)                                                                    \
     X(REUSED_ID, reused_id)
 

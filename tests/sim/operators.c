@@ -79,6 +79,25 @@ static void ask(struct sim *sim, struct demand *asked)
 
 /* ---- what they do ---- */
 
+/* Mostly anybody; now and then one that is on its way somewhere, whose state does not last. */
+static uint32_t draw_name(struct sim *sim)
+{
+    uint32_t name = (uint32_t)sim_below(sim, NAMES_MAX);
+    uint32_t from = (uint32_t)sim_below(sim, AGENT_SLOTS_MAX);
+    const struct node *node = sim->agent->node;
+
+    if (!sim->agent->is_alive || !sim_chance(sim, 300))
+        return name;
+    for (uint32_t i = 0; i < AGENT_SLOTS_MAX; i++) {
+        const struct ct *ct = node_get(node, (from + i) % AGENT_SLOTS_MAX);
+
+        if (ct->is_used && ct->state != CT_STOPPED && ct->state != CT_RUNNING &&
+            sscanf(ct->name, "c%" SCNu32, &name) == 1)
+            break;
+    }
+    return name;
+}
+
 static void ask_new(struct sim *sim)
 {
     static const enum verb verbs[] = {VERB_START, VERB_START,   VERB_START,  VERB_STOP,
@@ -90,7 +109,7 @@ static void ask_new(struct sim *sim)
 
     *asked = (struct demand){
         .verb = is_first ? VERB_CREATE : verbs[sim_below(sim, sizeof(verbs) / sizeof(*verbs))],
-        .name = (uint32_t)(is_first ? operators->count : sim_below(sim, NAMES_MAX)),
+        .name = is_first ? (uint32_t)operators->count : draw_name(sim),
         .lot = prng_next(&sim->prng)};
     (void)snprintf(asked->request, REQUEST_ID_BYTES, "r%" PRIu64, operators->count++);
     asked->is_local = !faults_has_controller(sim) || sim_chance(sim, 500);

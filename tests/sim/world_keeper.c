@@ -241,6 +241,10 @@ void keeper_turn(struct sim *sim)
     struct keeper *keeper = sim->keeper;
     struct entry *entry;
 
+    if (sim->now.ns < keeper->hung_until_ns && !sim->is_calm) {
+        sim_at(sim, keeper->hung_until_ns, HAPPENING_KEEPER_TURN, keeper->life, 0);
+        return;
+    }
     read_all(sim);
     while (keeper->has_agent && keeper->out_count < KEEPER_OUT_MAX &&
            (entry = table_next_unsent(keeper->table)) != NULL) {

@@ -43,6 +43,7 @@ struct keeper {
     bool is_agent_lost; /* its end of the socket is closed; what it sent is read first */
     uint32_t life;
     uint64_t launch_last;
+    uint64_t hung_until_ns;
     struct table *table;
     struct keeper_packet in[KEEPER_IN_MAX];
     uint32_t in_count;

@@ -195,6 +195,21 @@ void kernel_fork_foreign(struct sim *sim)
     (void)fork_foreign(sim);
 }
 
+bool kernel_end_init(struct sim *sim, const uint8_t uuid[UUID_BYTES], uint64_t generation,
+                     int status)
+{
+    for (int i = 0; i < PROCS_MAX; i++) {
+        const struct proc *proc = &sim->kernel->procs[i];
+
+        if (proc->is_used && proc->is_init && !proc->is_dying && proc->generation == generation &&
+            memcmp(proc->uuid, uuid, UUID_BYTES) == 0) {
+            kernel_end(sim, i, status);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool kernel_replace_init(struct sim *sim)
 {
     uint32_t from = (uint32_t)sim_below(sim, PROCS_MAX);

@@ -86,6 +86,9 @@ pid_t kernel_find_init(const struct kernel *kernel, int leaf);
 int kernel_fork(struct sim *sim, int leaf, uint32_t keeper);
 /* A process that is none of ours. */
 void kernel_fork_foreign(struct sim *sim);
+/* One container's process dies of a signal. False: it has none, or it is dying. */
+bool kernel_end_init(struct sim *sim, const uint8_t uuid[UUID_BYTES], uint64_t generation,
+                     int status);
 /* One init dies, and its number is given to such a process. False: there is none. */
 bool kernel_replace_init(struct sim *sim);
 /* -1: no such process. */

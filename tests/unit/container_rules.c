@@ -186,7 +186,7 @@ static enum verdict verdict_else(enum ct_state state, enum ct_input input)
         return VERDICT_IGNORE;
     }
     if (input >= IN_START && input <= IN_DESTROY)
-        return state == CT_UNSET ? VERDICT_BUG : VERDICT_REJECT;
+        return state == CT_UNSET || state == CT_STOPPING ? VERDICT_BUG : VERDICT_REJECT;
     return VERDICT_BUG;
 }
 
