@@ -159,11 +159,11 @@ enum pumped { PUMPED_DONE, PUMPED_IDLE, PUMPED_MORE };
 
 static void refuse_name(struct controller *controller, const struct reader *reader)
 {
+    const char *node = reader->has_node ? controller->registry.members[reader->node]->name : "";
     struct fault fault;
 
-    fault_set(&fault, STATUS_NOT_FOUND, 0, "no container %s is or was, as far as events are kept",
-              reader->name);
-    struct fault_view view = answers_view(&fault, reader->name, "");
+    fault_set(&fault, STATUS_NOT_FOUND, 0, "no container %s", reader->name);
+    struct fault_view view = answers_view(&fault, reader->name, node);
     answers_fault(controller, reader->client, reader->request, &view);
 }
 
