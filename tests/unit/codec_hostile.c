@@ -341,6 +341,23 @@ static void test_decode__nul_in_a_guests_text__is_put_right(void **state)
     assert_string_equal(message.events.events[0].event.detail, "a??");
 }
 
+static void test_decode__fault_without_a_status__is_none(void **state)
+{
+    (void)state;
+    struct message message;
+
+    put_octets(2, "words", 5); /* a fault's text */
+    put_number(5, 28);         /* and errno */
+    wrap(3);                   /* of a stream's end */
+    wrap(33);
+
+    assert_int_equal(decode_buffer(&message), 0);
+    assert_int_equal(message.kind, MESSAGE_STREAM_END);
+    assert_int_equal(message.stream_end.fault.status, STATUS_UNSET);
+    assert_string_equal(message.stream_end.fault.text, "");
+    assert_int_equal(message.stream_end.fault.error, 0);
+}
+
 static void test_decode__said_twice__is_refused(void **state)
 {
     struct message message;
@@ -455,6 +472,7 @@ int main(void)
         TEST(test_decode__texts_with_nul_or_not_utf8__are_refused),
         TEST(test_decode__texts_too_long_for_their_array__are_refused_or_cut),
         TEST(test_decode__nul_in_a_guests_text__is_put_right),
+        TEST(test_decode__fault_without_a_status__is_none),
         TEST(test_decode__said_twice__is_refused),
         TEST(test_decode__octets_that_are_no_fields__are_refused),
         TEST(test_decode__lists_beyond_their_bound__are_refused),
