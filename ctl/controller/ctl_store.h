@@ -85,6 +85,7 @@ struct ctl_change {
         struct {
             uint32_t node;
             uint64_t seq;
+            uint64_t session; /* in which they came: nobody else is to hear it */
         } acknowledge;
         struct ctl_container container;
         struct {

@@ -92,6 +92,7 @@ size_t ingest_take(struct ingest *ingest, const struct event_view *events, size_
     size_t new_count = 0;
 
     acknowledge.acknowledge.node = change.add.node = ingest->node;
+    acknowledge.acknowledge.session = ingest->session;
     for (size_t i = 0; i < count; i++) {
         const struct event *event = &events[i].event;
 
@@ -120,7 +121,7 @@ size_t ingest_take(struct ingest *ingest, const struct event_view *events, size_
 uint64_t ingest_committed(struct ingest *ingest, const struct ctl_change *change)
 {
     if (change->kind == CTL_ACKNOWLEDGE)
-        return change->acknowledge.seq;
+        return change->acknowledge.session == ingest->session ? change->acknowledge.seq : 0;
     if (change->kind == CTL_PUT_HEAD && change->head.is_highest)
         ingest->committed = (struct ingest_mark){change->head.epoch, change->head.seq};
     return 0;

@@ -26,6 +26,8 @@ struct ingest_mark {
 
 struct ingest {
     uint32_t node;
+    uint64_t session; /* of the control channel, the caller's to set: what came in an earlier one is
+                       * not acknowledged in it, for its node may have been put back between */
     struct ingest_mark highest;                   /* taken; seq 0: nothing */
     struct ingest_mark committed;                 /* what a HELLO is answered */
     struct ingest_mark epochs[INGEST_EPOCHS_MAX]; /* taken, by use; the last is the newest */

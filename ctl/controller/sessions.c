@@ -216,6 +216,8 @@ static void open_session(struct controller *controller, struct member *member,
         streams_member_up(controller, member);
         return;
     }
+    member->ingest.session = channel->session.id;
+    member->ack_due = 0; /* of the session before */
     take_snapshot(controller, member, hello);
     if (was_up && is_new_life)
         note_life(controller, member, hello);

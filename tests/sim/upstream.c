@@ -118,6 +118,7 @@ static void take_hello(struct sim *sim, const struct hello *hello)
         session_close(&ctl->session);
         outbox_close(&ctl->outbox);
         session_init(&ctl->session, prng_next(&sim->prng) | 1, sim->now.ns);
+        ctl->ingest.session = ctl->session.id;
         ctl->is_up = true;
         ctl->session_epoch = hello->epoch;
         ctl->ack_due = 0;

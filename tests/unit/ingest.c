@@ -109,6 +109,19 @@ static void test_ingest__taken_but_not_committed__a_hello_is_not_told(void **sta
     assert_int_equal(ingest.committed.epoch, 7);
 }
 
+/* Its node may have been put back in between, and have other events under the same seqs. */
+static void test_ingest__taken_in_an_earlier_session__is_not_acknowledged(void **state)
+{
+    const struct told told[] = {{7, 1}, {7, 2}};
+
+    (void)state;
+    ingest.session = 70;
+    (void)take(told, 2);
+    ingest.session = 80;
+    assert_int_equal(commit(), 0);
+    assert_int_equal(ingest.committed.seq, 2);
+}
+
 static void test_ingest__told_again__the_store_is_asked_and_it_is_acknowledged(void **state)
 {
     const struct told told[] = {{7, 1}, {7, 2}};
@@ -237,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_ingest__new_events__are_added_then_their_head_then_the_word),
         TEST(test_ingest__taken_but_not_committed__a_hello_is_not_told),
+        TEST(test_ingest__taken_in_an_earlier_session__is_not_acknowledged),
         TEST(test_ingest__told_again__the_store_is_asked_and_it_is_acknowledged),
         TEST(test_ingest__an_older_batch_comes_later__it_is_not_passed_over),
         TEST(test_ingest__a_ledger_was_put_back__its_lower_numbers_are_new),
