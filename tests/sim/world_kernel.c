@@ -137,7 +137,7 @@ void kernel_freezer(struct sim *sim, uint32_t leaf)
 pid_t kernel_find_init(const struct kernel *kernel, int leaf)
 {
     for (int i = 0; leaf >= 0 && i < PROCS_MAX; i++)
-        if (kernel->procs[i].is_used && kernel->procs[i].leaf == leaf && kernel->procs[i].is_init)
+        if (kernel->procs[i].is_used && kernel->procs[i].leaf == leaf)
             return kernel->procs[i].pid;
     return 0;
 }

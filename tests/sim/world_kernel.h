@@ -78,7 +78,7 @@ int kernel_find_stray(const struct kernel *kernel, const char *name);
 void kernel_kill(struct sim *sim, int proc);
 void kernel_freeze_leaf(struct sim *sim, int leaf, bool is_frozen);
 void kernel_freezer(struct sim *sim, uint32_t leaf); /* HAPPENING_FREEZER */
-/* Its init, as /proc and cgroup.procs show it; 0: none. */
+/* The PID 1 of its namespace, as /proc shows it, a stage as well; 0: none. */
 pid_t kernel_find_init(const struct kernel *kernel, int leaf);
 
 /* ---- processes ---- */
