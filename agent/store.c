@@ -66,7 +66,7 @@ static void await_post(struct store *store)
         (void)pthread_cond_wait(&store->posted_cond, &store->lock);
         return;
     }
-    (void)clock_gettime(CLOCK_REALTIME, &end); /* a clock that is set makes it sooner or later */
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += RESERVE_AGAIN_S;
     if (pthread_cond_timedwait(&store->posted_cond, &store->lock, &end) != ETIMEDOUT)
         return;
@@ -343,8 +343,13 @@ static int open_database(struct store *store, struct fault *fault)
 
 static int open_threads(struct store *store, uv_loop_t *loop)
 {
-    (void)pthread_mutex_init(&store->lock, NULL); /* these three cannot fail on Linux */
-    (void)pthread_cond_init(&store->posted_cond, NULL);
+    pthread_condattr_t attributes;
+
+    (void)pthread_mutex_init(&store->lock, NULL); /* none of these can fail on Linux */
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* the other one may be set */
+    (void)pthread_cond_init(&store->posted_cond, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
     (void)pthread_cond_init(&store->committed_cond, NULL);
     return uv_async_init(loop, &store->committed_async, on_committed_async);
 }

@@ -104,13 +104,19 @@ int store_db_check(sqlite3 *db, const char *path, struct fault *fault)
     return database_check(db, &kind, path, fault);
 }
 
+/* The index of the log is a file, too. SQLite keeps no errno of what did not let it grow. */
+static int code_of(int code)
+{
+    return code == SQLITE_IOERR_SHMSIZE ? SQLITE_FULL : code;
+}
+
 int store_db_fault(sqlite3 *db, int code, const char *done, const char *path, struct fault *fault)
 {
-    return database_fault(db, &kind, code, done, path, fault);
+    return database_fault(db, &kind, code_of(code), done, path, fault);
 }
 
 bool store_db_is_room_missing(sqlite3 *db, int code)
 {
-    return database_error(db, code) == -ENOSPC && code != SQLITE_IOERR_FSYNC &&
+    return database_error(db, code_of(code)) == -ENOSPC && code != SQLITE_IOERR_FSYNC &&
            code != SQLITE_IOERR_DIR_FSYNC;
 }

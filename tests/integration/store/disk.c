@@ -161,6 +161,30 @@ static void test_disk__no_room_even_without_the_reserve__fails_once(void **state
     }
 }
 
+/* After some 4000 frames the log's index needs more of its own file. */
+static void test_disk__index_of_the_log_finds_no_room__goes_on_with_the_reserve(void **state)
+{
+    struct store_limits limits = store_limits_default;
+    uint64_t seq = 0;
+
+    (void)state;
+    rig_open();
+    limits.wal_frames = 100000;
+    store_set_limits(rig.store, &limits);
+    shim.is_index_full = true;
+    for (unsigned i = 0; i < 1000 && shim.is_index_full; i++) {
+        rig_post_events(seq + 1, seq + 1000, CTS);
+        seq += 1000;
+        rig_settle();
+    }
+    rig_settle();
+
+    assert_false(shim.is_index_full); /* it was met */
+    assert_int_equal(rig.failures, 0);
+    assert_int_equal(rig.told, seq / 1000);
+    check_kept(seq);
+}
+
 /* ---- a sync that fails ---- */
 
 static void fail_sync(void **state, const char *suffix, int error)
@@ -316,6 +340,7 @@ int main(void)
 #define DISK_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
         DISK_TEST(test_disk__each_write_finds_no_room_once__goes_on_with_the_reserve),
         DISK_TEST(test_disk__no_room_even_without_the_reserve__fails_once),
+        DISK_TEST(test_disk__index_of_the_log_finds_no_room__goes_on_with_the_reserve),
         DISK_TEST(test_disk__sync_of_the_log_fails__ends_it_at_once),
         DISK_TEST(test_disk__sync_of_the_database_fails__ends_it_at_once),
         DISK_TEST(test_disk__sync_says_no_room__ends_it_all_the_same),

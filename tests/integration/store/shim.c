@@ -113,6 +113,10 @@ static int on_device(sqlite3_file *file)
 static int on_shm_map(sqlite3_file *file, int region, int size_bytes, int extend,
                       void volatile **memory)
 {
+    if (extend != 0 && region > 0 && shim.is_index_full) {
+        shim.is_index_full = false;
+        return SQLITE_IOERR_SHMSIZE;
+    }
     return real_of(file)->pMethods->xShmMap(real_of(file), region, size_bytes, extend, memory);
 }
 

@@ -30,6 +30,7 @@ struct shim {
     enum shim_fate sync_fate;
     unsigned sync_from;
     unsigned sync_count;
+    bool is_index_full; /* the log's index does not grow, the next time */
     int sync_errno;     /* what the failed sync says */
     atomic_uint writes; /* that were */
     atomic_uint syncs;
