@@ -237,7 +237,7 @@ static void check_in_flight(struct sim *sim)
             continue;
         }
         /* Of a boot that is over what is left is swept, and does not count. */
-        for (int j = 0; ct->is_open && j < PROCS_MAX; j++) {
+        for (int j = 0; ct->is_open && !ct->has_init && j < PROCS_MAX; j++) {
             const struct proc *proc = &sim->kernel->procs[j];
 
             if (proc->is_used && !proc->is_init && !proc->is_foreign &&
