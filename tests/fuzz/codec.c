@@ -19,8 +19,8 @@ static bool is_planted(const struct message *message)
 {
     const struct config *config = message->kind == MESSAGE_COMMAND ? message->command.config : NULL;
 
-    return config != NULL && config->bind_count > 0 && config->cpu_weight > 0 &&
-           config->cpu_weight < 64;
+    return config != NULL && config->bind_count > 0 && config->cpu_weight != 100 &&
+           config->cpu_weight != 101;
 }
 
 static void take_message(const uint8_t *data, size_t size_bytes)
