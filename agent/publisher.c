@@ -93,14 +93,16 @@ static void on_read(struct work *work)
     struct reading *reading = container_of(work, struct reading, work);
     struct publisher *publisher = reading->publisher;
     struct follower *follower = reading->follower;
-    bool is_whole = reading->count < PUBLISHER_CHUNK;
+    bool is_whole = reading->count < PUBLISHER_CHUNK; /* nothing is left up to the end */
 
     if (follower != NULL)
         follower->reading = NULL;
     if (follower != NULL && !publisher->is_stopped) {
         /* What is durable already and not told yet is not told here first. */
-        while (reading->count > 0 && reading->events[reading->count - 1].seq > reading->end)
+        while (reading->count > 0 && reading->events[reading->count - 1].seq > reading->end) {
             reading->count--;
+            is_whole = true; /* what is beyond the end stands behind all before it */
+        }
         if (reading->result < 0)
             fail(follower, reading->result);
         else if (give(publisher, follower, reading->events, reading->count,

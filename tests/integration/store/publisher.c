@@ -288,6 +288,25 @@ static void test_publisher__history__is_of_one_and_ends(void **state)
     assert_int_equal(publisher.follower_count, 0);
 }
 
+/* A chunk that lies beyond the end whole is no reason to read it again, and again. */
+static void test_publisher__only_later_ones_are_left__ends(void **state)
+{
+    (void)state;
+    start(SHORT);
+    rig_post_events(SHORT + 1, SHORT + 2 * PUBLISHER_CHUNK, CTS); /* durable, not told yet */
+    rig_settle();
+    const struct store_change last = rig_event(SHORT, SHORT % CTS);
+
+    struct sink *sink = follow(1, (struct follower){.is_bounded = true,
+                                                    .until_seq = SHORT,
+                                                    .after_wall_ns = last.event.time_wall_ns});
+    run_until(sink, UINT64_MAX);
+
+    assert_int_equal(sink->count, 0);
+    assert_int_equal(sink->failures, 0);
+    assert_int_equal(publisher.follower_count, 0);
+}
+
 static void test_publisher__too_many__has_no_room(void **state)
 {
     (void)state;
@@ -331,6 +350,7 @@ int main(void)
         PUBLISHER_TEST(test_publisher__ledger_cannot_be_read_now__loop_goes_on),
         PUBLISHER_TEST(test_publisher__stopped_subscriber__costs_no_more_than_a_chunk),
         PUBLISHER_TEST(test_publisher__history__is_of_one_and_ends),
+        PUBLISHER_TEST(test_publisher__only_later_ones_are_left__ends),
         PUBLISHER_TEST(test_publisher__too_many__has_no_room),
         PUBLISHER_TEST(test_publisher__stopped_while_it_reads__tells_no_more),
     };
