@@ -234,7 +234,10 @@ static void refuse(struct agent *agent, const struct stray *stray, const struct 
 
 void strays_command(struct agent *agent, struct stray *stray, const struct ct_command *command)
 {
-    if (command->verb != VERB_KILL || stray->has_command) {
+    /* The work of a kill that was given up on may still wait for its worker. */
+    bool is_being_killed = stray->has_command || (stray->is_working && !stray->is_empty);
+
+    if (command->verb != VERB_KILL || is_being_killed) {
         refuse(agent, stray, command);
         return;
     }
