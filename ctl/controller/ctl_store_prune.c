@@ -3,7 +3,7 @@
 #include "ctl_store_sqlite.h"
 #include "ingest.h"
 
-#define PRUNE_PER_ADDED 2 /* a transaction that adds n events forgets at most 2n + PRUNE_MORE */
+#define PRUNE_PER_ADDED 2 /* a transaction that adds n forgets at most 2n + PRUNE_MORE of a kind */
 #define PRUNE_MORE 16
 
 static sqlite3_stmt *of(struct ctl_writer *writer, enum ctl_write_statement which)
@@ -56,9 +56,14 @@ static int forget_through(struct ctl_writer *writer, uint64_t cursor)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+static uint64_t rows_max(const struct ctl_writer *writer)
+{
+    return PRUNE_PER_ADDED * writer->added + PRUNE_MORE;
+}
+
 static int prune_events(struct ctl_writer *writer)
 {
-    uint64_t most = PRUNE_PER_ADDED * writer->added + PRUNE_MORE;
+    uint64_t most = rows_max(writer);
     uint64_t cursor = 0;
 
     if (writer->event_count <= writer->events_max)
@@ -86,7 +91,7 @@ static int prune_commands(struct ctl_writer *writer)
     if (writer->now_wall_ns < CTL_RESULT_MIN_NS)
         return SQLITE_OK;
     database_bind(statement, 1, writer->now_wall_ns - CTL_RESULT_MIN_NS);
-    database_bind(statement, 2, PRUNE_MORE);
+    database_bind(statement, 2, rows_max(writer));
     return database_run(statement);
 }
 
