@@ -67,10 +67,13 @@ static bool adopt_at_keeper(struct agent *agent, uint32_t index, pid_t pid)
 
 static void tell_console_lost(struct agent *agent, const struct ct *ct)
 {
-    struct event *event = turn_core_event(&agent->core);
+    struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
+    if (!node_has_room(&agent->core.out))
+        turn_finish(agent, &now); /* a turn does not hold an event of each container */
+    struct event *event = turn_core_event(&agent->core);
     *event = (struct event){
-        .time_wall_ns = clock_wall_ns(), .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
+        .time_wall_ns = now.wall_ns, .generation = ct->generation, .type = EVENT_CONSOLE_LOST};
     memcpy(event->uuid, ct->uuid, UUID_BYTES);
     memcpy(event->name, ct->name, NAME_BYTES);
 }
