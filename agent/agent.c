@@ -56,14 +56,6 @@ const struct ct *agent_find(struct agent *agent, const char *container, struct f
     return NULL;
 }
 
-void agent_store(struct agent *agent, const struct store_change *change)
-{
-    struct store_batch *batch = store_batch_new();
-
-    store_batch_add(batch, change);
-    store_post(agent->store, batch, NULL);
-}
-
 static void on_store_failed(struct store *store, const struct fault *fault)
 {
     (void)store;

@@ -118,8 +118,6 @@ void agent_run(struct agent *agent);
 void agent_close(struct agent *agent);
 void agent_wake(struct agent *agent); /* there is something in the inbox; any loop callback */
 const struct ct *agent_find(struct agent *agent, const char *container, struct fault *fault);
-/* Commit one change that is no row of a container. */
-void agent_store(struct agent *agent, const struct store_change *change);
 /* What cannot be made durable any more ends the agent; the keeper keeps the guests. */
 _Noreturn void agent_die(const struct fault *fault);
 

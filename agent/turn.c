@@ -153,8 +153,6 @@ void turn_on_committed(struct store *store, void *context)
     uint64_t now_ns = clock_monotonic_ns();
 
     (void)store;
-    if (told == NULL)
-        return;
     boundary(committed);
     struct agent *agent = container_of(told->core, struct agent, core);
     for (size_t i = 0; i < told->effect_count; i++)
