@@ -257,7 +257,8 @@ static void take_again(struct controller *controller, uint64_t client, struct re
 static struct request *add(struct controller *controller, uint64_t client,
                            const struct message *message, const struct target *target)
 {
-    uint64_t time_left_ns = message->command.time_left_ns;
+    uint64_t asked_ns = message->command.time_left_ns;
+    uint64_t time_left_ns = asked_ns < REQUEST_EXPIRES_NS ? asked_ns : REQUEST_EXPIRES_NS;
     struct message sent = *message;
     struct request *request =
         requests_add(&controller->requests, message->command.request_id, target->member,
@@ -296,7 +297,8 @@ static void claim(struct controller *controller, uint64_t client, const struct m
                                   .issued_wall_ns = request->issued_wall_ns,
                                   .command = {request->command.data, request->command.size_bytes}};
     if (request->deadline_ns != 0)
-        given->deadline_wall_ns = request->issued_wall_ns + message->command.time_left_ns;
+        given->deadline_wall_ns =
+            request->issued_wall_ns + (request->deadline_ns - controller->now_ns);
     memcpy(given->request, request->id, sizeof(given->request));
     memcpy(given->digest, request->digest, sizeof(given->digest));
     memcpy(given->container, request->container, sizeof(given->container));
