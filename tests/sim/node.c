@@ -10,6 +10,7 @@
 #include "checks.h"
 #include "ensure.h"
 #include "faults.h"
+#include "operators.h"
 #include "reach.h"
 #include "vfs.h"
 
@@ -292,6 +293,9 @@ void agent_turn(struct sim *sim)
     if (turn_core_step(&agent->core, &agent->inbox, &sim->now))
         agent_finish(sim);
     node_check(agent->node);
+    for (uint32_t i = 0; node_next(agent->node, &i); i++)
+        if (node_get(agent->node, i)->state == CT_KILLING && !node_get(agent->node, i)->has_command)
+            operators_poke(sim, node_get(agent->node, i)->name);
     arm(sim);
     if (!inbox_is_empty(&agent->inbox))
         agent_wake(sim);

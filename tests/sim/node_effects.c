@@ -51,6 +51,12 @@ static void post(struct sim *sim, enum work_kind kind, const struct effect *effe
     struct work *work = take_work(sim, kind, effect);
     struct sim_slot *slot = &sim->agent->slots[effect->ct];
 
+    /* Removing a directory has the longest of all deadlines. */
+    if (effect->kind == EFFECT_REMOVE && !sim->is_calm && sim_chance(sim, 20)) {
+        work->is_hung = true;
+        go_on(sim, work, sim_between(sim, 590 * SECOND_NS, 700 * SECOND_NS));
+        return;
+    }
     if (effect->kind == EFFECT_CLEAN) {
         work->is_leaf_taken = slot->is_leaf_taken;
         slot->is_leaf_taken = false;
@@ -292,7 +298,7 @@ static void do_make(struct sim *sim, struct work *work)
 static void do_remove(struct sim *sim, struct work *work)
 {
     checks_removed(sim, work->uuid);
-    if (faults_fail_effect(sim)) {
+    if (faults_fail_effect(sim) || (work->is_hung && sim_chance(sim, 500))) {
         fail(&work->seen, IN_REMOVE_FAILED);
         return;
     }

@@ -72,6 +72,7 @@ struct work {
     char leaf[LEAF_BYTES];
     struct observation seen;
     bool is_leaf_taken;
+    bool is_hung;
     uint64_t until_ns; /* of a wait for the last process */
 };
 

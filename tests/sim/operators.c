@@ -116,6 +116,24 @@ static void ask_new(struct sim *sim)
     ask(sim, asked);
 }
 
+void operators_poke(struct sim *sim, const char *name)
+{
+    static const enum verb verbs[] = {VERB_START, VERB_REBOOT, VERB_FREEZE, VERB_THAW,
+                                      VERB_DESTROY};
+    struct operators *operators = sim->operators;
+    struct demand *asked = &operators->asked[operators->count % ASKED_MAX];
+
+    if (!sim_chance(sim, 500))
+        return;
+    *asked = (struct demand){.verb = verbs[sim_below(sim, sizeof(verbs) / sizeof(*verbs))],
+                             .lot = prng_next(&sim->prng),
+                             .is_local = true};
+    if (sscanf(name, "c%" SCNu32, &asked->name) != 1)
+        return;
+    (void)snprintf(asked->request, REQUEST_ID_BYTES, "r%" PRIu64, operators->count++);
+    ask(sim, asked);
+}
+
 static struct demand *pick(struct sim *sim)
 {
     struct operators *operators = sim->operators;

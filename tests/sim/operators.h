@@ -41,6 +41,8 @@ struct operators {
 void operators_open(struct sim *sim);
 /* HAPPENING_OPERATOR: one of them does something. */
 void operators_act(struct sim *sim);
+/* Somebody is impatient with a container that is on its way down by itself. */
+void operators_poke(struct sim *sim, const char *name);
 /* A receipt arrives. */
 void operators_hear(struct sim *sim, const char *request, enum phase phase, enum status status);
 struct demand *operators_find(struct sim *sim, const char *request);

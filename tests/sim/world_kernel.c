@@ -119,7 +119,7 @@ void kernel_kill_leaf(struct sim *sim, int leaf)
 void kernel_freeze_leaf(struct sim *sim, int leaf, bool is_frozen)
 {
     struct leaf *of = &sim->kernel->leaves[leaf];
-    bool is_slow = !sim->is_calm && sim_chance(sim, 60); /* one of its tasks hangs in the kernel */
+    bool is_slow = !sim->is_calm && sim_chance(sim, 150); /* one of its tasks hangs in the kernel */
 
     of->is_freeze_wanted = is_frozen;
     sim_after(sim, is_slow ? 15 * SECOND_NS : sim_delay(sim, MS_NS), HAPPENING_FREEZER, of->birth,
