@@ -61,6 +61,14 @@ recover() {
     same "$1: unfinished templates" '' "$(find "$WORK/state/templates" -maxdepth 1 -name '.import-*')"
 }
 
+# The agent finds out by itself that there is room.
+room_is_found() {
+    local end=$((SECONDS + 20))
+    until d stop c-2 >/dev/null 2>"$WORK/out"; do
+        ((SECONDS < end)) || fail "still refused with room: $(cat "$WORK/out")"
+    done
+}
+
 # step CODES COMMAND…: on the full disk, then with room.
 step() {
     local codes=$1 code=0
@@ -126,11 +134,8 @@ d wait c-1 --for generation=2 --timeout 20s >/dev/null || fail "no reboot is tol
 same 'a guest that reboots meanwhile' guest_reboot \
     "$(d history c-1 -f jsonl | jq -r 'select(.cause != null) | .cause' | tail -n 1)"
 recover 'a full log'
-# The agent finds out by itself that there is room.
-end=$((SECONDS + 20))
-until d stop c-2 >/dev/null 2>"$WORK/out"; do
-    ((SECONDS < end)) || fail "still refused with room: $(cat "$WORK/out")"
-done
+room_is_found
+want 0 d stop c-2 >/dev/null
 want 0 d start c-2 >/dev/null
 
 # An agent that starts without room says so, and starts with room.
@@ -149,5 +154,6 @@ rm -f "$WORK/state"/filler*
 [[ -n $AGENT_PID ]] || node_start
 at_rest
 check_ledger
+room_is_found
 want 0 d destroy --force --all >/dev/null
 echo ok

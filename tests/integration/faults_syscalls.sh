@@ -64,7 +64,8 @@ error_of() {
 }
 
 cleanup_tracer() { [[ -z $tracer ]] || kill -INT "$tracer" 2>/dev/null; }
-trap 'cleanup_tracer; cleanup' EXIT
+trap 'code=$?; cleanup_tracer; (exit "$code"); cleanup' EXIT
+mkfifo "$WORK/never" # to wait for a moment: nobody writes it
 
 node_start
 template trivial
@@ -83,6 +84,7 @@ awk '$2 ~ /^[a-z_0-9]+\(/ { sub(/\(.*/, "", $2); n[$1 " " $2]++ }
           for (c in most) for (i = 1; i <= most[c]; i++) print c, i }' "$WORK/trace" |
     grep -v -E '^(exit|exit_group|rt_sigreturn|restart_syscall|execve|close) ' | sort >"$WORK/calls"
 total=$(wc -l <"$WORK/calls")
+((total > 200)) || fail "only $total calls were seen: $(tail -n 3 "$WORK/strace.err")"
 if [[ $COUNT == one ]]; then
     echo "$3 $4" >"$WORK/calls"
 elif [[ $COUNT != all ]]; then
