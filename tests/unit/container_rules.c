@@ -170,8 +170,7 @@ static bool is_closed(enum ct_state state)
 }
 
 /* Of what is not said above: a command is refused, news is late; and what node.c turns away, only
- * we can send: answers to what was not ordered, clocks that are not set, words about what is over.
- */
+ * we can send: answers to what was not ordered, clocks not set, words about what is over. */
 static enum verdict verdict_else(enum ct_state state, enum ct_input input)
 {
     switch ((int)input) {
