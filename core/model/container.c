@@ -44,6 +44,12 @@ static bool is_failure(const struct ct *ct)
     return !(ct->cause == CAUSE_EXITED && ct->has_status && WEXITSTATUS(ct->wait_status) == 0);
 }
 
+/* A guest that ran and was to be rebooted is wanted, whoever dies in between. */
+static bool is_reboot(const struct ct *ct)
+{
+    return ct->has_command && ct->command.verb == VERB_REBOOT;
+}
+
 static void decide_after(struct ct *ct, uint64_t ended_ns)
 {
     bool is_policy = ct->policy.restart == RESTART_ALWAYS ||
@@ -64,7 +70,7 @@ static void decide_after(struct ct *ct, uint64_t ended_ns)
         ct->after = AFTER_AGAIN;
         break;
     case CAUSE_START_FAILED: /* a person's start fails to him; only what began by itself goes on */
-        if (ct->is_automatic && ct->fault.status == STATUS_INTERRUPTED)
+        if (ct->fault.status == STATUS_INTERRUPTED && (ct->is_automatic || is_reboot(ct)))
             ct->after = AFTER_AGAIN; /* the agent died over it: what stood behind it still does */
         else if (ct->is_automatic && is_policy)
             decide_restart(ct, ended_ns);

@@ -244,6 +244,29 @@ static void test_node_adopt__start_that_never_reached_exec__fails_as_interrupted
     }
 }
 
+/* It ran, and was to run again: whoever asked is answered by the generation after the lost one. */
+static void test_node_adopt__reboot_whose_boot_was_lost__boots_the_next(void **state)
+{
+    static const enum ct_state states[] = {CT_PREPARING, CT_LAUNCHING};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct world *world = world_open();
+        struct ct_found found = row_of(states[i]);
+
+        give(&found, VERB_REBOOT);
+        uint32_t ct = world_adopt(world, &found);
+        assert_cause(world, CAUSE_START_FAILED);
+        world_see(world, ct, IN_CLEANED_STOP);
+        assert_state(world, ct, CT_PREPARING);
+        assert_int_equal(world_ct(world, ct)->generation, 4);
+
+        world_boot(world, ct);
+        assert_int_equal(result(world)->phase, PHASE_DONE);
+        world_close(world);
+    }
+}
+
 /* A guest's reboot or the policy stood behind it: a new intent, with the next generation. */
 static void test_node_adopt__boot_that_nobody_asked_for__begins_anew(void **state)
 {
@@ -319,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_node_adopt__launch_that_outran_its_row__is_taken_up),
         cmocka_unit_test(test_node_adopt__life_that_outran_its_row__is_told_whole),
         cmocka_unit_test(test_node_adopt__start_that_never_reached_exec__fails_as_interrupted),
+        cmocka_unit_test(test_node_adopt__reboot_whose_boot_was_lost__boots_the_next),
         cmocka_unit_test(test_node_adopt__boot_that_nobody_asked_for__begins_anew),
         cmocka_unit_test(test_node_adopt__launch_at_the_keeper_still__is_waited_for),
         cmocka_unit_test(test_node_adopt__launch_that_the_keeper_ended__has_the_keepers_reason),
