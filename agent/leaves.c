@@ -13,9 +13,11 @@ static bool on_leaf(const char *name, void *context)
     struct leaves *leaves = context;
     const char *dot = strrchr(name, '.');
     char *end = NULL;
-    uint64_t generation = dot == NULL ? 0 : strtoull(dot + 1, &end, 10);
+    bool is_number = dot != NULL && dot[1] >= '1' && dot[1] <= '9'; /* no sign, no zero before it */
+    uint64_t generation = is_number ? strtoull(dot + 1, &end, 10) : 0;
 
-    if (generation == 0 || *end != '\0' || (size_t)(dot - name) >= NAME_BYTES)
+    if (generation == 0 || generation > INT64_MAX || *end != '\0' ||
+        (size_t)(dot - name) >= NAME_BYTES)
         return true; /* the keeper's own, or nobody's of ours */
     if (leaves->count == leaves->room) {
         leaves->room = leaves->room == 0 ? ROOM_FIRST : leaves->room * 2;
