@@ -403,6 +403,8 @@ void upstream_leave(struct upstream *upstream)
 
     if (upstream->control.state == UPSTREAM_UP)
         (void)post(&upstream->control, &message); /* lost: it is missed by its pings */
+    if (upstream->acked_due_ns != 0)
+        upstream->acked_due_ns = 1; /* past: the last turn writes down what upstream has */
 }
 
 void upstream_close(struct upstream *upstream)

@@ -43,6 +43,8 @@ want 0 d create one --template trivial >/dev/null
 live 2
 common=$(last)
 delivered "$common"
+# What is answered from there came down behind the acknowledgement; the agent's end writes it down.
+timeout 60 "$BUILD/drover" --controller "$CONTROLLER_SOCK" boot one >/dev/null || fail "no word from the node"
 node_kill TERM
 mkdir "$WORK/copy"
 cp -a "$WORK/state"/node.db* "$WORK/copy"
