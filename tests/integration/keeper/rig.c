@@ -149,7 +149,7 @@ int rig_stop(void **state)
     if (rig->pidfd >= 0)
         (void)rig_await_keeper_end(rig, 20000);
     for (int i = 0; i < rig->hierarchy_count; i++) {
-        static const char *const below[] = {"guests", "keeper", ""};
+        static const char *const below[] = {"guests", "keeper/helpers", "keeper", ""};
         for (size_t n = 0; n < COUNT_OF(below); n++) {
             char path[320];
             (void)snprintf(path, sizeof(path), "%s/%s", rig->cgroup, below[n]);
