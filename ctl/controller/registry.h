@@ -44,6 +44,7 @@ struct member {
     uint64_t snapshot_seq;          /* events up to it are older than what the HELLO told */
     struct ingest ingest;           /* how far its events were taken, and are durable */
     uint64_t ack_due;               /* seq to acknowledge at the end of the turn; 0: none */
+    uint64_t acked;                 /* ... that was acknowledged last in this session; 0: none */
     uint64_t agent_started_wall_ns; /* of the agent that said HELLO last */
     uint64_t rival_told_ns; /* when the log last had that several claim its name; 0: never */
     uint64_t lost_bulk; /* the session on bulk that ended here, which its agent may still hold */

@@ -217,7 +217,7 @@ static void open_session(struct controller *controller, struct member *member,
         return;
     }
     member->ingest.session = channel->session.id;
-    member->ack_due = 0; /* of the session before */
+    member->ack_due = member->acked = 0; /* of the session before */
     take_snapshot(controller, member, hello);
     if (was_up && is_new_life)
         note_life(controller, member, hello);
@@ -425,9 +425,11 @@ static void acknowledge_events(struct controller *controller, struct member *mem
 {
     struct message message = {.kind = MESSAGE_EVENT_ACK, .event_ack = member->ack_due};
 
-    if (member->ack_due != 0 &&
-        sessions_post(controller, member, CHANNEL_CONTROL, &message) != -ENOBUFS)
-        member->ack_due = 0; /* not connected: the next HELLO's answer says it */
+    if (member->ack_due == 0 ||
+        sessions_post(controller, member, CHANNEL_CONTROL, &message) == -ENOBUFS)
+        return;
+    member->acked = member->ack_due;
+    member->ack_due = 0; /* not connected: the next HELLO's answer says it */
 }
 
 void sessions_settle(struct controller *controller)
@@ -448,13 +450,13 @@ void sessions_settle(struct controller *controller)
 }
 
 /* Some connection of control broke, and nobody says whose: each node is asked for a word, which its
- * session acknowledges at once. */
+ * session acknowledges at once. What is said again was said in this session: of what came in an
+ * earlier one, a node that was put back since would take it for a word about other events. */
 void sessions_probe(struct controller *controller)
 {
     for (uint32_t i = 0; i < controller->registry.member_count; i++) {
         struct member *member = controller->registry.members[i];
-        struct message message = {.kind = MESSAGE_EVENT_ACK,
-                                  .event_ack = member->ingest.committed.seq};
+        struct message message = {.kind = MESSAGE_EVENT_ACK, .event_ack = member->acked};
 
         if (!member_is_up(member) || member->probed_ns != 0)
             continue;

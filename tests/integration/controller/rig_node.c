@@ -41,10 +41,11 @@ static void on_answer(struct wire *wire, const struct hello_answer *answer)
         return;
     session_close(&wire->session);
     session_init(&wire->session, answer->session, clock_monotonic_ns());
+    wire->acked = 0;
     wire->is_up = true;
 }
 
-/* The controller asks for a sign of life by saying again what it has acknowledged. */
+/* The controller asks for a sign of life by saying again what it acknowledged in this session. */
 static bool is_probe(struct wire *wire, const struct message *message)
 {
     uint64_t before = wire->acked;
