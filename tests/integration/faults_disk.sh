@@ -20,7 +20,7 @@ if ! mount -o loop "$WORK/disk" "$WORK/state"; then
     echo "skipped: no loop device for a small file system"
     exit 77
 fi
-trap 'code=$?; node_kill KILL; umount "$WORK/state"; (exit "$code"); cleanup' EXIT
+trap 'code=$?; set +e; node_kill KILL; umount "$WORK/state"; (exit "$code"); cleanup' EXIT
 rmdir "$WORK/state/lost+found"
 chmod 700 "$WORK/state"
 

@@ -64,7 +64,7 @@ error_of() {
 }
 
 cleanup_tracer() { [[ -z $tracer ]] || kill -INT "$tracer" 2>/dev/null; }
-trap 'code=$?; cleanup_tracer; (exit "$code"); cleanup' EXIT
+trap 'code=$?; set +e; cleanup_tracer; (exit "$code"); cleanup' EXIT
 mkfifo "$WORK/never" # to wait for a moment: nobody writes it
 
 node_start
