@@ -32,7 +32,7 @@ if [[ -z ${DROVER_TEST_REAPED:-} ]]; then
     DROVER_TEST_REAPED=1 exec "$BUILD/test.support.reaper" bash "$0" "$@"
 fi
 WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-test-XXXXXX")
-NODE=t-$$
+NODE=t-${DROVER_TEST_RUN:-$$}-$$
 AGENT_PID='' CONTROLLER_PID='' LOSSY_PID=''
 AGENT_SOCK=$WORK/run/agent.sock
 # shellcheck disable=SC2034 # the tests' own

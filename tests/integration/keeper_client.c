@@ -79,12 +79,13 @@ static ino_t socket_of(const struct rig *rig)
 static int set_up(void **state)
 {
     static unsigned count;
+    char mark[32];
     struct rig *rig = &the_rig;
     char path[108];
 
     *state = rig;
     *rig = (struct rig){.keeper = -1, .pidfd = -1};
-    (void)snprintf(rig->node, sizeof(rig->node), "t-%d-%u", getpid(), count++);
+    (void)snprintf(rig->node, sizeof(rig->node), "t-%s-%u", scratch_mark(mark), count++);
     assert_non_null(scratch_make(rig->dir, sizeof(rig->dir), "drover-client"));
     path_in(rig, "run", path);
     assert_int_equal(mkdir(path, 0755), 0);

@@ -114,10 +114,11 @@ static struct sockaddr_un address_of(const struct rig *rig)
 int rig_start(void **state)
 {
     static unsigned count;
+    char mark[32];
     struct rig *rig = &the_rig;
     *rig = (struct rig){.agent = -1, .pidfd = -1, .group = -1};
     *state = rig;
-    (void)snprintf(rig->cgroup, sizeof(rig->cgroup), "drover.test-%d-%u", getpid(), count++);
+    (void)snprintf(rig->cgroup, sizeof(rig->cgroup), "drover.test-%s-%u", scratch_mark(mark), count++);
     find_hierarchies(rig);
     make_root(rig);
 
