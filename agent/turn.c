@@ -25,9 +25,9 @@ static void settle_create(void *context, const struct ct_receipt *receipt)
     slot_settle_config(context, receipt);
 }
 
-static void fill_row(void *context, uint32_t index, struct store_row *ret_row)
+static void fill_row(void *context, uint32_t index, struct store_row *row)
 {
-    slot_row(context, index, ret_row);
+    slot_row(context, index, row);
 }
 
 static void row_taken(void *context, uint32_t index, bool is_freed)
