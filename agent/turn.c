@@ -141,9 +141,9 @@ void turn_finish(struct agent *agent, const struct now *now)
 
     note_boots(agent, now->ns);
     struct told *told = turn_core_compose(&agent->core, now, batch);
-    log_moves(told);
     boundary(turn_composed);
     store_post(agent->store, batch, told);
+    log_moves(told); /* while the commit runs; it is told in a later callback of this thread */
     boundary(turn_posted);
 }
 
