@@ -154,9 +154,12 @@ static void answer_hello(struct controller *controller, const struct member *mem
     send_unnumbered(controller, kind, &channel->peer, &message);
 }
 
-/* What a HELLO told, or had no room for. */
+/* What a HELLO told or had no room for, or all of it anew. */
 static void take_list(struct member *member, const struct container_list *list)
 {
+    if (!member->is_list_begun)
+        member->list_mark = ++member->registry->mark;
+    member->is_list_begun = !list->is_last;
     for (size_t i = 0; i < list->container_count; i++) /* no room: the next list tells it again */
         (void)known_list(member, &list->containers[i], member->list_mark);
     if (list->is_last)
@@ -166,12 +169,11 @@ static void take_list(struct member *member, const struct container_list *list)
 static void take_snapshot(struct controller *controller, struct member *member,
                           const struct hello *hello)
 {
-    uint64_t mark = ++controller->registry.mark;
-
     (void)snprintf(member->build, sizeof(member->build), "%s", hello->build);
     member->snapshot_seq = hello->ledger_last;
-    member->list_mark = mark;
-    if (!hello->is_partial) /* else all of them follow */
+    member->place_told = 0;
+    member->is_list_begun = false; /* of a session that is gone: told anew from its beginning */
+    if (!hello->is_partial)        /* else all of them follow, and until then the copy stays */
         take_list(member,
                   &(struct container_list){hello->containers, hello->container_count, true});
     store_node(controller, member);
