@@ -15,250 +15,18 @@
 
 #include "cleanup.h"
 #include "fuzz.h"
-#include "stream.h"
+#include "streams_world.h"
 
-#define NUMBERS 4
-#define RUNS_MAX 64
 #define RING_BYTES 4096
 
-#define LOCAL 7 /* a client of this machine */
-#define ORIGINS 2
-
-/* A stream of a client's, as it sees it. */
-struct client {
-    bool is_open;
-    uint64_t out_number; /* of frames that came */
-    uint64_t out_bytes;
-    uint64_t credit_bytes;
-    uint64_t in_number;
-};
-
-/* What stands behind an exec or import: the other ends of its pipes. */
-struct running {
-    struct stream *stream; /* NULL: free */
-    int ends[3];           /* stdin, stdout, stderr; -1: closed */
-};
-
-static struct agent agent;
-static struct client clients[ORIGINS][NUMBERS]; /* upstream's, the local one's */
-static struct running runs[RUNS_MAX];
-static struct local_client local;
-static bool is_local_gone; /* hung up on */
-static bool is_full;       /* nobody takes anything now */
-static bool is_crowded;    /* streams beyond NUMBERS are open */
-static uint64_t spawns;
+struct agent agent;
+struct streams_world world;
 static int typed = -1; /* what clients type into the console, at the guest */
 static struct {
     struct kw_ring header;
     uint8_t gap[KW_RING_DATA_OFFSET - sizeof(struct kw_ring)];
     uint8_t data[RING_BYTES];
 } ring;
-
-/* ---- the other side ---- */
-
-/* False: not now. */
-static bool tell(unsigned origin, const struct message *message)
-{
-    if (is_full)
-        return false;
-    if (message->kind == MESSAGE_STREAM_CREDIT)
-        return true;
-    bool is_end = message->kind == MESSAGE_STREAM_END;
-    uint64_t number = is_end ? message->stream_end.stream : message->stream_frame.stream;
-    if (is_crowded && number >= NUMBERS)
-        return true;
-    PROMISE(number < NUMBERS);
-    struct client *client = &clients[origin][number];
-    PROMISE(client->is_open);
-    if (is_end) {
-        client->is_open = false;
-        PROMISE(message->stream_end.bytes == client->out_bytes);
-        CANARY(message->stream_end.fault.status == STATUS_UNSET && client->out_number >= 4);
-        return true;
-    }
-    PROMISE(message->kind == MESSAGE_STREAM_FRAME);
-    PROMISE(message->stream_frame.number == ++client->out_number);
-    PROMISE(message->stream_frame.data.size_bytes <= STREAM_FRAME_BYTES_MAX);
-    client->out_bytes += message->stream_frame.data.size_bytes;
-    PROMISE(client->out_bytes <= client->credit_bytes);
-    return true;
-}
-
-bool upstream_send_bulk(struct upstream *upstream, const struct message *message)
-{
-    (void)upstream;
-    return tell(0, message);
-}
-
-const struct ct *agent_find(struct agent *a, const char *container, struct fault *fault)
-{
-    const struct ct *ct = node_find(a->node, container);
-
-    if (ct == NULL)
-        fault_set(fault, STATUS_NOT_FOUND, 0, "no container %s", container);
-    return ct;
-}
-
-void view_fault(const struct agent *a, const struct fault *fault, const char *container,
-                struct fault_view *ret_view)
-{
-    (void)a;
-    *ret_view = (struct fault_view){.status = fault->status,
-                                    .text = fault->text,
-                                    .hint = fault->hint,
-                                    .container = container,
-                                    .node = "n"};
-}
-
-int keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
-                       size_t size_bytes, const int *fds, size_t fd_count)
-{
-    (void)client;
-    (void)header;
-    (void)type;
-    (void)size_bytes;
-    (void)fds;
-    (void)fd_count;
-    return 0;
-}
-
-struct local_client *local_find(struct local_server *server, uint64_t id)
-{
-    (void)server;
-    PROMISE(id == LOCAL || id == 0);
-    return id != LOCAL || is_local_gone ? NULL : &local;
-}
-
-int local_send(struct local_client *client, const struct message *message)
-{
-    PROMISE(client == &local);
-    return tell(1, message) ? 0 : -ENOBUFS;
-}
-
-void local_hang_up(struct local_client *client)
-{
-    PROMISE(client == &local && is_full); /* only one that takes no answer */
-    is_local_gone = true;
-}
-
-/* ---- runs ---- */
-
-static struct running *command_of(const struct stream *stream)
-{
-    for (size_t i = 0; i < RUNS_MAX; i++)
-        if (runs[i].stream == stream)
-            return &runs[i];
-    return NULL;
-}
-
-static void add_pipes(struct stream *stream, struct running *command, bool has_output)
-{
-    int pipes[3][2];
-
-    for (size_t i = 0; i < 3; i++)
-        PROMISE(pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK) == 0);
-    command->ends[0] = pipes[0][0];
-    PROMISE(stream_add_inlet(stream, pipes[0][1]) == 0);
-    for (size_t i = 0; i < 2; i++) {
-        command->ends[i + 1] = pipes[i + 1][1];
-        if (has_output)
-            PROMISE(stream_add_outlet(stream, &stream->outlets[i], pipes[i + 1][0],
-                                      i == 0 ? LANE_STDOUT : LANE_STDERR) == 0);
-        else
-            (void)close(pipes[i + 1][0]);
-    }
-}
-
-void stream_exec_start(struct stream *stream)
-{
-    struct running *command = command_of(NULL);
-
-    if (command == NULL) {
-        stream_fail(stream, STATUS_BUSY, 0, "no more");
-        return;
-    }
-    command->stream = stream;
-    stream->is_spawned = true;
-    stream->spawn = ++spawns;
-    add_pipes(stream, command, true);
-    stream_pump_outlets(stream);
-}
-
-void stream_import_start(struct stream *stream)
-{
-    struct running *command = command_of(NULL);
-
-    if (command == NULL) {
-        stream_fail(stream, STATUS_BUSY, 0, "no more");
-        return;
-    }
-    command->stream = stream;
-    stream->is_working = true;
-    add_pipes(stream, command, false);
-}
-
-static void let_go(struct running *command)
-{
-    for (size_t i = 0; i < COUNT_OF(command->ends); i++)
-        fd_closep(&command->ends[i]);
-    command->stream = NULL;
-}
-
-/* Its process is gone, and the stream may go once all is read. */
-static void command_ends(struct running *command)
-{
-    struct stream *stream = command->stream;
-
-    if (stream == NULL)
-        return;
-    let_go(command);
-    bool is_import = stream->is_working;
-    stream->is_spawned = stream->is_working = false;
-    stream->has_status = true;
-    if (stream->is_closed)
-        stream_free_if_done(stream);
-    else if (is_import)
-        stream_end(stream, NULL, 0);
-    else
-        stream_pump_outlets(stream);
-}
-
-void stream_exec_pumped(struct stream *stream)
-{
-    if (stream->kind == STREAM_EXEC && stream->has_status && !stream->is_closed &&
-        !stream->outlets[0].is_open && !stream->outlets[1].is_open)
-        stream_end(stream, NULL, stream->exit_code);
-}
-
-void stream_exec_kill(struct stream *stream)
-{
-    stream->is_killing = true;
-}
-
-void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
-                        const uint8_t *roles)
-{
-    (void)fds;
-    (void)roles;
-    PROMISE(stream->is_spawned && stream->spawn == record->spawn);
-}
-
-void stream_exec_resize(struct stream *stream, uint16_t rows, uint16_t columns)
-{
-    (void)stream;
-    (void)rows;
-    (void)columns;
-}
-
-void stream_exec_remove_leaf(struct stream *stream)
-{
-    (void)stream;
-}
-
-void stream_exec_generation_over(struct stream *stream)
-{
-    stream_exec_kill(stream);
-}
 
 /* ---- steps ---- */
 
@@ -276,7 +44,7 @@ static struct whose take_whose(struct script *script)
 
     return (struct whose){.origin = origin == 0 ? ORIGIN_UPSTREAM : LOCAL,
                           .number = which % NUMBERS,
-                          .client = &clients[origin][which % NUMBERS]};
+                          .client = &world.clients[origin][which % NUMBERS]};
 }
 
 static void open_stream(struct script *script)
@@ -350,7 +118,7 @@ static void send_end(struct script *script)
 static void command_writes(struct script *script)
 {
     static const uint8_t octets[16384] = {4};
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
     unsigned which = 1u + script_octet(script) % 2;
     size_t size_bytes = script_octet(script) * 64u;
 
@@ -361,7 +129,7 @@ static void command_writes(struct script *script)
 static void command_reads(struct script *script)
 {
     static uint8_t octets[16384];
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
 
     if (command->stream != NULL && command->ends[0] >= 0)
         (void)!read(command->ends[0], octets, script_octet(script) * 64u);
@@ -375,7 +143,7 @@ static void guest_writes(struct script *script)
 
 static void close_end(struct script *script)
 {
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
     unsigned which = script_octet(script) % 3;
 
     if (command->stream != NULL)
@@ -384,9 +152,9 @@ static void close_end(struct script *script)
 
 static void drain(void)
 {
-    is_full = false;
+    world.is_full = false;
     streams_origin_drained(&agent.streams, ORIGIN_UPSTREAM);
-    if (!is_local_gone)
+    if (!world.is_local_gone)
         streams_origin_drained(&agent.streams, LOCAL);
 }
 
@@ -394,7 +162,7 @@ static void drain(void)
 
 static void keeper_tells(struct script *script)
 {
-    const struct running *command = &runs[script_octet(script) % 4];
+    const struct running *command = &world.runs[script_octet(script) % 4];
     struct kw_spawn_record record = {.change = 1};
 
     record.spawn = command->stream == NULL ? 0 : command->stream->spawn;
@@ -403,19 +171,19 @@ static void keeper_tells(struct script *script)
 
 static void keeper_refuses(struct script *script)
 {
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
     uint64_t spawn = command->stream == NULL ? 0 : command->stream->spawn;
 
     if (command->stream == NULL || command->stream->is_spawned)
-        let_go(command);
+        world_let_go(command);
     streams_spawn_refused(&agent.streams, spawn, EMFILE);
 }
 
 static void keeper_is_lost(void)
 {
     for (unsigned i = 0; i < RUNS_MAX; i++)
-        if (runs[i].stream != NULL && runs[i].stream->is_spawned)
-            let_go(&runs[i]);
+        if (world.runs[i].stream != NULL && world.runs[i].stream->is_spawned)
+            world_let_go(&world.runs[i]);
     streams_keeper_lost(&agent.streams);
 }
 
@@ -432,7 +200,7 @@ static void crowd(void)
 {
     struct message message = {.kind = MESSAGE_STREAM_OPEN};
 
-    is_full = is_crowded = true;
+    world.is_full = world.is_crowded = true;
     for (unsigned i = 0; i <= STREAMS_MAX; i++) {
         message.stream_open = (struct stream_open){.stream = NUMBERS + i,
                                                    .request_id = "",
@@ -512,9 +280,9 @@ static void tell_streams(struct script *script)
         agent.slots[0].has_lost_notify = !agent.slots[0].has_lost_notify;
         return;
     default:
-        is_local_gone = true;
+        world.is_local_gone = true;
         streams_origin_gone(&agent.streams, LOCAL);
-        memset(clients[1], 0, sizeof(clients[1]));
+        memset(world.clients[1], 0, sizeof(world.clients[1]));
         return;
     }
 }
@@ -529,9 +297,9 @@ static void do_step(struct script *script)
     if (what < COUNT_OF(steps))
         steps[what](script);
     else if (what == 8)
-        command_ends(&runs[script_octet(script) % 4]);
+        world_command_ends(&world.runs[script_octet(script) % 4]);
     else if (what == 9)
-        is_full = true;
+        world.is_full = true;
     else if (what == 10)
         drain();
     else if (what == 11)
@@ -601,9 +369,9 @@ static void finish(void)
 {
     drain();
     for (unsigned i = 0; i < RUNS_MAX; i++)
-        command_ends(&runs[i]);
-    memset(clients, 0, sizeof(clients));
-    is_full = false;
+        world_command_ends(&world.runs[i]);
+    memset(world.clients, 0, sizeof(world.clients));
+    world.is_full = false;
     streams_origin_gone(&agent.streams, ORIGIN_UPSTREAM);
     streams_origin_gone(&agent.streams, LOCAL);
     for (unsigned i = 0; i < 8; i++)
@@ -619,11 +387,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
         open_node();
     ring.header = (struct kw_ring){.magic = KW_MAGIC, .size_bytes = RING_BYTES};
     agent.slots[0].ring = &ring.header;
-    is_full = is_crowded = is_local_gone = false;
+    world.is_full = world.is_crowded = world.is_local_gone = false;
     agent.slots[0].has_lost_notify = false;
-    memset(clients, 0, sizeof(clients));
+    memset(world.clients, 0, sizeof(world.clients));
     for (unsigned i = 0; i < RUNS_MAX; i++)
-        runs[i] = (struct running){.ends = {-1, -1, -1}};
+        world.runs[i] = (struct running){.ends = {-1, -1, -1}};
     while (script.left > 0)
         do_step(&script);
     finish();
