@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands around the streams of the target `streams`: clients that count what they are told, and
- * runs that are pipes without a process.
+ * What stands around the streams of the target `streams`: clients that count what they are told,
+ * and runs that are pipes without a process.
  */
 #include <fcntl.h>
 #include <unistd.h>
