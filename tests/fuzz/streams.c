@@ -214,21 +214,29 @@ static void crowd(void)
     PROMISE(agent.streams.count <= STREAMS_MAX);
 }
 
-/* What a generation said last is kept, or not. */
-static void keep_words(struct script *script)
+/* What a generation said last is kept, or not: 0 octets. */
+static void write_kept(size_t size_bytes)
 {
     static const uint8_t octets[65536] = {5};
-    size_t size_bytes = script_octet(script) * 256u;
+    static size_t before_bytes;
     char path[UUID_TEXT_BYTES + 16];
     char uuid[UUID_TEXT_BYTES];
 
     (void)snprintf(path, sizeof(path), "%s/console",
                    uuid_format(node_get(agent.node, 0)->uuid, uuid));
-    int fd = openat(agent.rootfs.containers, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (before_bytes > 0)
+        PROMISE(unlinkat(agent.rootfs.containers, path, 0) == 0);
+    before_bytes = size_bytes;
+    if (size_bytes == 0)
+        return;
+    int fd = openat(agent.rootfs.containers, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     PROMISE(fd >= 0 && write(fd, octets, size_bytes) == (ssize_t)size_bytes);
     (void)close(fd);
-    if (size_bytes == 0)
-        PROMISE(unlinkat(agent.rootfs.containers, path, 0) == 0);
+}
+
+static void keep_words(struct script *script)
+{
+    write_kept(script_octet(script) * 256u);
 }
 
 /* As the keeper does it after it wrote to the ring. */
@@ -377,6 +385,8 @@ static void finish(void)
     for (unsigned i = 0; i < 8; i++)
         (void)uv_run(&agent.loop, UV_RUN_NOWAIT);
     PROMISE(agent.streams.count == 0 && agent.streams.first == NULL);
+    write_kept(0);
+    guest_reads();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
