@@ -29,9 +29,15 @@ void seeds_codec(void)
         .command = {.request_id = "r", .container = "c", .verb = VERB_CREATE, .config = &config}};
     struct buffer framed = {0};
     const uint8_t message_first = 0;
-    if (buffer_append(&framed, &message_first, 1) == 0 && codec_encode(&create, &framed) == 0)
-        seed_write(framed.data, framed.size_bytes);
-    buffer_consume(&framed, framed.size_bytes);
+    for (unsigned i = 0; i < 6; i++) { /* the canary lies behind them */
+        const char name[] = {(char)('a' + i), '\0'};
+        struct message another = create;
+
+        another.command.container = name;
+        if (buffer_append(&framed, &message_first, 1) == 0 && codec_encode(&another, &framed) == 0)
+            seed_write(framed.data, framed.size_bytes);
+        buffer_consume(&framed, framed.size_bytes);
+    }
     const uint8_t what = 2;
     if (buffer_append(&framed, &what, 1) == 0 && codec_encode_framed(&samples[0], &framed) == 0)
         seed_write(framed.data, framed.size_bytes);

@@ -16,6 +16,10 @@ void seeds_options_agent(void)
                "cgroup = /drover.n1\nuid-base = 0x70000000\nuid-count = 65536\n"
                "controller = tcp://127.0.0.1:7700\n");
     write_text("uid-base=2000000\nuid-count=131072\nnode=n\ncontroller=tcp://[::1]:1\n");
+    write_text("uid-count=65538\n");
+    write_text("uid-count=131072\nuid-base=200000\n");
+    write_text("[agent]\nuid-count = 98304\n");
+    write_text("--uid-count\n65540");
     write_text("node = Not A Name\n");
     write_text("nonsense = 1\n");
     write_text("[agent\nnode\n");
