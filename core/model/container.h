@@ -35,7 +35,6 @@ enum ct_action {
     ACT_LATE,    /* give up waiting for a disk; the command ends */
     ACT_JOIN,    /* the command waits for what is under way */
     ACT_START_AFTER,
-    ACT_DESTROY_AFTER,
     ACT_QUEUE, /* a new generation asks for admission */
     ACT_PREPARE,
     ACT_UNQUEUE, /* before or while it is prepared; PREPARE_FAILED or PREPARED follows */
@@ -46,8 +45,7 @@ enum ct_action {
     ACT_READY,
     ACT_NOTE_BOOT,     /* init runs, though its end was ordered meanwhile */
     ACT_NOTE_BOOT_ASK, /* … and it may now be asked to stop */
-    ACT_ASK,           /* it to stop or reboot */
-    ACT_ASK_ANEW,      /* with a grace of its own */
+    ACT_ASK,           /* it to stop or reboot, with a grace of its own */
     ACT_THAW_ASK,
     ACT_ESCALATE, /* ask in the next way */
     ACT_GRACE_OVER,

@@ -197,11 +197,6 @@ static void act_start_after(struct step *step)
     step->ct->after = AFTER_AGAIN;
 }
 
-static void act_destroy_after(struct step *step)
-{
-    step->ct->after = AFTER_DESTROY;
-}
-
 static void act_queue(struct step *step)
 {
     queue(step->ct, false);
@@ -273,11 +268,6 @@ static void act_note_boot_ask(struct step *step)
 }
 
 static void act_ask(struct step *step)
-{
-    ct_ask(step->ct, step->now, step->out);
-}
-
-static void act_ask_anew(struct step *step)
 {
     struct ct *ct = step->ct;
 
@@ -501,7 +491,6 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_LATE] = act_late,
     [ACT_JOIN] = act_join,
     [ACT_START_AFTER] = act_start_after,
-    [ACT_DESTROY_AFTER] = act_destroy_after,
     [ACT_QUEUE] = act_queue,
     [ACT_AGAIN] = act_again,
     [ACT_PREPARE] = act_prepare,
@@ -514,7 +503,6 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_NOTE_BOOT] = act_note_boot,
     [ACT_NOTE_BOOT_ASK] = act_note_boot_ask,
     [ACT_ASK] = act_ask,
-    [ACT_ASK_ANEW] = act_ask_anew,
     [ACT_THAW_ASK] = act_thaw_ask,
     [ACT_ESCALATE] = act_escalate,
     [ACT_GRACE_OVER] = act_grace_over,
