@@ -92,6 +92,8 @@ struct result *results_add(struct results *results, const char *request, uint64_
     result->chain = *bucket;
     *bucket = index + 1;
     results->next = (index + 1) % RESULTS_MAX;
+    if (results->high <= index)
+        results->high = index + 1;
     return result;
 }
 

@@ -35,6 +35,7 @@ struct results {
     struct result *ring; /* RESULTS_MAX */
     uint32_t *buckets;
     uint32_t next;
+    uint32_t high;   /* entries from here on were never used: nobody need look at them */
     bool is_partial; /* one made room since the start */
 };
 

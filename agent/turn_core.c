@@ -109,7 +109,7 @@ bool turn_core_close_intents(struct turn_core *core, const struct now *now)
 {
     bool is_any = false;
 
-    for (uint32_t i = 0; i < RESULTS_MAX && node_has_room(&core->out); i++) {
+    for (uint32_t i = 0; i < core->results->high && node_has_room(&core->out); i++) {
         struct result *result = &core->results->ring[i];
 
         if (result->receipt.phase != PHASE_ACCEPTED || is_of_a_container(core->node, result))
