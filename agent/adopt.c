@@ -81,24 +81,36 @@ static struct held_record *find_held(struct agent *agent, const struct store_row
 
 /* ---- the machine's own end ---- */
 
-static bool is_other_boot(const struct agent *agent, char now[BOOT_ID_BYTES])
+static void read_boots(const struct agent *agent, char *now, char *then)
 {
-    char then[BOOT_ID_BYTES] = "";
-
-    now[0] = '\0';
+    now[0] = then[0] = '\0';
     (void)sys_read_text_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, BOOT_ID_BYTES);
-    bool is_known = sys_read_text_at(agent->rootfs.state, "boot-id", then, sizeof(then)) > 0;
-    return is_known && strcmp(now, then) != 0;
+    (void)sys_read_text_at(agent->rootfs.state, "boot-id", then, BOOT_ID_BYTES);
 }
 
-/* After all was adopted, and whole or not at all: an agent that dies before must see the other boot
- * again. Unwritten, the next start calls the boot unknown. */
-static void note_boot(const struct agent *agent, const char *boot)
+static bool is_other_boot(const struct agent *agent)
+{
+    char now[BOOT_ID_BYTES];
+    char then[BOOT_ID_BYTES];
+
+    read_boots(agent, now, then);
+    return then[0] != '\0' && strcmp(now, then) != 0;
+}
+
+/* After all was adopted and is durable, and whole or not at all: an agent that dies before must see
+ * the other boot again, or what ended with the machine is told as unknown. Unwritten, the next
+ * start calls the boot unknown. */
+static void note_boot(const struct agent *agent)
 {
     int state = agent->rootfs.state;
-    AUTO_FD fd = openat(state, "boot-id.next", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char now[BOOT_ID_BYTES];
+    char then[BOOT_ID_BYTES];
 
-    if (fd >= 0 && write(fd, boot, strlen(boot)) == (ssize_t)strlen(boot) && fsync(fd) == 0)
+    read_boots(agent, now, then);
+    if (strcmp(now, then) == 0)
+        return;
+    AUTO_FD fd = openat(state, "boot-id.next", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, now, strlen(now)) == (ssize_t)strlen(now) && fsync(fd) == 0)
         (void)renameat(state, "boot-id.next", state, "boot-id");
 }
 
@@ -363,7 +375,7 @@ static bool on_result(const struct store_result *stored, void *context)
 /* Receipts of what was finished long ago name their container again by its slot. */
 static void link_results(struct agent *agent)
 {
-    for (uint32_t i = 0; i < RESULTS_MAX; i++) {
+    for (uint32_t i = 0; i < agent->results.high; i++) {
         struct result *result = &agent->results.ring[i];
 
         for (uint32_t ct = 0; result->receipt.phase != PHASE_UNSET && node_next(agent->node, &ct);
@@ -419,6 +431,12 @@ static void settle_unclaimed(struct agent *agent)
                               held->record.change);
 }
 
+void adopt_on_committed(struct agent *agent)
+{
+    if (agent->adopted_unsaved > 0 && --agent->adopted_unsaved == 0 && agent->is_adopted)
+        note_boot(agent);
+}
+
 void adopt_drop_held(struct agent *agent)
 {
     while (agent->held != NULL) {
@@ -434,9 +452,8 @@ void adopt_drop_held(struct agent *agent)
 
 int adopt_all(struct agent *agent, struct fault *fault)
 {
-    char boot[BOOT_ID_BYTES];
     struct adoption adoption = {
-        .agent = agent, .is_other_boot = is_other_boot(agent, boot), .fault = fault};
+        .agent = agent, .is_other_boot = is_other_boot(agent), .fault = fault};
     int result = keeper_client_sync(&agent->keeper, fault);
 
     boundary(keeper_synced);
@@ -460,8 +477,9 @@ int adopt_all(struct agent *agent, struct fault *fault)
     close_intents(agent);
     settle_unclaimed(agent);
     adopt_drop_held(agent);
-    note_boot(agent, boot);
     agent->is_adopted = true;
+    if (agent->adopted_unsaved == 0)
+        note_boot(agent);
     boundary(adopted_all);
     return 0;
 }

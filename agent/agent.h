@@ -92,6 +92,7 @@ struct agent {
     bool is_ending;
     bool
         is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    uint32_t adopted_unsaved; /* turns of the adoption that are not committed yet */
     struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
 
@@ -120,6 +121,9 @@ void agent_wake(struct agent *agent); /* there is something in the inbox; any lo
 const struct ct *agent_find(struct agent *agent, const char *container, struct fault *fault);
 /* What cannot be made durable any more ends the agent; the keeper keeps the guests. */
 _Noreturn void agent_die(const struct fault *fault);
+
+/* adopt.c: a turn was committed; the last of the adoption's ends what is kept of another boot. */
+void adopt_on_committed(struct agent *agent);
 
 /* turn.c */
 int turn_open(struct agent *agent); /* once node and results are there */

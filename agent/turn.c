@@ -141,6 +141,7 @@ void turn_finish(struct agent *agent, const struct now *now)
 
     note_boots(agent, now->ns);
     struct told *told = turn_core_compose(&agent->core, now, batch);
+    agent->adopted_unsaved += !agent->is_adopted;
     boundary(turn_composed);
     store_post(agent->store, batch, told);
     log_moves(told); /* while the commit runs; it is told in a later callback of this thread */
@@ -158,6 +159,7 @@ void turn_on_committed(struct store *store, void *context)
     for (size_t i = 0; i < told->effect_count; i++)
         if (told->effects[i].kind == EFFECT_PREPARE)
             agent->slots[told->effects[i].ct].times.done_ns[BOOT_commit] = now_ns;
+    adopt_on_committed(agent);
     turn_core_tell(told);
 }
 
