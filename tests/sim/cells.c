@@ -6,10 +6,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "container.h"
 #include "ensure.h"
 
 #define NAME_ROOM 96
+
+static struct ct_rule written; /* what stood where one was changed */
+static const struct ct_rule *changed;
 
 enum field { FIELD_VERDICT, FIELD_NEXT, FIELD_ACTION, FIELDS };
 
@@ -23,15 +25,19 @@ static const char *const verdict_names[] = {
 
 /*
  * What moves or acts is ignored; what is ignored moves, to rest where it is not at rest; a refusal
- * says that all is well already, and the other way round.
+ * says that all is well already, and the other way round. A command that is taken and needs nothing
+ * more is refused: to ignore it would be the same.
  */
 static struct ct_rule other_verdict(enum ct_state state, const struct ct_rule *rule)
 {
     struct ct_rule other = *rule;
 
     switch (rule->verdict) {
-    case VERDICT_MOVE:
     case VERDICT_ACT:
+        if (rule->action == ACT_NONE)
+            return (struct ct_rule){.verdict = VERDICT_REJECT};
+        return (struct ct_rule){.verdict = VERDICT_IGNORE};
+    case VERDICT_MOVE:
         return (struct ct_rule){.verdict = VERDICT_IGNORE};
     case VERDICT_IGNORE:
         other.verdict = VERDICT_MOVE;
@@ -137,7 +143,16 @@ static void write_rule(enum ct_state state, enum ct_input input, const struct ct
     int result = mprotect((void *)from, to - from, PROT_READ | PROT_WRITE);
 
     ENSURE(result == 0);
+    changed = &ct_rules[state][input];
+    written = *changed;
     memcpy((void *)(uintptr_t)&ct_rules[state][input], rule, sizeof(*rule));
+}
+
+const struct ct_rule *cells_rule(enum ct_state state, enum ct_input input)
+{
+    const struct ct_rule *rule = &ct_rules[state][input];
+
+    return rule == changed ? &written : rule;
 }
 
 bool cells_mutate(const char *mutation)

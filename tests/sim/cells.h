@@ -15,8 +15,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "container.h"
+
 /* One a line: the mutation, a tab, what becomes of what, in words. */
 void cells_list(FILE *stream);
 bool cells_mutate(const char *mutation);
+/* The rule as it is written, whatever became of it here. */
+const struct ct_rule *cells_rule(enum ct_state state, enum ct_input input);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "checks_commands.h"
+#include "checks_moves.h"
 #include "node_life.h"
 #include "operators.h"
 #include "upstream.h"
@@ -23,6 +25,8 @@ void checks_open(struct sim *sim)
     checks->line = 1;
     checks->acked_checked = 0;
     checks->acked_at = 0;
+    checks->starts = 0;
+    checks->oom_due_ns = 0;
     checks->ctl_commits = checks->ctl_commits_copy = 0;
     checks->ctl_acked = 0;
     checks->ending_count = 0;
@@ -68,6 +72,11 @@ void checks_watched(struct sim *sim, const struct ct *ct, const struct proc *pro
 {
     if (proc->is_foreign || memcmp(proc->uuid, ct->uuid, UUID_BYTES) != 0)
         sim_fail(sim, "I10", "%s watches pid %d, which is another's", ct->name, proc->pid);
+    /* One without an exec result may only be ended; a node.db that was put back knows of none. */
+    if (sim->checks->line == 1 && !proc->is_init && ct->state != CT_STOPPING &&
+        ct->state != CT_KILLING && ct->state != CT_STUCK)
+        sim_fail(sim, "order", "%s is %s by pid %d, which never executed an init", ct->name,
+                 ct_state_name(ct->state), proc->pid);
 }
 
 /* ---- intent before effect ---- */
@@ -77,13 +86,17 @@ void checks_effect(struct sim *sim, const struct effect *effect)
     const struct ct *ct = node_get(sim->agent->node, effect->ct);
     const struct story *story = checks_story(sim, ct->uuid);
 
-    if (!effect->waits_commit)
+    if (!effect->waits_commit && effect->kind != EFFECT_LAUNCH)
         return;
     if (story == NULL || !story->has_row)
         sim_fail(sim, "order", "%s of %s before its row is durable", effect_name(effect->kind),
                  ct->name);
     if (story->row_generation < effect->generation)
         sim_fail(sim, "order", "%s of %s, generation %" PRIu64 ", before its intent is durable",
+                 effect_name(effect->kind), ct->name, effect->generation);
+    if ((effect->kind == EFFECT_PREPARE || effect->kind == EFFECT_LAUNCH) &&
+        effect->generation <= story->spent)
+        sim_fail(sim, "order", "%s of %s, generation %" PRIu64 ", is begun again by another agent",
                  effect_name(effect->kind), ct->name, effect->generation);
 }
 
@@ -104,14 +117,25 @@ static struct ending_seen *find_ending(struct sim *sim, const uint8_t *uuid, uin
     return NULL;
 }
 
-void checks_end_known(struct sim *sim, const struct kw_record *record)
+static void add_ending(struct sim *sim, const uint8_t *uuid, uint64_t generation, int status)
 {
     struct checks *checks = sim->checks;
     struct ending_seen *seen = &checks->endings[checks->ending_count++ % ENDINGS_MAX];
 
-    *seen = (struct ending_seen){.generation = record->labels.generation,
-                                 .status = record->is_status_known ? record->wait_status : -1};
-    memcpy(seen->uuid, record->labels.uuid, UUID_BYTES);
+    *seen = (struct ending_seen){.generation = generation, .status = status, .line = checks->line};
+    memcpy(seen->uuid, uuid, UUID_BYTES);
+}
+
+void checks_end_known(struct sim *sim, const struct kw_record *record)
+{
+    add_ending(sim, record->labels.uuid, record->labels.generation,
+               record->is_status_known ? record->wait_status : STATUS_NOBODY_SAW);
+}
+
+void checks_power_lost(struct sim *sim, const struct proc *proc)
+{
+    if (proc->is_init)
+        add_ending(sim, proc->uuid, proc->generation, STATUS_POWER_LOST);
 }
 
 /* Of a node.db that was put back, with a later generation than that in the world: it is taken up,
@@ -164,6 +188,13 @@ void checks_ending(struct sim *sim, const struct event *event)
     if (event->has_status && (seen == NULL || seen->status != event->wait_status))
         sim_fail(sim, "cause", "%s ended with %#x, told %#x", event->name,
                  seen == NULL ? 0 : (unsigned)seen->status, (unsigned)event->wait_status);
+    bool is_known_to_run =
+        event->from == CT_BOOTING || event->from == CT_RUNNING || event->from == CT_FROZEN;
+    /* A node.db that was put back since may be older than that boot of the machine. */
+    if (is_known_to_run && seen != NULL && seen->status == STATUS_POWER_LOST &&
+        seen->line == sim->checks->line && event->cause != CAUSE_NODE_DOWN)
+        sim_fail(sim, "cause", "%s ran when the node lost its power, and %s is told", event->name,
+                 cause_name(event->cause));
     if (!event->has_status && event->cause != CAUSE_NODE_DOWN &&
         event->cause != CAUSE_START_FAILED && is_status_held(sim, event->uuid, event->generation))
         sim_fail(sim, "cause", "the keeper knows how %s ended, and %s is told", event->name,
@@ -271,6 +302,8 @@ static void check_rest(struct sim *sim)
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
 
+        checks_waiting(sim, ct);
+        checks_overdue_of(sim, ct);
         if (ct->state != CT_STOPPED && ct->state != CT_BACKOFF)
             continue;
         const struct proc *proc = find_live(sim, ct->uuid);
@@ -288,11 +321,21 @@ void checks_turn(struct sim *sim)
     check_answers(sim);
     if (!sim->agent->is_alive)
         return;
+    checks_overdue(sim);
     check_rest(sim);
     check_in_flight(sim);
 }
 
 /* ---- in calm ---- */
+
+static bool is_frozen(const struct sim *sim, const struct ct *ct)
+{
+    char name[LEAF_BYTES];
+
+    kernel_leaf_name(ct->name, ct->generation, name);
+    int at = kernel_find_leaf(sim->kernel, name);
+    return at >= 0 && sim->kernel->leaves[at].is_frozen;
+}
 
 /* NULL: nothing more is to come of the node itself. */
 static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
@@ -312,12 +355,16 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
             return ct_state_name(ct->state);
         if (ct->has_command)
             return "a command is in progress";
+        if (!is_up && (ct->deadline_ns != 0 || ct->step_ns != 0))
+            return "a timer of it runs";
         if (ct->is_wanted != is_up)
             return "desired is not observed";
         if (ct->is_restart_owed)
             return "a restart is owed";
         if (is_up != (proc != NULL))
             return "observed is not the world";
+        if (is_up && (ct->state == CT_FROZEN) != is_frozen(sim, ct))
+            return "its freezer is not as observed";
     }
     *ret_ct = NULL;
     if (agent->store.count > 0 || !inbox_is_empty(&agent->inbox))

@@ -6,9 +6,11 @@
  * Shape    what is known of each container from its committed events (struct story), and of each
  *          event where it has been (struct fact).
  * Units    seqs and generations.
- * Errors   sim_fail() names the checker: I1 … I8, order, cause, ledger, upstream, liveness.
+ * Errors   sim_fail() names the checker: I1 … I10, order, cause, ledger, answer, moves, oom,
+ *          restart, liveness.
  * Owner    struct sim.
- * Context  checks.c the world and the node; checks_events.c ledger and controller.
+ * Context  checks.c world and node; checks_events.c ledger; checks_upstream.c controller;
+ *          checks_moves.c states; checks_commands.c commands; checks_rest.c what is left.
  */
 #ifndef DROVER_SIM_CHECKS_H
 #define DROVER_SIM_CHECKS_H
@@ -23,6 +25,7 @@
 #define FACT_BUCKETS (FACTS_MAX * 2)
 #define REQUESTS_MAX 8192
 #define TAKEN_MAX 64
+#define STARTS_EACH 4 /* at every so many all histories are read; and at the end */
 
 /* A container as its committed events and its row tell it. */
 struct story {
@@ -35,7 +38,25 @@ struct story {
     uint64_t row_generation;
     enum ct_state row_state;
     bool has_row;
-    bool is_owed; /* the row says that it is to boot again */
+    bool is_owed;      /* the row says that it is to boot again */
+    uint64_t since_ns; /* of the present state, at its commit */
+    uint64_t spent;    /* generations up to here were begun by earlier agents */
+    uint64_t oom_owed; /* kills for memory that were observed and not told */
+    uint64_t oom_generation;
+    uint32_t oom_life;
+    uint32_t ready_life; /* of an agent that heard of readiness before it heard of the boot */
+    uint64_t ready_generation;
+    uint32_t booted_life; /* of an agent that heard of its boot */
+    uint64_t booted_generation;
+    uint64_t booted_ns;
+    uint64_t late_generation; /* whose boot was given up at a deadline */
+    uint64_t odd_generation;  /* whose end was told in other words */
+    uint64_t odd_ns;
+    uint32_t odd_life;
+    uint32_t removal_life;    /* of an agent that heard what became of its directory */
+    uint64_t removal_ns;      /* 0: what follows from it was told */
+    uint64_t started_wall_ns; /* of the row */
+    uint64_t started_before;  /* of the generation before */
 };
 
 /* An event that was ever committed on the node. */
@@ -54,7 +75,10 @@ struct ending_seen {
     uint8_t uuid[UUID_BYTES];
     uint64_t generation;
     int status;
+    uint32_t line; /* of node.db then */
 };
+#define STATUS_NOBODY_SAW (-1)
+#define STATUS_POWER_LOST (-2)
 #define ENDINGS_MAX 512
 
 /* What goes back with node.db. */
@@ -83,7 +107,9 @@ struct checks {
     uint32_t acked_at; /* in order[]: all before were looked at */
     uint32_t ctl_commits;
     uint32_t ctl_commits_copy;
-    uint64_t ctl_acked;                      /* highest that it said it has, committed */
+    uint64_t oom_due_ns; /* some kills for memory are to be told by then; 0: none are */
+    uint32_t starts;     /* of agents */
+    uint64_t ctl_acked;  /* highest that it said it has, committed */
     struct ending_seen endings[ENDINGS_MAX]; /* a ring */
     uint32_t ending_count;
     struct taken taken[TAKEN_MAX];
@@ -99,6 +125,7 @@ void checks_effect(struct sim *sim, const struct effect *effect);
 void checks_removed(struct sim *sim, const uint8_t uuid[UUID_BYTES]);
 void checks_watched(struct sim *sim, const struct ct *ct, const struct proc *proc);
 void checks_end_known(struct sim *sim, const struct kw_record *record);
+void checks_power_lost(struct sim *sim, const struct proc *proc);
 void checks_end_forgotten(struct sim *sim, const struct kw_record *record);
 void checks_command_taken(struct sim *sim, const struct ct_command *command);
 void checks_receipt(struct sim *sim, const struct ct_receipt *receipt);

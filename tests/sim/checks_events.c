@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checks_commands.h"
+#include "checks_moves.h"
 #include "checks_rest.h"
 #include "ensure.h"
 #include "node_life.h"
@@ -68,6 +70,7 @@ static void tell_changed(struct sim *sim, const struct event *event)
     if (event->from != story->state)
         sim_fail(sim, "I4", "%s goes from %s to %s, and was %s", event->name,
                  ct_state_name(event->from), ct_state_name(event->to), ct_state_name(story->state));
+    checks_moved(sim, story, event);
     if (is_new ? event->generation <= story->generation : event->generation != story->generation)
         sim_fail(sim, "I4", "%s: generation %" PRIu64 " after %" PRIu64, event->name,
                  event->generation, story->generation);
@@ -84,6 +87,7 @@ static void tell_changed(struct sim *sim, const struct event *event)
         !story->is_ended)
         sim_fail(sim, "I4", "%s is %s without an end", event->name, ct_state_name(event->to));
     story->state = event->to;
+    story->since_ns = sim->now.ns;
     story->generation = event->generation;
 }
 
@@ -96,6 +100,7 @@ static void tell_result(struct sim *sim, const struct event *event)
         return;
     if (++sim->checks->node.results[number] > 1)
         sim_fail(sim, "I3", "%s has two results", event->request);
+    checks_result(sim, checks_story(sim, event->uuid), event);
 }
 
 static void tell(struct sim *sim, const struct event *event)
@@ -123,12 +128,21 @@ static void tell(struct sim *sim, const struct event *event)
     case EVENT_RESULT:
         tell_result(sim, event);
         break;
+    case EVENT_ESCALATED:
+        checks_escalated(sim, checks_story(sim, event->uuid), event);
+        break;
+    case EVENT_OOM:
+        checks_oom_told(sim, checks_story(sim, event->uuid), event);
+        break;
     case EVENT_DESTROYED:
         story = checks_story(sim, event->uuid);
         if (story == NULL || !story->is_created)
             sim_fail(sim, "I4", "%s is destroyed twice", event->name);
         story->is_created = false;
         story->state = CT_UNSET;
+        story->removal_ns = 0;
+        if (kernel_has_directory(sim->kernel, event->uuid))
+            sim_fail(sim, "I2", "%s is destroyed, and its directory is there", event->name);
         break;
     }
     sim_trace(sim, "  durable: seq %" PRIu64 " %s %s gen %" PRIu64 " %s -> %s %s %s %s", event->seq,
@@ -167,7 +181,7 @@ static void check_results(struct sim *sim, const struct store_batch *batch)
             change->kind == STORE_PUT_INTENT ? operators_find(sim, change->result.request) : NULL;
 
         if (asked != NULL)
-            asked->has_intent = true;
+            checks_intent(sim, asked);
         if (change->kind == STORE_PUT_RESULT && has_changed(sim, &change->result) &&
             !has_result_event(batch, change->result.request))
             sim_fail(sim, "I3", "the result of %s has no event in its transaction",
@@ -208,8 +222,12 @@ void checks_committed(struct sim *sim, const struct store_batch *batch)
         const struct store_change *change = &batch->changes[i];
         struct story *story;
 
-        if (change->kind == STORE_PUT_ROW)
+        if (change->kind == STORE_PUT_ROW) {
+            checks_row_started(sim, add_story(sim, change->row.uuid), &change->row);
             take_row(sim, &change->row);
+            checks_row_command(sim, &change->row);
+            checks_row_ready(sim, checks_story(sim, change->row.uuid), &change->row);
+        }
         if (change->kind == STORE_ACK_EVENTS && !sim->agent->core.is_acked_by_self)
             checks_acked(sim, change->ack.seq);
         if (change->kind != STORE_DELETE_ROW)
@@ -219,6 +237,8 @@ void checks_committed(struct sim *sim, const struct store_batch *batch)
             sim_fail(sim, "I4", "the row of %s goes, and it was never destroyed", change->row.name);
         if (story != NULL)
             story->is_used = false;
+        if (kernel_has_directory(sim->kernel, change->row.uuid))
+            sim_fail(sim, "I2", "the row of %s goes, and its directory stays", change->row.name);
     }
 }
 
@@ -277,6 +297,7 @@ static void check_rows(struct sim *sim)
             sim_fail(sim, "ledger", "a container that was created has no row");
         if (story->is_used && !story->has_row)
             story->is_used = false;
+        story->spent = story->row_generation;
     }
 }
 
@@ -290,7 +311,8 @@ void checks_agent_started(struct sim *sim, const struct store_heads *heads)
                  heads->last_seq, checks->node.committed);
     read_doubtful(sim);
     check_rows(sim);
-    checks_histories(sim);
+    if (checks->starts++ % STARTS_EACH == 0)
+        checks_histories(sim);
 }
 
 /* ---- put back ---- */

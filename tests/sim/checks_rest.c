@@ -140,8 +140,25 @@ static bool is_somebodys(const struct sim *sim, const char *leaf)
     return !is_known;
 }
 
+/* Of containers that the node does not hold. A node.db that was put back may not know them. */
+static void check_directories(struct sim *sim)
+{
+    const struct kernel *kernel = sim->kernel;
+    const struct node *node = sim->agent->node;
+
+    for (uint32_t i = 0; i < kernel->directory_count && sim->checks->line == 1; i++) {
+        bool is_somebodys = false;
+
+        for (uint32_t j = 0; node_next(node, &j) && !is_somebodys; j++)
+            is_somebodys = memcmp(node_get(node, j)->uuid, kernel->directories[i], UUID_BYTES) == 0;
+        if (!is_somebodys)
+            sim_fail(sim, "I2", "directory %u of %u is nobody's", i, kernel->directory_count);
+    }
+}
+
 void checks_leaves(struct sim *sim)
 {
+    check_directories(sim);
     for (uint32_t i = 0; i < LEAVES_MAX; i++) {
         const struct leaf *leaf = &sim->kernel->leaves[i];
 

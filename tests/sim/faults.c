@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "checks.h"
+#include "cells.h"
+#include "checks_moves.h"
 #include "ensure.h"
 #include "node_life.h"
 #include "operators.h"
@@ -272,11 +273,15 @@ static void stray(struct sim *sim, enum fault_kind kind)
 
     if (ct == NULL)
         return;
-    bool is_harmless = ct_rules[ct->state][word].verdict == VERDICT_IGNORE || word == IN_OOM ||
+    bool is_harmless = cells_rule(ct->state, word)->verdict == VERDICT_IGNORE || word == IN_OOM ||
                        (word == IN_READY && ct->state == CT_LAUNCHING);
     if (!is_harmless)
         return;
     faults_note(sim, kind);
+    if (word == IN_OOM)
+        checks_oom_seen(sim, ct, 1);
+    if (word == IN_READY && ct->state == CT_LAUNCHING)
+        checks_ready_seen(sim, ct);
     agent_observe(sim,
                   &(struct observation){
                       .kind = word, .ct = ct->index, .generation = ct->generation, .count = 1});
@@ -293,11 +298,13 @@ static void end_oddly(struct sim *sim, enum fault_kind kind)
         return;
     if (!kernel_end_init(sim, ct->uuid, ct->generation, SIGKILL))
         return;
+    keeper_forget(sim, sim->agent->slots[ct->index].launch);
     if (ct->state == CT_LAUNCHING) { /* its exec was not heard of yet */
         seen.kind = IN_ENDED;
         seen.has_status = true;
         seen.wait_status = SIGKILL;
     }
+    checks_end_is_odd(sim, ct);
     seen.ct = ct->index;
     seen.generation = ct->generation;
     faults_note(sim, kind);

@@ -9,6 +9,7 @@ if(DROVER_SIM)
     foreach(part seeds mutants) # have as many processes as there are processors
         set_tests_properties(sim.${part} PROPERTIES PROCESSORS 2)
     endforeach()
+    set_tests_properties(sim.cells PROPERTIES DEPENDS sim.full_seeds)
     foreach(part full_seeds search cells) # hours
         set_tests_properties(sim.${part} PROPERTIES LABELS "sim;full" PROCESSORS 2 TIMEOUT 14400)
     endforeach()

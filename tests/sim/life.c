@@ -12,6 +12,7 @@
 #include "handlers.h"
 #include "node_life.h"
 #include "operators.h"
+#include "reach.h"
 #include "upstream.h"
 #include "vfs.h"
 #include "wire.h"
@@ -155,6 +156,7 @@ static void begin(struct sim *sim, uint64_t seed, const struct sim_options *opti
     simvfs_open(prng_next(&sim->prng));
     simvfs_set_sync_noop(options->is_sync_noop);
     checks_open(sim);
+    reach_open(sim);
     faults_open(sim);
     kernel_open(sim);
     keeper_open(sim);
@@ -192,6 +194,7 @@ static void calm_down(struct sim *sim)
         checks_turn(sim);
         if (++look % CALM_LOOK == 0 && checks_is_quiet(sim)) {
             checks_compare(sim);
+            checks_histories(sim);
             checks_leaves(sim);
             return;
         }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checks.h"
+#include "checks_moves.h"
 #include "ensure.h"
 #include "faults.h"
 #include "operators.h"
@@ -60,6 +60,7 @@ static void apply(void *context, const struct effect *effect)
     if (!sim->agent->is_alive)
         return; /* it died between two effects of one commit */
     checks_effect(sim, effect);
+    checks_order(sim, effect);
     effects_apply(sim, effect);
 }
 
@@ -138,7 +139,8 @@ static void forget(struct agent *agent)
     turn_core_close(&agent->core);
     agent->core.ended_count = 0;
     agent->core.out.effect_count = agent->core.out.event_count = agent->core.out.receipt_count = 0;
-    agent->is_woken = false;
+    agent->is_woken = agent->is_adopted = false;
+    agent->adopted_unsaved = 0;
     agent->timer_ns = 0;
     agent->launch_last = 0;
     clear_node(agent->node);
@@ -246,6 +248,7 @@ void agent_finish(struct sim *sim)
     struct store_batch *batch = store_batch_new();
     struct told *told = turn_core_compose(&agent->core, &sim->now, batch);
 
+    agent->adopted_unsaved += !agent->is_adopted;
     agent_store_post(sim, batch, told);
 }
 
@@ -338,6 +341,8 @@ static void on_record(struct sim *sim, const struct kw_record *record)
         if (seen->kind == IN_LAUNCH_FAILED)
             adopt_failure(record, &seen->fault);
         seen->ct = index;
+        if (seen->kind == IN_BOOTED)
+            checks_booted_seen(sim, node_get(sim->agent->node, index));
         agent_observe(sim, seen);
     }
     if (news.ack == RECORD_ACK_NOW)

@@ -64,21 +64,20 @@ static bool adopt_at_keeper(struct sim *sim, uint32_t index, pid_t pid)
 struct adoption {
     struct sim *sim;
     bool is_other_boot;
-    bool is_used[KEEPER_HELD_MAX]; /* by slot of the keeper's table */
+    bool is_used[KEEPER_HELD_MAX]; /* of keeper->held */
 };
 
 /* Of several the latest. */
-static struct entry *find_held(struct adoption *adoption, const struct store_row *row)
+static const struct kw_record *find_held(const struct sim *sim, const struct store_row *row)
 {
-    struct table *table = adoption->sim->keeper->table;
-    struct entry *latest = NULL;
+    const struct kw_record *latest = NULL;
 
-    for (uint32_t i = 0; i < table->high; i++) {
-        struct entry *entry = &table->entries[i];
+    for (uint32_t i = 0; i < sim->keeper->held_count; i++) {
+        const struct kw_record *held = &sim->keeper->held[i];
 
-        if (table->numbers[i] != 0 && adopt_is_of(&entry->record, row) &&
-            (latest == NULL || entry->record.labels.generation > latest->record.labels.generation))
-            latest = entry;
+        if (adopt_is_of(held, row) &&
+            (latest == NULL || held->labels.generation > latest->labels.generation))
+            latest = held;
     }
     return latest;
 }
@@ -222,8 +221,7 @@ static bool on_row(const struct store_row *row, void *context)
 {
     struct adoption *adoption = context;
     struct sim *sim = adoption->sim;
-    struct entry *held = find_held(adoption, row);
-    struct kw_record record;
+    const struct kw_record *held = find_held(sim, row);
     struct sim_slot slot;
     struct fault failure = {0};
 
@@ -235,14 +233,13 @@ static bool on_row(const struct store_row *row, void *context)
                                 .is_other_boot = adoption->is_other_boot,
                                 .is_ready_on_exec = slot.is_ready_on_exec};
     if (held != NULL) {
-        record = held->record;
-        facts.record = &record;
-        adopt_failure(&record, &failure);
+        facts.record = held;
+        adopt_failure(held, &failure);
         facts.failure = &failure;
     }
     look_for_later(sim, &facts);
     if (facts.record != NULL)
-        adoption->is_used[table_slot(sim->keeper->table, held)] = true;
+        adoption->is_used[held - sim->keeper->held] = true;
     slot.generation = adopt_generation(&facts);
     if (slot.generation > row->generation)
         slot.oom_kills = 0;
@@ -282,21 +279,35 @@ static void settle_leaves(struct sim *sim)
     }
 }
 
-static void settle_unclaimed(struct adoption *adoption)
+static void settle_unclaimed(const struct adoption *adoption)
 {
     struct sim *sim = adoption->sim;
-    struct table *table = sim->keeper->table;
 
-    for (uint32_t i = 0; i < table->high; i++) {
-        const struct kw_record *record = &table->entries[i].record;
+    for (uint32_t i = 0; i < sim->keeper->held_count; i++) {
+        const struct kw_record *record = &sim->keeper->held[i];
         struct keeper_packet packet = {.order = KEEPER_ACK,
                                        .ack = {.launch = record->launch,
                                                .generation = record->labels.generation,
                                                .change = record->change}};
 
-        if (table->numbers[i] != 0 && !adoption->is_used[i] && record_is_final(record))
+        if (!adoption->is_used[i] && record_is_final(record))
             keeper_send(sim, &packet);
     }
+}
+
+/* Not before all that ended with the machine is durable as that. */
+static void note_boot(struct sim *sim)
+{
+    sim->agent->boot_id = sim->kernel->boot_id;
+    sim->agent->has_boot_noted = true;
+}
+
+void adopt_on_committed(struct sim *sim)
+{
+    struct agent *agent = sim->agent;
+
+    if (agent->adopted_unsaved > 0 && --agent->adopted_unsaved == 0 && agent->is_adopted)
+        note_boot(sim);
 }
 
 void adopt_rows(struct sim *sim)
@@ -307,7 +318,6 @@ void adopt_rows(struct sim *sim)
                                                  agent->boot_id != sim->kernel->boot_id};
     int result = store_reader_results(&agent->store.reader, on_result, sim);
 
-    ENSURE(sim->keeper->table->high <= KEEPER_HELD_MAX);
     if (result == 0)
         result = store_reader_rows(&agent->store.reader, on_row, &adoption);
     ENSURE(result == 0);
@@ -315,8 +325,9 @@ void adopt_rows(struct sim *sim)
     while (turn_core_close_intents(&agent->core, &sim->now))
         agent_finish(sim);
     settle_unclaimed(&adoption);
-    agent->boot_id = sim->kernel->boot_id;
-    agent->has_boot_noted = true;
+    agent->is_adopted = true;
+    if (agent->adopted_unsaved == 0)
+        note_boot(sim);
 }
 
 /* ---- the keeper died under us ---- */

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#include "checks.h"
+#include "checks_commands.h"
+#include "checks_moves.h"
 #include "ensure.h"
 #include "faults.h"
 
@@ -185,11 +186,13 @@ static void read_freezer(struct sim *sim, uint32_t index)
     if (slot->is_freezing && is_frozen) {
         slot->is_freezing = false;
         seen.kind = IN_FROZEN;
+        checks_freezer_reached(sim, node_get(sim->agent->node, index));
         agent_observe(sim, &seen);
     }
     if (slot->is_thawing && !is_frozen) {
         slot->is_thawing = false;
         seen.kind = IN_THAWED;
+        checks_freezer_reached(sim, node_get(sim->agent->node, index));
         agent_observe(sim, &seen);
     }
 }
@@ -202,9 +205,10 @@ static void freezer_apply(struct sim *sim, const struct effect *effect)
 
     if (!slot->has_cgroup || leaf < 0)
         return;
-    if (faults_fail_effect(sim)) {
+    if (effect->waits_commit && faults_fail_effect(sim)) { /* LIMIT: an undoing does not fail */
         slot->is_freezing = slot->is_thawing = false;
         fail(&seen, IN_FREEZE_FAILED);
+        checks_freezer_failed(sim, node_get(sim->agent->node, effect->ct));
         agent_observe(sim, &seen);
         return;
     }
@@ -244,6 +248,7 @@ void effects_read_oom(struct sim *sim, uint32_t index)
         return;
     seen.count = sim->kernel->leaves[found].oom_kills - slot->oom_kills;
     slot->oom_kills = sim->kernel->leaves[found].oom_kills;
+    checks_oom_seen(sim, node_get(sim->agent->node, index), seen.count);
     agent_observe(sim, &seen);
 }
 
@@ -355,6 +360,13 @@ static void change_world(struct sim *sim, struct work *work)
     go_on(sim, work, sim_delay(sim, 20 * US_NS));
 }
 
+static void effect_done(struct sim *sim, const struct work *work)
+{
+    if (work->effect.kind == EFFECT_REMOVE)
+        checks_removal_seen(sim, node_get(sim->agent->node, work->effect.ct));
+    agent_observe(sim, &work->seen);
+}
+
 void effects_work(struct sim *sim, uint32_t arg)
 {
     struct work *work = &sim->agent->works[arg];
@@ -370,7 +382,7 @@ void effects_work(struct sim *sim, uint32_t arg)
     else if (work->kind == WORK_CGROUP)
         group_done(sim, work);
     else
-        agent_observe(sim, &work->seen);
+        effect_done(sim, work);
 }
 
 /* ---- the table of effects ---- */

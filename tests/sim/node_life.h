@@ -124,6 +124,8 @@ struct agent {
     uint64_t boot_id; /* of the machine, as it was noted last; on its disk */
     bool is_disk_made;
     bool has_boot_noted;
+    bool is_adopted;
+    uint32_t adopted_unsaved; /* turns of the adoption that are not committed yet */
     struct agent_store store;
     struct agent_up up;
 };
@@ -161,6 +163,7 @@ void agent_on_freezer(struct sim *sim, int leaf);
 
 /* ---- node_adopt.c ---- */
 void adopt_rows(struct sim *sim);
+void adopt_on_committed(struct sim *sim); /* a turn was */
 void adopt_keeper_lost(struct sim *sim);
 uint64_t adopt_number(struct sim *sim, uint32_t index); /* of a new launch */
 /* Why a launch failed, in words. */

@@ -156,6 +156,7 @@ void agent_told(struct sim *sim)
         store->count--;
         store->committed--;
         store_batch_free(posted.batch);
+        adopt_on_committed(sim);
         turn_core_tell(posted.told);
         if (agent->is_alive && faults_is_last_word(sim))
             agent_crash(sim, "between two batches that were committed together");

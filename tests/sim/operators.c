@@ -61,6 +61,16 @@ static void fill(const struct demand *asked, struct command *command, struct con
         command->config = config;
 }
 
+enum wait_for operators_wait(const struct demand *asked)
+{
+    struct command command;
+    struct config config;
+    char name[NAME_BYTES];
+
+    fill(asked, &command, &config, name);
+    return command.wait;
+}
+
 static void ask(struct sim *sim, struct demand *asked)
 {
     struct command command;
@@ -118,8 +128,8 @@ static void ask_new(struct sim *sim)
 
 void operators_poke(struct sim *sim, const char *name)
 {
-    static const enum verb verbs[] = {VERB_START, VERB_REBOOT, VERB_FREEZE, VERB_THAW,
-                                      VERB_DESTROY};
+    static const enum verb verbs[] = {VERB_START,  VERB_STOP, VERB_REBOOT,
+                                      VERB_FREEZE, VERB_THAW, VERB_DESTROY};
     struct operators *operators = sim->operators;
     struct demand *asked = &operators->asked[operators->count % ASKED_MAX];
 

@@ -30,6 +30,12 @@ struct demand {
     enum phase final;
     enum status status;
     uint64_t asked_ns; /* last */
+    uint64_t intent_ns;
+    uint32_t intent_life;   /* of the agent that took it */
+    uint64_t failed_ns;     /* when what it ordered failed; 0: it has not */
+    uint64_t reached_ns;    /* when the freezer was where it was to be; 0: it was not */
+    enum ct_state taken_in; /* of the container, as it was accepted */
+    uint64_t taken_generation;
 };
 
 struct operators {
@@ -45,6 +51,7 @@ void operators_act(struct sim *sim);
 void operators_poke(struct sim *sim, const char *name);
 /* A receipt arrives. */
 void operators_hear(struct sim *sim, const char *request, enum phase phase, enum status status);
+enum wait_for operators_wait(const struct demand *asked);
 struct demand *operators_find(struct sim *sim, const char *request);
 /* node.db was put back: what was accepted after the copy was made may be unknown now. */
 void operators_restored(struct sim *sim);

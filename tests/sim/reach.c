@@ -4,9 +4,17 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "checks_commands.h"
+#include "checks_moves.h"
 #include "node_parts.h"
 
 static struct reach reached;
+static struct sim *present; /* for those who call into the model know of none */
+
+void reach_open(struct sim *sim)
+{
+    present = sim;
+}
 
 struct reach *reach_table(void)
 {
@@ -32,8 +40,12 @@ void __wrap_node_command(struct node *node, const struct ct_command *command, co
 enum verdict __wrap_ct_step(struct ct *ct, const struct observation *observation,
                             const struct now *now, struct out *out)
 {
+    size_t effects = out->effect_count;
+
     reached.cells[ct->state][observation->kind]++;
-    return __real_ct_step(ct, observation, now, out);
+    enum verdict verdict = __real_ct_step(ct, observation, now, out);
+    checks_stepped(present, ct, effects, out);
+    return verdict;
 }
 
 /* Commands that a state refuses, or that are fulfilled already, never come to ct_step(). */
@@ -47,9 +59,19 @@ void __wrap_node_command(struct node *node, const struct ct_command *command, co
     const struct ct *ct = node_find(node, command->container);
     enum ct_state state = ct == NULL ? CT_UNSET : ct->state;
     bool is_known = ct != NULL && (ct->is_announced || ct->has_command);
+    bool is_removing = ct != NULL && ct->awaited == EFFECT_REMOVE;
+    bool is_awaiting = ct != NULL && ct->awaited != EFFECT_UNSET;
+    size_t effects = out->effect_count;
     size_t before = out->receipt_count;
 
     __real_node_command(node, command, now, out);
+    struct answered answered = {.command = command,
+                                .ct = ct,
+                                .state = state,
+                                .is_removing = is_removing,
+                                .is_awaiting = is_awaiting};
+    if (is_known)
+        checks_answered(present, &answered, before, effects, out);
     if (!is_known || inputs[command->verb] == IN_UNSET || out->receipt_count == before)
         return;
     const struct ct_receipt *receipt = &out->receipts[before];
@@ -78,6 +100,22 @@ void reach_count(const struct reach *reach, unsigned *ret_reached, unsigned *ret
                 continue;
             (*ret_cells)++;
             *ret_reached += reach->cells[state][input] > 0;
+        }
+}
+
+void reach_tell(FILE *stream, uint64_t seed, unsigned most)
+{
+    static uint64_t before[CT_STATE_COUNT][CT_INPUT_COUNT];
+    static unsigned told[CT_STATE_COUNT][CT_INPUT_COUNT];
+
+    for (unsigned state = 0; state < CT_STATE_COUNT; state++)
+        for (unsigned input = 0; input < CT_INPUT_COUNT; input++) {
+            bool is_new = reached.cells[state][input] != before[state][input];
+
+            before[state][input] = reached.cells[state][input];
+            if (is_new && told[state][input]++ < most)
+                (void)fprintf(stream, "reached %s,%s %" PRIu64 "\n", ct_state_name(state),
+                              ct_input_name(input), seed);
         }
 }
 

@@ -20,11 +20,15 @@ struct reach {
     uint64_t faults[FAULT_COUNT][CT_STATE_COUNT];
 };
 
+void reach_open(struct sim *sim);
 struct reach *reach_table(void);
 void reach_fault(enum fault_kind kind, enum ct_state state);
 void reach_add(struct reach *to, const struct reach *more);
 /* Cells that are not BUG: how many there are, and were reached. */
 void reach_count(const struct reach *reach, unsigned *ret_reached, unsigned *ret_cells);
+/* Which cells this seed came to, one a line: `reached STATE,INPUT SEED`. Of each cell the first
+ * `most` seeds of a process are told. */
+void reach_tell(FILE *stream, uint64_t seed, unsigned most);
 /* Both tables, and what was never reached. */
 void reach_print(const struct reach *reach, FILE *stream);
 

@@ -5,10 +5,12 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,10 +21,15 @@
 
 #define TURNS_DEFAULT 1000
 #define JOBS_MAX 64
+#define LIST_MAX 1024
+#define SEED_SECONDS 20 /* of CPU, and one more each 1000 turns: a seed takes some 0.05 */
 
 struct call {
     uint64_t first, last;
+    uint64_t list[LIST_MAX]; /* instead, if there are any */
+    uint64_t list_count;
     unsigned jobs;
+    unsigned reached_most; /* seeds that are told of each cell */
     bool is_forever;
     bool must_reach_all;
     bool is_told; /* prints tables */
@@ -39,6 +46,8 @@ static char last_words[96]; /* of a seed that breaks an assertion */
 
 static void on_signal(int number)
 {
+    if (number == SIGVTALRM)
+        memcpy(last_words + strlen("sim: "), "hang   ", strlen("ENSURE "));
     (void)!write(STDERR_FILENO, last_words, strlen(last_words));
     (void)signal(number, SIG_DFL);
     _exit(1);
@@ -50,15 +59,30 @@ static void say_last_words(uint64_t seed)
                    "sim: ENSURE seed=%" PRIu64 " turn=?: see above\n", seed);
 }
 
+/* A turn that never ends is broken as much as one that ends wrongly. */
+static void arm_patience(const struct call *call)
+{
+    time_t patience_s = SEED_SECONDS + (time_t)(call->options.turns / 1000);
+    const struct itimerval timer = {.it_value.tv_sec = patience_s};
+
+    (void)setitimer(ITIMER_VIRTUAL, &timer, NULL);
+}
+
 static void walk(const struct call *call, unsigned job, struct found *found)
 {
+    uint64_t count = call->list_count > 0 ? call->list_count : call->last - call->first + 1;
     uint64_t hash;
 
-    for (uint64_t seed = call->first + job; seed <= call->last; seed += call->jobs) {
+    for (uint64_t i = job; i < count; i += call->jobs) {
+        uint64_t seed = call->list_count > 0 ? call->list[i] : call->first + i;
+
         say_last_words(seed);
+        arm_patience(call);
         found->turns += sim_run(seed, &call->options, &hash);
         found->hash ^= hash * (seed | 1);
         found->seeds++;
+        if (call->reached_most > 0)
+            reach_tell(stdout, seed, call->reached_most);
     }
     found->reach = *reach_table();
 }
@@ -162,9 +186,22 @@ static int tell(const struct call *call, const struct found *found, double took_
 /* ---- how it is called ---- */
 
 static const char usage[] =
-    "usage: test.sim [--seed=N | --seeds=A..B | --forever] [--turns=N] [--jobs=N] [--trace]\n"
-    "                [--no-fsync] [--table] [--all-cells] [--rule=STATE,INPUT,FIELD] [--rules]\n"
+    "usage: test.sim [--seed=N | --seeds=A..B | --list=N,N... | --forever] [--turns=N] [--jobs=N]\n"
+    "                [--trace] [--no-fsync] [--table] [--all-cells] [--reached=MOST]\n"
+    "                [--rule=STATE,INPUT,FIELD] [--rules]\n"
     "A seed that breaks a promise prints `sim: CHECKER seed=N turn=N: ...` and ends it with 1.\n";
+
+static int take_list(struct call *call, const char *value)
+{
+    char *rest = NULL;
+
+    for (const char *at = value; call->list_count < LIST_MAX; at = rest + 1) {
+        call->list[call->list_count++] = strtoull(at, &rest, 10);
+        if (*rest != ',')
+            return *rest == '\0' && rest != at ? 0 : -1;
+    }
+    return -1;
+}
 
 static int take_option(struct call *call, int option, const char *value)
 {
@@ -179,6 +216,11 @@ static int take_option(struct call *call, int option, const char *value)
         if (strncmp(rest, "..", 2) != 0)
             return -1;
         call->last = strtoull(rest + 2, NULL, 10);
+        return 0;
+    case 'i':
+        return take_list(call, value);
+    case 'e':
+        call->reached_most = (unsigned)strtoul(value, NULL, 10);
         return 0;
     case 't':
         call->options.turns = strtoull(value, NULL, 10);
@@ -213,12 +255,13 @@ static int take_option(struct call *call, int option, const char *value)
 static int take_options(struct call *call, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'r'},
-        {"turns", required_argument, NULL, 't'}, {"jobs", required_argument, NULL, 'j'},
-        {"forever", no_argument, NULL, 'f'},     {"trace", no_argument, NULL, 'v'},
-        {"no-fsync", no_argument, NULL, 'n'},    {"table", no_argument, NULL, 'p'},
-        {"all-cells", no_argument, NULL, 'a'},   {"rule", required_argument, NULL, 'm'},
-        {"rules", no_argument, NULL, 'l'},       {0}};
+        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'r'},
+        {"turns", required_argument, NULL, 't'},   {"jobs", required_argument, NULL, 'j'},
+        {"forever", no_argument, NULL, 'f'},       {"trace", no_argument, NULL, 'v'},
+        {"no-fsync", no_argument, NULL, 'n'},      {"table", no_argument, NULL, 'p'},
+        {"all-cells", no_argument, NULL, 'a'},     {"rule", required_argument, NULL, 'm'},
+        {"rules", no_argument, NULL, 'l'},         {"list", required_argument, NULL, 'i'},
+        {"reached", required_argument, NULL, 'e'}, {0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -250,15 +293,19 @@ static int walk_forever(struct call *call)
 int main(int argc, char **argv)
 {
     static struct found found;
-    struct call call = {.first = 1, .last = 1, .jobs = 1, .options = {.turns = TURNS_DEFAULT}};
+    static struct call call = {
+        .first = 1, .last = 1, .jobs = 1, .options = {.turns = TURNS_DEFAULT}};
 
     if (take_options(&call, argc, argv) < 0) {
         (void)fputs(usage, stderr);
         return 2;
     }
+    /* What each start of an agent has cleared and hardly uses comes clear from the kernel. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)signal(SIGABRT, on_signal);
     (void)signal(SIGSEGV, on_signal);
-    if (call.options.is_traced)
+    (void)signal(SIGVTALRM, on_signal);
+    if (call.options.is_traced || call.reached_most > 0)
         (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (call.is_forever)
         return walk_forever(&call);

@@ -151,9 +151,23 @@ static void forget_disks(void)
     sim.disk_count = 0;
 }
 
+/* One thread, and nobody asks how much it uses: neither need cost anything. Too late where SQLite
+ * is in use already; then it costs. */
+static void configure(void)
+{
+    static bool is_done;
+
+    if (!is_done) {
+        (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    }
+    is_done = true;
+}
+
 void simvfs_open(uint64_t seed)
 {
     forget_disks();
+    configure();
     int code = sqlite3_vfs_register(&vfs, 1);
     ENSURE(code == SQLITE_OK);
     sim.is_open = true;

@@ -40,6 +40,7 @@ static void put(struct sim *sim, enum wire_way way, const uint8_t *data, size_t 
     memcpy(packet->data, data, size_bytes);
     packet->size_bytes = size_bytes;
     packet->way = way;
+    packet->life = way == WIRE_UP ? sim->agent->life : wire->peer_life;
     uint64_t at_ns = sim->now.ns + 100 * US_NS + sim_below(sim, wire->jitter_ns);
     if (sim_chance(sim, wire->overtake_permille)) {
         faults_note(sim, FAULT_REORDER);
@@ -76,9 +77,12 @@ void wire_packet(struct sim *sim, uint32_t arg)
 
     sim->wire->packets[arg].data = NULL;
     sim_trace(sim, "  %s, %zu octets", packet.way == WIRE_UP ? "up" : "down", packet.size_bytes);
-    if (packet.way == WIRE_UP)
+    if (packet.way == WIRE_UP) {
+        if (sim->wire->peer_life < packet.life)
+            sim->wire->peer_life = packet.life;
         ctl_packet(sim, packet.data, packet.size_bytes);
-    else if (sim->agent->is_alive)
+    } else if (sim->agent->is_alive && packet.life == sim->agent->life) {
         up_packet(sim, packet.data, packet.size_bytes);
+    }
     free(packet.data);
 }

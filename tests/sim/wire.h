@@ -20,6 +20,7 @@ enum wire_way { WIRE_UP, WIRE_DOWN, WIRE_WAYS };
 struct packet {
     uint8_t *data; /* NULL: free */
     size_t size_bytes;
+    uint32_t life; /* of the agent: its connection ends with it, and what is under way to it */
     enum wire_way way;
 };
 
@@ -32,6 +33,7 @@ struct wire {
     uint64_t jitter_ns;
     uint64_t last_ns[WIRE_WAYS];      /* when what was sent last in order arrives */
     uint64_t cut_until_ns[WIRE_WAYS]; /* a partition, of one way or both */
+    uint32_t peer_life;               /* of the newest agent that the controller heard of */
 };
 
 void wire_open(struct sim *sim);

@@ -153,16 +153,13 @@ static void launch(struct sim *sim, const struct keeper_packet *packet)
 static void acknowledge(struct sim *sim, const struct kw_ack *ack)
 {
     struct table *table = sim->keeper->table;
-    struct entry *entry = table_find(table, ack->launch);
+    struct entry *over;
 
-    if (entry == NULL || entry->record.labels.generation != ack->generation ||
-        ack->change != entry->record.change)
+    (void)table_acknowledge(table, ack, &over);
+    if (over == NULL)
         return;
-    table_sent(table, entry);
-    if (!entry_is_final(entry))
-        return;
-    checks_end_forgotten(sim, &entry->record);
-    table_remove(table, entry);
+    checks_end_forgotten(sim, &over->record);
+    table_remove(table, over);
 }
 
 static void adopt(struct sim *sim, const struct keeper_packet *packet)
@@ -257,12 +254,18 @@ void keeper_turn(struct sim *sim)
 
 void keeper_connect(struct sim *sim)
 {
+    struct keeper *keeper = sim->keeper;
+    struct entry *entry;
+
     read_all(sim);
-    sim->keeper->has_agent = true;
-    sim->keeper->out_count = 0;
-    for (uint32_t slot = 0; slot < sim->keeper->table->high; slot++)
-        if (sim->keeper->table->numbers[slot] != 0) /* adoption reads them all, before SYNCED */
-            table_sent(sim->keeper->table, &sim->keeper->table->entries[slot]);
+    keeper->has_agent = true;
+    keeper->out_count = keeper->held_count = 0;
+    table_mark_all(keeper->table);
+    while ((entry = table_next_unsent(keeper->table)) != NULL) { /* all of them, before SYNCED */
+        ENSURE(keeper->held_count < KEEPER_HELD_MAX);
+        keeper->held[keeper->held_count++] = entry->record;
+        table_sent(keeper->table, entry);
+    }
 }
 
 /* ---- its children ---- */
@@ -333,4 +336,12 @@ void keeper_on_end(struct sim *sim, const struct proc *proc, int status)
     table_set_pid(sim->keeper->table, entry, 0);
     mark(sim, entry);
     checks_end_known(sim, &entry->record);
+}
+
+void keeper_forget(struct sim *sim, uint64_t launch)
+{
+    struct entry *entry = table_find(sim->keeper->table, launch);
+
+    if (entry != NULL)
+        table_remove(sim->keeper->table, entry);
 }

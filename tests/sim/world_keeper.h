@@ -18,7 +18,7 @@
 
 #define KEEPER_IN_MAX 512
 #define KEEPER_OUT_MAX 6
-#define KEEPER_HELD_MAX 256 /* entries of its table that a new agent meets */
+#define KEEPER_HELD_MAX 256
 
 enum keeper_order { KEEPER_LAUNCH, KEEPER_ACK, KEEPER_ADOPT };
 
@@ -49,6 +49,8 @@ struct keeper {
     uint32_t in_count;
     struct keeper_word out[KEEPER_OUT_MAX];
     uint32_t out_count;
+    struct kw_record held[KEEPER_HELD_MAX]; /* what it told its newest agent before SYNCED */
+    uint32_t held_count;
 };
 
 void keeper_open(struct sim *sim);
@@ -74,6 +76,8 @@ void keeper_on_exec(struct sim *sim, const struct proc *proc);
 void keeper_on_exec_failed(struct sim *sim, const struct proc *proc);
 void keeper_on_ready(struct sim *sim, const struct proc *proc);
 void keeper_on_stage_late(struct sim *sim, int proc);
+/* Its word of a launch is lost: somebody else tells of the end. */
+void keeper_forget(struct sim *sim, uint64_t launch);
 void keeper_on_end(struct sim *sim, const struct proc *proc, int status);
 
 #endif

@@ -37,6 +37,9 @@ void kernel_crash(struct sim *sim)
 {
     struct kernel *kernel = sim->kernel;
 
+    for (int i = 0; i < PROCS_MAX; i++)
+        if (kernel->procs[i].is_used)
+            checks_power_lost(sim, &kernel->procs[i]);
     memset(kernel->procs, 0, sizeof(kernel->procs));
     memset(kernel->leaves, 0, sizeof(kernel->leaves));
     kernel->boot_id = prng_next(&sim->prng);
@@ -236,6 +239,16 @@ int kernel_find_pid(const struct kernel *kernel, pid_t pid)
     return -1;
 }
 
+static void note_asked(const struct sim *sim, struct proc *proc)
+{
+    if (proc->asked_count == 0 || proc->asked_life != sim->agent->life) {
+        proc->asked_count = 0;
+        proc->asked_life = sim->agent->life;
+        proc->asked_ns = sim->now.ns;
+    }
+    proc->asked_count++;
+}
+
 void kernel_ask(struct sim *sim, int leaf, bool is_reboot)
 {
     struct kernel *kernel = sim->kernel;
@@ -246,9 +259,10 @@ void kernel_ask(struct sim *sim, int leaf, bool is_reboot)
     for (int i = 0; i < PROCS_MAX; i++) {
         struct proc *proc = &kernel->procs[i];
 
-        if (!proc->is_used || proc->leaf != leaf || !proc->is_init || proc->is_dying)
+        if (!proc->is_used || proc->leaf != leaf || !proc->is_init)
             continue;
-        if (sim_chance(sim, deaf))
+        note_asked(sim, proc);
+        if (proc->is_dying || sim_chance(sim, deaf))
             continue;
         proc->is_dying = true;
         proc->status = is_reboot && !sim_chance(sim, 100) ? SIGHUP : SIGINT;

@@ -35,9 +35,12 @@ struct proc {
     uint8_t uuid[UUID_BYTES];
     uint64_t generation;
     uint64_t launch;
-    uint32_t parent;  /* life of the keeper that is; 0: the host's init */
-    uint32_t watcher; /* life of a keeper that holds a pidfd of it, not being its parent */
-    int status;       /* with which it is dying */
+    uint32_t parent;      /* life of the keeper that is; 0: the host's init */
+    uint32_t watcher;     /* life of a keeper that holds a pidfd of it, not being its parent */
+    int status;           /* with which it is dying */
+    uint32_t asked_count; /* to stop or reboot, by the agent of this life */
+    uint32_t asked_life;
+    uint64_t asked_ns; /* the first time */
 };
 
 struct leaf {

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What commands come to, by the contract alone: which are taken, fulfilled already or refused in
+ * which state, how long one may last, and in which state its success leaves the container. */
+#include "checks_commands.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "node_life.h"
+#include "operators.h"
+
+#define BIT(number) (1u << (unsigned)(number))
+#define BOOTS (BIT(VERB_START) | BIT(VERB_CREATE) | BIT(VERB_REBOOT))
+#define ENDS (BIT(VERB_STOP) | BIT(VERB_KILL) | BIT(VERB_DESTROY))
+
+/* ---- what is answered ---- */
+
+/* t taken, = unchanged, w wrong_state, f taken with force only, o the same where it is to boot
+ * again, - busy with a command that nothing of this kind displaces. */
+static const enum verb asked_verbs[] = {VERB_START,  VERB_STOP, VERB_KILL,   VERB_REBOOT,
+                                        VERB_FREEZE, VERB_THAW, VERB_DESTROY};
+static const char *const answers[CT_STATE_COUNT] = {
+    [CT_STOPPED] = "t==wwwt",  [CT_PREPARING] = "tttwwwf", [CT_LAUNCHING] = "tttwwwf",
+    [CT_BOOTING] = "ttttwwf",  [CT_RUNNING] = "=tttt=f",   [CT_FROZEN] = "tttt=tf",
+    [CT_STOPPING] = "-tt---f", [CT_KILLING] = "wttwwwf",   [CT_CLEANING] = "tttwwwo",
+    [CT_BACKOFF] = "ttttwwo",  [CT_STUCK] = "wttwwwf",
+};
+
+static bool is_right(char answer, const struct ct_command *command, enum phase phase)
+{
+    switch (answer) {
+    case 't':
+        return phase == PHASE_ACCEPTED;
+    case '=':
+        return phase == PHASE_UNCHANGED;
+    case 'w':
+        return phase == PHASE_FAILED;
+    case 'f':
+        return phase == (command->is_forced ? PHASE_ACCEPTED : PHASE_FAILED);
+    case 'o':
+        return phase == PHASE_ACCEPTED || (!command->is_forced && phase == PHASE_FAILED);
+    }
+    return false;
+}
+
+static void check_answer(struct sim *sim, const struct answered *answered,
+                         const struct ct_receipt *receipt)
+{
+    const struct ct_command *command = answered->command;
+    const char *row = answers[answered->state];
+    char answer = 0;
+
+    if (receipt->phase == PHASE_FAILED && receipt->fault.status != STATUS_WRONG_STATE)
+        return; /* busy, unknown: of no state */
+    for (size_t i = 0; row != NULL && i < sizeof(asked_verbs) / sizeof(*asked_verbs); i++)
+        if (asked_verbs[i] == command->verb)
+            answer = row[i];
+    if (answer == 0)
+        return;
+    if (answered->is_removing && command->verb != VERB_DESTROY)
+        answer = 'w';
+    if (!is_right(answer, command, receipt->phase))
+        sim_fail(sim, "answer", "%s of a container that is %s ends with phase %d (%s)",
+                 verb_name(command->verb), ct_state_name(answered->state), (int)receipt->phase,
+                 status_name(receipt->fault.status));
+}
+
+/* What a command that is taken must order at once; UNSET: nothing that could be said of all. */
+static enum effect_kind order_of(const struct answered *answered)
+{
+    const struct ct_command *command = answered->command;
+    bool is_kill = command->verb == VERB_KILL || command->verb == VERB_DESTROY;
+    const struct ct *ct = answered->ct;
+
+    switch ((int)answered->state) {
+    case CT_LAUNCHING:
+        return is_kill ? EFFECT_KILL : EFFECT_UNSET;
+    case CT_BOOTING:
+    case CT_RUNNING:
+        if (command->verb == VERB_STOP || command->verb == VERB_REBOOT)
+            return EFFECT_ASK;
+        return is_kill ? EFFECT_KILL : EFFECT_UNSET;
+    case CT_STOPPING:
+        if (command->verb == VERB_STOP && ct->has_init)
+            return EFFECT_ASK;
+        return is_kill ? EFFECT_KILL : EFFECT_UNSET;
+    case CT_KILLING:
+        return is_kill ? EFFECT_KILL : EFFECT_UNSET;
+    case CT_STUCK:
+        if (answered->is_awaiting)
+            return EFFECT_UNSET;
+        return ct->is_open ? EFFECT_KILL : EFFECT_CLEAN;
+    }
+    return EFFECT_UNSET;
+}
+
+static bool must_move(const struct answered *answered)
+{
+    enum verb verb = answered->command->verb;
+
+    switch ((int)answered->state) {
+    case CT_STOPPED:
+        return true;
+    case CT_BACKOFF: /* whoever asks need not wait for what waits by itself */
+        return true;
+    case CT_PREPARING:
+    case CT_LAUNCHING:
+        return verb != VERB_START;
+    case CT_BOOTING:
+        return verb != VERB_START;
+    case CT_RUNNING:
+    case CT_FROZEN:
+        return verb == VERB_STOP || verb == VERB_KILL || verb == VERB_REBOOT ||
+               verb == VERB_DESTROY;
+    case CT_STOPPING:
+        return verb != VERB_STOP;
+    }
+    return false;
+}
+
+static void check_taken(struct sim *sim, const struct answered *answered, size_t effects,
+                        const struct out *out)
+{
+    struct demand *asked = operators_find(sim, answered->command->request);
+    enum effect_kind kind = order_of(answered);
+    const struct ct *ct = answered->ct;
+    bool is_ordered = kind == EFFECT_UNSET;
+
+    if (asked != NULL) {
+        asked->taken_in = answered->state;
+        asked->taken_generation = ct->generation;
+    }
+    for (size_t i = effects; i < out->effect_count && !is_ordered; i++)
+        is_ordered = out->effects[i].ct == ct->index && out->effects[i].kind == kind;
+    if (!is_ordered)
+        sim_fail(sim, "answer", "%s of a container that is %s orders no %s",
+                 verb_name(answered->command->verb), ct_state_name(answered->state),
+                 effect_name(kind));
+    if (must_move(answered) && ct->is_used && ct->state == answered->state)
+        sim_fail(sim, "answer", "%s is taken, and it stays %s", verb_name(answered->command->verb),
+                 ct_state_name(answered->state));
+}
+
+void checks_answered(struct sim *sim, const struct answered *answered, size_t receipts,
+                     size_t effects, const struct out *out)
+{
+    for (size_t i = receipts; i < out->receipt_count; i++) {
+        const struct ct_receipt *receipt = &out->receipts[i];
+
+        if (strcmp(receipt->request, answered->command->request) != 0)
+            continue;
+        check_answer(sim, answered, receipt);
+        if (receipt->phase == PHASE_ACCEPTED)
+            check_taken(sim, answered, effects, out);
+        return; /* what follows is its end */
+    }
+}
+
+/* ---- what is in progress ---- */
+
+/* In each state the commands that can still be on their way. */
+static const unsigned open_verbs[CT_STATE_COUNT] = {
+    [CT_UNSET] = BIT(VERB_CREATE),
+    [CT_STOPPED] = 0,
+    [CT_PREPARING] = BOOTS,
+    [CT_LAUNCHING] = BOOTS,
+    [CT_BOOTING] = BOOTS,
+    [CT_RUNNING] = BIT(VERB_FREEZE),
+    [CT_FROZEN] = BIT(VERB_START) | BIT(VERB_THAW),
+    [CT_STOPPING] = BIT(VERB_STOP) | BIT(VERB_REBOOT),
+    [CT_KILLING] = BOOTS | ENDS,
+    [CT_CLEANING] = BOOTS | ENDS,
+    [CT_BACKOFF] = BOOTS,
+    [CT_STUCK] = ENDS,
+};
+
+void checks_row_command(struct sim *sim, const struct store_row *row)
+{
+    const struct demand *asked = operators_find(sim, row->request);
+
+    if (asked == NULL || row->request_verb != asked->verb)
+        return; /* long forgotten, or none */
+    if ((open_verbs[row->state] & BIT(asked->verb)) == 0)
+        sim_fail(sim, "I3", "%s is %s, and %s (%s) is in progress", row->name,
+                 ct_state_name(row->state), asked->request, verb_name(asked->verb));
+    if (row->state == CT_BOOTING && asked->intent_life == sim->agent->life &&
+        operators_wait(asked) == WAIT_FOR_EXEC)
+        sim_fail(sim, "I3", "%s has executed its init, which %s waits for", row->name,
+                 asked->request);
+}
+
+void checks_intent(struct sim *sim, struct demand *asked)
+{
+    asked->has_intent = true;
+    asked->intent_ns = sim->now.ns;
+    asked->intent_life = sim->agent->life;
+    asked->failed_ns = asked->reached_ns = 0;
+}
+
+/* The one that waits for the freezer. */
+static struct demand *find_freezing(struct sim *sim, const struct ct *ct)
+{
+    bool is_waiting = ct->has_command && (ct->state == CT_RUNNING || ct->state == CT_FROZEN);
+
+    return is_waiting ? operators_find(sim, ct->command.request) : NULL;
+}
+
+void checks_freezer_failed(struct sim *sim, const struct ct *ct)
+{
+    struct demand *asked = find_freezing(sim, ct);
+
+    if (asked != NULL)
+        asked->failed_ns = sim->now.ns;
+}
+
+void checks_freezer_reached(struct sim *sim, const struct ct *ct)
+{
+    struct demand *asked = find_freezing(sim, ct);
+
+    if (asked != NULL)
+        asked->reached_ns = sim->now.ns;
+}
+
+/* How long what was observed, or a timer that ran out, may take to be durable. */
+#define TOLD_NS (2 * SECOND_NS)
+
+static bool is_late(const struct sim *sim, uint64_t since_ns, uint64_t after_ns)
+{
+    return since_ns != 0 && sim->now.ns > since_ns + after_ns + TOLD_NS;
+}
+
+void checks_waiting(struct sim *sim, const struct ct *ct)
+{
+    const struct demand *asked = ct->has_command ? operators_find(sim, ct->command.request) : NULL;
+    bool is_freezer = ct->state == CT_RUNNING || ct->state == CT_FROZEN;
+
+    if (asked == NULL || asked->intent_life != sim->agent->life)
+        return;
+    if (is_freezer && (is_late(sim, asked->intent_ns, FREEZER_DEADLINE_NS) ||
+                       is_late(sim, asked->failed_ns, 0) || is_late(sim, asked->reached_ns, 0)))
+        sim_fail(sim, "I6", "%s is %s, and waits for its freezer too long (%s)", ct->name,
+                 ct_state_name(ct->state), asked->request);
+    if (ct->state == CT_STUCK && asked->taken_in == CT_STUCK &&
+        is_late(sim, asked->intent_ns, KILL_DEADLINE_NS))
+        sim_fail(sim, "I6", "%s is stuck, and %s has no end", ct->name, asked->request);
+}
+
+/* ---- what came of it ---- */
+
+/* In each of these its success may leave the container. */
+static unsigned states_of_success(enum verb verb)
+{
+    switch ((int)verb) {
+    case VERB_CREATE:
+        return BIT(CT_STOPPED) | BIT(CT_BOOTING) | BIT(CT_RUNNING);
+    case VERB_START:
+    case VERB_REBOOT:
+        return BIT(CT_BOOTING) | BIT(CT_RUNNING);
+    case VERB_STOP:
+    case VERB_KILL:
+        return BIT(CT_STOPPED);
+    case VERB_FREEZE:
+        return BIT(CT_FROZEN);
+    case VERB_THAW:
+        return BIT(CT_RUNNING);
+    case VERB_DESTROY:
+        return BIT(CT_UNSET);
+    }
+    return UINT32_MAX;
+}
+
+/* It failed: had it had its time? */
+static void check_failure(struct sim *sim, const struct demand *asked, const struct story *story,
+                          const struct event *event)
+{
+    uint64_t lasted_ns = sim->now.ns - asked->intent_ns + SECOND_NS; /* seen at commits */
+    bool is_freezer = asked->taken_in == CT_RUNNING || asked->taken_in == CT_FROZEN;
+    bool is_end = asked->verb == VERB_STOP || asked->verb == VERB_KILL;
+
+    if (is_freezer && event->result == STATUS_TIMEOUT &&
+        (story->state == CT_RUNNING || story->state == CT_FROZEN) &&
+        (lasted_ns < FREEZER_DEADLINE_NS || asked->reached_ns != 0))
+        sim_fail(sim, "I6", "%s (%s) of %s timed out, and had %s", asked->request,
+                 verb_name(asked->verb), event->name,
+                 asked->reached_ns != 0 ? "come to its end" : "time left");
+    if (is_end && asked->taken_in == CT_STUCK && story->state == CT_STUCK &&
+        story->since_ns <= asked->intent_ns && /* and was it all the while */
+        event->result != STATUS_SUPERSEDED && lasted_ns < KILL_DEADLINE_NS)
+        sim_fail(sim, "I6", "%s (%s) of %s is given up early", asked->request,
+                 verb_name(asked->verb), event->name);
+    if (asked->verb == VERB_START && asked->taken_in == CT_CLEANING &&
+        event->result != STATUS_SUPERSEDED && story->state == CT_STOPPED &&
+        event->generation == asked->taken_generation)
+        sim_fail(sim, "I3", "%s (start) of %s was to follow its clean-up, and was never begun",
+                 asked->request, event->name);
+}
+
+void checks_result(struct sim *sim, const struct story *story, const struct event *event)
+{
+    const struct demand *asked = operators_find(sim, event->request);
+
+    if (asked == NULL || story == NULL)
+        return;
+    if (event->result == STATUS_UNSET)
+        sim_fail(sim, "I3", "%s (%s) of %s ends without a word", asked->request,
+                 verb_name(asked->verb), event->name);
+    if (event->result == STATUS_DONE && (states_of_success(asked->verb) & BIT(story->state)) == 0)
+        sim_fail(sim, "I3", "%s (%s) of %s is done, and that is %s", asked->request,
+                 verb_name(asked->verb), event->name, ct_state_name(story->state));
+    if (event->result != STATUS_DONE && asked->intent_life == sim->agent->life)
+        check_failure(sim, asked, story, event);
+}
