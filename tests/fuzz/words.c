@@ -15,15 +15,24 @@
 
 #define TEXT_BYTES 96
 
-/* By its definition; exponential, so texts are short. */
+/* By its definition, for each end of the pattern and each of the text. */
 static bool plain_glob(const char *pattern, const char *text)
 {
-    if (*pattern == '\0')
-        return *text == '\0';
-    if (*pattern == '*')
-        return plain_glob(pattern + 1, text) || (*text != '\0' && plain_glob(pattern, text + 1));
-    return *text != '\0' && (*pattern == '?' || *pattern == *text) &&
-           plain_glob(pattern + 1, text + 1);
+    static bool is_match[TEXT_BYTES + 1][TEXT_BYTES + 1];
+    size_t pattern_length = strlen(pattern);
+    size_t text_length = strlen(text);
+
+    for (size_t p = pattern_length + 1; p-- > 0;)
+        for (size_t t = text_length + 1; t-- > 0;) {
+            if (p == pattern_length)
+                is_match[p][t] = t == text_length;
+            else if (pattern[p] == '*')
+                is_match[p][t] = is_match[p + 1][t] || (t < text_length && is_match[p][t + 1]);
+            else
+                is_match[p][t] = t < text_length && (pattern[p] == '?' || pattern[p] == text[t]) &&
+                                 is_match[p + 1][t + 1];
+        }
+    return is_match[0][0];
 }
 
 static bool plain_name(const char *text)
