@@ -229,6 +229,16 @@ static int open_doors(struct agent *agent, struct fault *fault)
     return result;
 }
 
+static int open_sysfilters(struct agent *agent, struct fault *fault)
+{
+    int result = sysfilters_open(&agent->sysfilters);
+
+    if (result < 0)
+        fault_set(fault, STATUS_UNSUPPORTED, -result,
+                  "no filter of system calls can be made for this machine's architecture");
+    return result;
+}
+
 int agent_open(struct agent *agent, const struct options *options, struct fault *fault)
 {
     agent->options = options;
@@ -239,6 +249,8 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
     agent->keeper.on_lost = keeper_records_on_lost;
     int result = subid_check(options->uid_base, options->uid_count, fault);
 
+    if (result == 0)
+        result = open_sysfilters(agent, fault);
     if (result == 0)
         result = open_loop(agent, fault);
     if (result == 0)

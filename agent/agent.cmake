@@ -47,7 +47,7 @@ add_executable(drover-agent
 target_link_libraries(drover-agent PRIVATE
     drover_flags drover_base drover_daemon drover_model drover_codec
     drover_session drover_local drover_link drover_boundary drover_cgroup
-    drover_rootfs drover_template drover_store
+    drover_rootfs drover_sysfilter drover_template drover_store
     PkgConfig::LIBUV PkgConfig::SODIUM)
 # Beside it, so that a built agent finds it.
 add_dependencies(drover-agent drover-keeper)

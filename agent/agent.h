@@ -31,6 +31,7 @@
 #include "rootfs.h"
 #include "store.h"
 #include "streams.h"
+#include "sysfilter.h"
 #include "turn_core.h"
 #include "upstream.h"
 
@@ -98,6 +99,7 @@ struct agent {
     struct console_rebinds rebinds;
 
     struct rootfs rootfs;
+    struct sysfilters sysfilters;
     struct cgroups cgroups;
     struct store *store;
     struct executor executor;

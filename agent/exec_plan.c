@@ -66,8 +66,8 @@ static void fill(struct plan *plan, const struct stream_open *open, bool has_use
     plan_add_limits(plan, !has_userns);
 }
 
-int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
-              struct fault *fault)
+int exec_plan(const struct stream_open *open, int root, bool has_userns,
+              const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault)
 {
     struct passwd passwd;
     struct plan plan;
@@ -82,6 +82,7 @@ int exec_plan(const struct stream_open *open, int root, bool has_userns, int *re
 
     plan_init(&plan);
     fill(&plan, open, has_userns, &passwd);
+    plan.sysfilter = sysfilter;
     int fd = plan_seal(&plan);
     plan_close(&plan);
     if (fd < 0) {

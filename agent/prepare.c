@@ -53,6 +53,7 @@ static bool run_plan(struct work *work)
             .generation = preparing->generation,
             .uid_base = preparing->uid_base,
             .uid_count = UID_RANGE,
+            .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
         };
         preparing->plan_result = rootfs_plan(&preparing->agent->rootfs, &request, &preparing->plan,

@@ -26,6 +26,8 @@
 #include "keeper_wire.h"
 #include "message.h"
 
+struct sysfilter;
+
 struct rootfs {
     int state;      /* STATE */
     int templates;  /* STATE/templates */
@@ -71,6 +73,7 @@ struct launch_request {
     uint64_t generation;
     uint32_t uid_base; /* of the range; ignored when privileged */
     uint32_t uid_count;
+    const struct sysfilter *sysfilter; /* borrowed; NULL: every call is allowed */
     const char *node;
 };
 
@@ -99,8 +102,9 @@ int rootfs_make_ring(void);
 /* What an exec session carries: a packed plan for SPAWN in a memfd. user: "" root, else a name or
  * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root,
  * from /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME,
- * USER, PATH, TERM get defaults. joins: KP_JOIN_*. */
-int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
-              struct fault *fault);
+ * USER, PATH, TERM get defaults. sysfilter: the guest's own, or its root could take the command
+ * over and make calls that are refused to itself. */
+int exec_plan(const struct stream_open *open, int root, bool has_userns,
+              const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault);
 
 #endif

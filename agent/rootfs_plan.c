@@ -214,6 +214,7 @@ static int add_plan(struct making *making)
     }
     header->hostname = plan_add_text(&making->plan, making->request->name);
     plan_add_limits(&making->plan, making->config->is_privileged);
+    making->plan.sysfilter = making->request->sysfilter;
     int fd = plan_seal(&making->plan);
     if (fd < 0)
         return making_fail(making, fd, "the plan");

@@ -37,6 +37,7 @@ struct preparation {
     uint64_t leaf;
     pid_t pid;
     bool has_userns;
+    const struct sysfilter *sysfilter;
     struct cgroup_exec exec;
     int plan;
     int target;
@@ -69,8 +70,9 @@ static bool run_plan(struct work *work)
     if (preparation->result == 0)
         preparation->result = open_target(preparation);
     if (preparation->result == 0)
-        preparation->result = exec_plan(&preparation->open, root, preparation->has_userns,
-                                        &preparation->plan, &preparation->fault);
+        preparation->result =
+            exec_plan(&preparation->open, root, preparation->has_userns, preparation->sysfilter,
+                      &preparation->plan, &preparation->fault);
     return true;
 }
 
@@ -270,6 +272,7 @@ void stream_exec_start(struct stream *stream)
         .leaf = next_leaf(slot),
         .pid = ct->pid,
         .has_userns = slot->uid_base != 0,
+        .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
         .exec = {-1, -1},
         .plan = -1,
         .target = -1,

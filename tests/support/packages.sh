@@ -20,8 +20,8 @@ packages_of() {
             build)
                 echo gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler \
                     libprotobuf-c-dev libuv1-dev libnanomsg-dev libsodium-dev libcgroup-dev \
-                    libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
-                    libcmocka-dev patch
+                    libseccomp-dev libsqlite3-dev libarchive-dev libjansson-dev \
+                    libsmartcols-dev libinih-dev libcmocka-dev patch
                 ;;
             guests)
                 echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs \

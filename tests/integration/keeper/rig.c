@@ -118,7 +118,8 @@ int rig_start(void **state)
     struct rig *rig = &the_rig;
     *rig = (struct rig){.agent = -1, .pidfd = -1, .group = -1};
     *state = rig;
-    (void)snprintf(rig->cgroup, sizeof(rig->cgroup), "drover.test-%s-%u", scratch_mark(mark), count++);
+    (void)snprintf(rig->cgroup, sizeof(rig->cgroup), "drover.test-%s-%u", scratch_mark(mark),
+                   count++);
     find_hierarchies(rig);
     make_root(rig);
 
