@@ -239,6 +239,18 @@ static int open_sysfilters(struct agent *agent, struct fault *fault)
     return result;
 }
 
+/* A sandbox may withhold it. */
+static void open_devices(struct agent *agent)
+{
+    int result = devices_open(&agent->devices);
+
+    if (result < 0)
+        (void)fprintf(stderr,
+                      "drover-agent: no programs of devices can be loaded (bpf: %s); "
+                      "privileged guests can open every device\n",
+                      strerrordesc_np(-result));
+}
+
 int agent_open(struct agent *agent, const struct options *options, struct fault *fault)
 {
     agent->options = options;
@@ -251,6 +263,7 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
 
     if (result == 0)
         result = open_sysfilters(agent, fault);
+    open_devices(agent);
     if (result == 0)
         result = open_loop(agent, fault);
     if (result == 0)
@@ -311,5 +324,6 @@ void agent_close(struct agent *agent)
         (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
     keeper_client_close(&agent->keeper);
     cgroups_close(&agent->cgroups);
+    devices_close(&agent->devices);
     rootfs_close(&agent->rootfs);
 }

@@ -10,6 +10,7 @@ add_executable(drover-agent
     configs.c
     console_rebind.c
     console_tail.c
+    devices.c
     effects.c
     executor.c
     inbox.c

@@ -18,6 +18,7 @@
 #include "cgroup.h"
 #include "configs.h"
 #include "console_rebind.h"
+#include "devices.h"
 #include "executor.h"
 #include "inbox.h"
 #include "keeper_client.h"
@@ -101,6 +102,7 @@ struct agent {
     struct rootfs rootfs;
     struct sysfilters sysfilters;
     struct cgroups cgroups;
+    struct devices devices;
     struct store *store;
     struct executor executor;
     struct keeper_client keeper;

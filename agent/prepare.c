@@ -65,6 +65,22 @@ static bool run_plan(struct work *work)
     return true;
 }
 
+static int make_cgroup(struct preparing *preparing, const struct config *config)
+{
+    struct fault *fault = &preparing->cgroup_fault;
+    struct cgroup_limits limits;
+    int devices = devices_program(&preparing->agent->devices, config);
+    struct cgroup_request request = {preparing->leaf, &limits, preparing->uid_base, devices};
+
+    if (devices < 0) {
+        fault_set(fault, STATUS_FAILED, -devices, "%s: cannot load the program of its devices",
+                  preparing->name);
+        return devices;
+    }
+    limits_of_config(config, &limits);
+    return cgroup_make(&preparing->agent->cgroups, &request, &preparing->cgroup, fault);
+}
+
 static bool run_cgroup(struct work *work)
 {
     struct preparing *preparing = container_of(work, struct preparing, cgroup_work);
@@ -74,14 +90,8 @@ static bool run_cgroup(struct work *work)
     preparing->cgroup_began_ns = clock_monotonic_ns();
     preparing->cgroup_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
-    if (preparing->cgroup_result == 0) {
-        struct cgroup_limits limits;
-        struct cgroup_request request = {preparing->leaf, &limits, preparing->uid_base};
-
-        limits_of_config(&config, &limits);
-        preparing->cgroup_result = cgroup_make(&preparing->agent->cgroups, &request,
-                                               &preparing->cgroup, &preparing->cgroup_fault);
-    }
+    if (preparing->cgroup_result == 0)
+        preparing->cgroup_result = make_cgroup(preparing, &config);
     arena_close(&arena);
     preparing->cgroup_ns = clock_monotonic_ns();
     boundary(cgroup_made);
