@@ -11,6 +11,8 @@
 #                             environment, the agent reaches it over a network as bad as they say
 #   controller_kill SIGNAL    end it; the next one comes up at the same address
 #   template NAME             import a guest root of tests/support as a template (through $TO)
+#   slowly SECONDS            a deadline, longer on a slow machine ($DROVER_TEST_SLOW times)
+#   few MANY FEW              how many: FEW where $DROVER_TEST_FEW is set
 #   d VERB…                   drover towards $TO (--agent SOCK or --controller SOCK)
 #   want CODE COMMAND…        the command ends with this exit code
 #   same WHAT EXPECTED GOT    two texts are equal
@@ -138,10 +140,21 @@ lossy_start() {
     fail "the bad network does not start"
 }
 
+# A machine without hardware help ($DROVER_TEST_SLOW times slower) needs longer, and has no room for many.
+slowly() { echo "$(($1 * ${DROVER_TEST_SLOW:-1}))s"; }
+few() { if [[ -n ${DROVER_TEST_FEW:-} ]]; then echo "$2"; else echo "$1"; fi; }
+
 d() {
+    local -a words=("$@")
+    local i
+    # Bounds are longer there, too; what is shorter than a second is meant to pass.
+    for ((i = 1; i < $# && ${DROVER_TEST_SLOW:-1} > 1; i++)); do
+        [[ ${words[i - 1]} == --timeout && ${words[i]} =~ ^([0-9]+)s$ ]] || continue
+        words[i]=$(slowly "${BASH_REMATCH[1]}")
+    done
     # What hangs is a failure here, not the end of the test's own time.
     # shellcheck disable=SC2086 # two words
-    timeout -k 5 "${D_SECONDS:-60}" "$BUILD/drover" $TO "$@"
+    timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${words[@]}"
 }
 
 template() {

@@ -9,6 +9,7 @@
 # guests   make guest roots, read what drover says as JSON, and attack it (socat, small disks)
 # bench    the peers that tests/bench/run measures beside Drover
 # tidy     what tests/tidy checks with, and the second compiler
+# vm       the virtual machine of tests/vm
 # fuzz     clang's libFuzzer and sanitizers, and llvm-cov
 #
 # libc6-dev is named since gcc only recommends it, and recommended packages are left out.
@@ -29,9 +30,10 @@ packages_of() {
                 ;;
             bench) echo lxc crun jq ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;
+            vm) echo qemu-system-x86 cpio kmod gcc libc6-dev ;;
             fuzz) echo clang libclang-rt-dev llvm jq ;;
             *)
-                echo "packages_of: no group '$group' (build guests bench tidy fuzz)" >&2
+                echo "packages_of: no group '$group' (build guests bench tidy vm fuzz)" >&2
                 return 2
                 ;;
         esac
