@@ -140,7 +140,8 @@ void slot_empty(struct slot *slot);
 void slot_close_console(struct slot *slot);
 /* A create was accepted or refused: its configuration finds its slot, or is dropped. */
 void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
-void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_row);
+/* The slot's columns of a row. */
+void slot_row(const struct agent *agent, uint32_t index, struct store_row *row);
 
 /* effects.c: perform what the model ordered. */
 void effects_apply(struct agent *agent, const struct effect *effect);

@@ -40,10 +40,7 @@ static bool is_selected(const struct agent *agent, const struct query *query,
     return query->selector_count == 0;
 }
 
-/* The container at *index or the next one; after those of slots come those that node.db does not
- * know. False: there is none. */
-static bool view_at(struct agent *agent, bool has_strays, uint32_t *index,
-                    struct container_view *view)
+bool listing_view_at(struct agent *agent, uint32_t *index, struct container_view *view)
 {
     const struct stray *stray = NULL;
 
@@ -55,7 +52,7 @@ static bool view_at(struct agent *agent, bool has_strays, uint32_t *index,
     }
     if (*index < CT_MAX)
         *index = CT_MAX;
-    for (uint32_t i = CT_MAX; has_strays && (stray = strays_next(agent, stray)) != NULL; i++) {
+    for (uint32_t i = CT_MAX; (stray = strays_next(agent, stray)) != NULL; i++) {
         if (i < *index)
             continue;
         strays_view(agent, stray, view);
@@ -70,7 +67,7 @@ static bool collect(struct agent *agent, const struct listing *listing, uint32_t
     size_t size_bytes = 0;
 
     piece.count = 0;
-    while (view_at(agent, !listing->is_all, index, &piece.views[piece.count])) {
+    while (listing_view_at(agent, index, &piece.views[piece.count])) {
         const struct container_view *view = &piece.views[piece.count];
 
         if (is_selected(agent, &listing->query, view)) {

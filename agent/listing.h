@@ -26,7 +26,11 @@ struct listings {
     uint32_t count;
 };
 
-/* Answers to a query LIST. query NULL: upstream is told all that its HELLO had no room for. */
+/* The container at *index or the next one; after those of slots come those that node.db does not
+ * know. False: there is none. */
+bool listing_view_at(struct agent *agent, uint32_t *index, struct container_view *view);
+
+/* Answers to a query LIST. query NULL: upstream is told all, beside its HELLO. */
 void listings_add(struct listings *listings, uint64_t origin, const struct query *query);
 /* This asker can take more. */
 void listings_pump(struct listings *listings, uint64_t origin);

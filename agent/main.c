@@ -30,6 +30,7 @@ int main(int argc, char **argv)
         return 0;
     }
     (void)prctl(PR_SET_NAME, "drover-agent");
+    daemon_return_memory();
     daemon_raise_nofile(); /* each container holds a dozen */
     if (sodium_init() < 0)
         return 1;

@@ -80,32 +80,14 @@ void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt)
         slot->uid_base = free_range(agent);
 }
 
-void slot_row(const struct agent *agent, uint32_t index, struct store_row *ret_row)
+void slot_row(const struct agent *agent, uint32_t index, struct store_row *row)
 {
-    const struct ct *ct = node_get(agent->node, index);
     const struct slot *slot = &agent->slots[index];
 
-    *ret_row = (struct store_row){.config = slot->config,
-                                  .has_config = slot->is_config_new,
-                                  .revision = slot->revision,
-                                  .generation = ct->generation,
-                                  .state = ct->state,
-                                  .is_wanted_running = ct->is_wanted,
-                                  .is_restart_owed = ct->is_restart_owed,
-                                  .uid_base = slot->uid_base,
-                                  .family = slot->family,
-                                  .is_ready_on_exec = slot->is_ready_on_exec,
-                                  .created_wall_ns = ct->created_wall_ns,
-                                  .started_wall_ns = ct->started_wall_ns,
-                                  .ended_wall_ns = ct->ended_wall_ns,
-                                  .cause = ct->cause,
-                                  .has_status = ct->has_status,
-                                  .wait_status = ct->wait_status,
-                                  .oom_kills = ct->oom_kills};
-    memcpy(ret_row->uuid, ct->uuid, UUID_BYTES);
-    memcpy(ret_row->name, ct->name, NAME_BYTES);
-    if (ct->has_command) {
-        memcpy(ret_row->request, ct->command.request, REQUEST_ID_BYTES);
-        ret_row->request_verb = ct->command.verb;
-    }
+    row->config = slot->config;
+    row->has_config = slot->is_config_new;
+    row->revision = slot->revision;
+    row->uid_base = slot->uid_base;
+    row->family = slot->family;
+    row->is_ready_on_exec = slot->is_ready_on_exec;
 }

@@ -100,7 +100,13 @@ static void free_if_done(struct stray *stray)
         break;
     }
     (void)fprintf(stderr, "drover-agent: %s, which node.db did not know, is gone\n", stray->leaf);
-    finish_command(stray, PHASE_DONE, NULL);
+    if (stray->has_command) {
+        finish_command(stray, PHASE_DONE, NULL);
+    } else {
+        (void)tell(stray, EVENT_AUDIT, "is gone");
+        finish_turn(agent);
+    }
+    upstream_list_again(&agent->upstream);
     free(stray);
 }
 

@@ -12,8 +12,8 @@
  * Owner    struct agent; one is freed when its group is empty and gone.
  * Context  the loop's thread; strays_add() before the loop runs.
  *
- * LIMIT: they are this agent's alone to show: a controller, whose copy is made of events, hears of
- * each by one event `audit` at the agent's start.
+ * A controller has them in the lists that this node tells, and hears by an event `audit` that one
+ * was found, and that it is gone.
  */
 #ifndef DROVER_STRAYS_H
 #define DROVER_STRAYS_H

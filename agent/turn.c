@@ -25,9 +25,9 @@ static void settle_create(void *context, const struct ct_receipt *receipt)
     slot_settle_config(context, receipt);
 }
 
-static void fill_row(void *context, uint32_t index, struct store_row *ret_row)
+static void fill_row(void *context, uint32_t index, struct store_row *row)
 {
-    slot_row(context, index, ret_row);
+    slot_row(context, index, row);
 }
 
 static void row_taken(void *context, uint32_t index, bool is_freed)
@@ -141,9 +141,9 @@ void turn_finish(struct agent *agent, const struct now *now)
 
     note_boots(agent, now->ns);
     struct told *told = turn_core_compose(&agent->core, now, batch);
-    log_moves(told);
     boundary(turn_composed);
     store_post(agent->store, batch, told);
+    log_moves(told); /* while the commit runs; it is told in a later callback of this thread */
     boundary(turn_posted);
 }
 

@@ -122,14 +122,37 @@ bool turn_core_close_intents(struct turn_core *core, const struct now *now)
 
 /* ---- one batch ---- */
 
+static void row_of(const struct ct *ct, struct store_row *ret_row)
+{
+    *ret_row = (struct store_row){.generation = ct->generation,
+                                  .state = ct->state,
+                                  .is_wanted_running = ct->is_wanted,
+                                  .is_restart_owed = ct->is_restart_owed,
+                                  .created_wall_ns = ct->created_wall_ns,
+                                  .started_wall_ns = ct->started_wall_ns,
+                                  .ended_wall_ns = ct->ended_wall_ns,
+                                  .cause = ct->cause,
+                                  .has_status = ct->has_status,
+                                  .wait_status = ct->wait_status,
+                                  .oom_kills = ct->oom_kills};
+    memcpy(ret_row->uuid, ct->uuid, UUID_BYTES);
+    memcpy(ret_row->name, ct->name, NAME_BYTES);
+    if (ct->has_command) {
+        memcpy(ret_row->request, ct->command.request, REQUEST_ID_BYTES);
+        ret_row->request_verb = ct->command.verb;
+    }
+}
+
 static void add_rows(struct turn_core *core, struct store_batch *batch)
 {
     uint32_t index;
 
     while (node_take_dirty(core->node, &index)) {
-        bool is_freed = !node_get(core->node, index)->is_used;
+        const struct ct *ct = node_get(core->node, index);
+        bool is_freed = !ct->is_used;
         struct store_change change = {.kind = is_freed ? STORE_DELETE_ROW : STORE_PUT_ROW};
 
+        row_of(ct, &change.row);
         core->ops->fill_row(core->context, index, &change.row);
         store_batch_add(batch, &change);
         core->ops->row_taken(core->context, index, is_freed);

@@ -25,7 +25,8 @@
 struct turn_ops {
     /* While a batch is composed. */
     void (*settle_create)(void *context, const struct ct_receipt *receipt);
-    void (*fill_row)(void *context, uint32_t index, struct store_row *ret_row);
+    /* The columns that the model does not hold: configuration, uid range, init's family. */
+    void (*fill_row)(void *context, uint32_t index, struct store_row *row);
     void (*row_taken)(void *context, uint32_t index, bool is_freed); /* it is in the batch */
     void (*begin)(void *context, const struct effect *effect); /* what changes nothing outside */
     /* At once if it stands on nothing new, else after the commit. */

@@ -57,26 +57,39 @@ static void begin_session(struct channel *channel, uint64_t id)
 
 /* ---- greeting ---- */
 
+static bool views_have_room(struct container_view **views, const struct hello *hello, size_t *room)
+{
+    if (hello->container_count < *room)
+        return true;
+    size_t grown = *room == 0 ? 64 : *room * 2;
+    struct container_view *bigger = realloc(*views, grown * sizeof(**views));
+    if (bigger == NULL)
+        return false;
+    *views = bigger;
+    *room = grown;
+    return true;
+}
+
 /* The containers, if they fit into one record; else they are listed once the session stands. */
 static struct container_view *greet_views(struct channel *channel, struct hello *hello)
 {
     struct agent *agent = channel->upstream->agent;
     struct container_view *views = NULL;
+    struct container_view view;
     size_t size_bytes = 0;
+    size_t room = 0;
 
     channel->is_list_owed = false;
-    if (channel == &channel->upstream->control && agent->node->count > 0)
-        views = calloc(agent->node->count, sizeof(*views));
-    for (uint32_t i = 0; views != NULL && node_next(agent->node, &i); i++) {
-        if (!node_get(agent->node, i)->is_announced)
-            continue;
-        view_container(agent, i, &views[hello->container_count]);
-        size_bytes += codec_view_bytes(&views[hello->container_count++]);
-        if (size_bytes <= MESSAGE_BYTES_MAX / 2)
-            continue;
-        channel->is_list_owed = hello->is_partial = true;
-        hello->container_count = 0;
-        break;
+    for (uint32_t i = 0; channel == &channel->upstream->control; i++) {
+        if (!listing_view_at(agent, &i, &view))
+            break;
+        size_bytes += codec_view_bytes(&view);
+        if (size_bytes > MESSAGE_BYTES_MAX / 2 || !views_have_room(&views, hello, &room)) {
+            channel->is_list_owed = hello->is_partial = true;
+            hello->container_count = 0;
+            break;
+        }
+        views[hello->container_count++] = view;
     }
     hello->containers = views;
     return views;
@@ -129,6 +142,12 @@ static void lose_session(struct channel *channel)
     rearm(upstream);
 }
 
+void upstream_list_again(struct upstream *upstream)
+{
+    if (upstream->control.state == UPSTREAM_UP)
+        listings_add(&upstream->agent->listings, ORIGIN_UPSTREAM, NULL);
+}
+
 static void on_hello_answer(struct channel *channel, const struct hello_answer *answer)
 {
     struct upstream *upstream = channel->upstream;
@@ -145,7 +164,7 @@ static void on_hello_answer(struct channel *channel, const struct hello_answer *
     (void)snprintf(upstream->session_text, sizeof(upstream->session_text), "%016" PRIx64,
                    answer->session);
     if (channel->is_list_owed)
-        listings_add(&upstream->agent->listings, ORIGIN_UPSTREAM, NULL);
+        upstream_list_again(upstream);
     upstream_events_up(upstream, &head);
 }
 

@@ -83,6 +83,9 @@ bool upstream_send(struct upstream *upstream, const struct message *message);
 bool upstream_has_room(const struct upstream *upstream);
 bool upstream_send_bulk(struct upstream *upstream, const struct message *message);
 
+/* What this node holds has changed, and no event says it in full: it is told all. */
+void upstream_list_again(struct upstream *upstream);
+
 /* ---- events, upstream_events.c ---- */
 
 void upstream_events_init(struct upstream *upstream, const struct store_heads *heads);

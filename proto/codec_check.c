@@ -227,7 +227,7 @@ int codec_check(const ProtobufCMessageDescriptor *type, const uint8_t *data, siz
                 uint32_t *ret_unknown)
 {
     struct walk walk;
-    struct field found;
+    struct field found = {0}; /* gcc does not see that read_field() fills it */
 
     walk.at = data;
     walk.depth = 0;

@@ -21,6 +21,10 @@ int daemon_complain(const char *program, const struct fault *fault);
 /* As many descriptors as are allowed; the soft limit serves as well, for fewer. */
 void daemon_raise_nofile(void);
 
+/* Blocks of 128 KiB and more go back to the kernel when they are freed, and what is free at the
+ * heap's end: mallopt(3). */
+void daemon_return_memory(void);
+
 /* SIGTERM and SIGINT as a descriptor to read; both are blocked for this and all later threads. */
 int daemon_open_signals(struct fault *fault);
 

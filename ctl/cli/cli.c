@@ -127,6 +127,18 @@ const char *cli_socket(const struct cli *cli)
     return stat(SOCKET_CONTROLLER, &status) == 0 ? SOCKET_CONTROLLER : SOCKET_AGENT;
 }
 
+static const char *absent_hint(const struct cli *cli, const char *socket)
+{
+    const char *slash = strrchr(socket, '/');
+    const char *name = slash == NULL ? socket : slash + 1;
+
+    if (options_has(&cli->options, OPTION_CONTROLLER) || strcmp(name, "controller.sock") == 0)
+        return "is drover-controller running? --controller names its socket";
+    if (options_has(&cli->options, OPTION_AGENT))
+        return "is drover-agent running? --agent names its socket";
+    return "is drover-agent or drover-controller running? --agent, --controller name their sockets";
+}
+
 int cli_connect(struct cli *cli)
 {
     struct fault fault = {0};
@@ -140,7 +152,11 @@ int cli_connect(struct cli *cli)
         fault_hint(&fault, "run drover on the controller's machine");
         return cli_fail(cli, &fault, "", "");
     }
-    return wire_connect(&cli->wire, socket, &fault) < 0 ? cli_fail(cli, &fault, "", "") : 0;
+    if (wire_connect(&cli->wire, socket, &fault) == 0)
+        return 0;
+    if (fault.status == STATUS_UNREACHABLE && fault.hint[0] == '\0')
+        fault_hint(&fault, absent_hint(cli, socket));
+    return cli_fail(cli, &fault, "", "");
 }
 
 static int on_version(void *context, const struct answer *answer)

@@ -35,8 +35,8 @@ int wire_connect(struct wire *wire, const char *path, struct fault *fault)
         int error = errno;
 
         fault_set(fault, STATUS_UNREACHABLE, error, "nobody answers at %s", path);
-        fault_hint(fault, error == EACCES ? "only root may talk to it"
-                                          : "is drover-agent running? --agent names its socket");
+        if (error == EACCES)
+            fault_hint(fault, "only root may talk to it");
         return -error;
     }
     wire->fd = take_fd(&fd);

@@ -13,6 +13,14 @@ void answers_send(struct controller *controller, uint64_t client_id, const struc
         local_hang_up(client);
 }
 
+void answers_drop(struct controller *controller, uint64_t client_id)
+{
+    struct local_client *client = local_find(&controller->local, client_id);
+
+    if (client != NULL)
+        local_hang_up(client);
+}
+
 void answers_fault(struct controller *controller, uint64_t client, const char *request_id,
                    const struct fault_view *fault)
 {

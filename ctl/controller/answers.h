@@ -18,6 +18,10 @@ struct controller;
 
 void answers_send(struct controller *controller, uint64_t client, const struct message *message);
 
+/* There is no memory for what it waits for: it hears that, by the end of its connection, instead of
+ * nothing. What it has asked may have been done, and is to be asked again. */
+void answers_drop(struct controller *controller, uint64_t client);
+
 /* The last answer to a query. */
 void answers_fault(struct controller *controller, uint64_t client, const char *request_id,
                    const struct fault_view *fault);

@@ -206,6 +206,8 @@ static void pass_on(struct controller *controller, struct ask *ask, struct membe
         message.answer = *answer;
         message.answer.request_id = asked.query.request_id;
         answers_send(controller, ask->client, &message);
+    } else {
+        answers_drop(controller, ask->client);
     }
     arena_close(&arena);
     if (answer->is_last)
@@ -258,6 +260,8 @@ static void tell_copy(struct controller *controller, const struct ask *ask,
             codec_decode_config(read->config.data, read->config.size_bytes, &arena, &config) == 0)
             message.answer.config = &config;
         answers_send(controller, ask->client, &message);
+    } else {
+        answers_drop(controller, ask->client);
     }
     arena_close(&arena);
 }
@@ -313,6 +317,8 @@ static void give_up(struct controller *controller, struct ask *ask, const char *
         is_copied = message.query.kind == QUERY_SHOW && asks_copy(controller, ask, member, why);
         if (!is_copied)
             answers_fault(controller, ask->client, message.query.request_id, &view);
+    } else {
+        answers_drop(controller, ask->client);
     }
     arena_close(&arena);
     if (!is_copied)

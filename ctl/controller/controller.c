@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "answers.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
@@ -40,9 +41,7 @@ void controller_take(struct controller *controller, uint64_t client, const struc
         streams_take_client(controller, client, message, is_asked);
         return;
     }
-    struct local_client *stranger = local_find(&controller->local, client);
-    if (stranger != NULL)
-        local_hang_up(stranger); /* a kind that only agents and controllers say */
+    answers_drop(controller, client); /* a kind that only agents and controllers say */
 }
 
 void controller_take_kept(struct controller *controller, uint64_t client, const struct buffer *kept,
@@ -53,6 +52,8 @@ void controller_take_kept(struct controller *controller, uint64_t client, const 
 
     if (codec_decode(kept->data, kept->size_bytes, &arena, &message) == 0)
         controller_take(controller, client, &message, is_asked);
+    else
+        answers_drop(controller, client);
     arena_close(&arena);
 }
 
@@ -63,6 +64,8 @@ static void take_local(struct controller *controller, const struct arrival *arri
     arena_reset(&controller->arena);
     if (codec_decode(arrival->octets, arrival->size_bytes, &controller->arena, &message) == 0)
         controller_take(controller, arrival->client, &message, false);
+    else
+        answers_drop(controller, arrival->client);
 }
 
 static void take_arrival(struct controller *controller, const struct arrival *arrival)

@@ -393,7 +393,12 @@ int ctl_store_sqlite_open(const struct ctl_store_options *options, struct ctl_st
     struct ctl_sqlite *sqlite = calloc(1, sizeof(*sqlite));
 
     ENSURE(sqlite != NULL);
-    (void)snprintf(sqlite->path, sizeof(sqlite->path), "%s", options->path);
+    int length = snprintf(sqlite->path, sizeof(sqlite->path), "%s", options->path);
+    if (length < 0 || (size_t)length >= sizeof(sqlite->path)) { /* another file is not it */
+        fault_set(fault, STATUS_INVALID, ENAMETOOLONG, "the store's path is too long");
+        free(sqlite);
+        return -ENAMETOOLONG;
+    }
     int result = open_database(sqlite, options, fault);
     if (result < 0) {
         free(sqlite);

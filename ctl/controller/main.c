@@ -67,6 +67,7 @@ int main(int argc, char **argv)
         (void)puts("drover-controller " DROVER_VERSION);
         return 0;
     }
+    daemon_return_memory();
     daemon_raise_nofile(); /* each agent takes two, each client one */
     if (sodium_init() < 0)
         return 1;

@@ -55,7 +55,8 @@ struct member {
     struct known **known; /* sorted by name */
     size_t known_count;
     size_t known_room;
-    uint64_t list_mark; /* of the last HELLO's list */
+    uint64_t list_mark; /* of the last whole list, or of the one that is coming in */
+    bool is_list_begun; /* one is */
     uint64_t place_last;
     uint64_t place_told; /* the last one in the list that is coming in; 0: it begins */
 };

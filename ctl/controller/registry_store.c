@@ -42,6 +42,16 @@ void known_mark_dropped(struct member *member, struct known *known)
     (void)ctl_batch_add(registry->dropped, &change);
 }
 
+/* Before anything that is put: one of the same name may have been made since, and what is put of it
+ * must not go with its predecessor. */
+static void store_dropped(struct registry *registry, struct ctl_batch *batch)
+{
+    for (size_t i = 0; registry->dropped != NULL && i < registry->dropped->count; i++)
+        (void)ctl_batch_add(batch, &registry->dropped->changes[i]);
+    ctl_batch_free(registry->dropped);
+    registry->dropped = NULL;
+}
+
 void registry_store_known(const struct known *known, const struct member *member,
                           const struct octets *config, struct ctl_batch *batch)
 {
@@ -49,6 +59,7 @@ void registry_store_known(const struct known *known, const struct member *member
     struct ctl_change change = {.kind = CTL_PUT_CONTAINER};
     struct buffer buffer = {0};
 
+    store_dropped(member->registry, batch);
     message.answer = (struct answer){.containers = &known->view, .container_count = 1};
     /* What came through the codec goes through it; without memory the next word of its node is
      * stored instead. */
@@ -73,15 +84,11 @@ bool registry_has_changes(const struct registry *registry)
     return registry->dirty_count != 0 || registry->dropped != NULL;
 }
 
-/* What was dropped goes first: one of the same name may have been made since. */
 void registry_store(struct registry *registry, struct ctl_batch *batch)
 {
     const struct octets none = {0};
 
-    for (size_t i = 0; registry->dropped != NULL && i < registry->dropped->count; i++)
-        (void)ctl_batch_add(batch, &registry->dropped->changes[i]);
-    ctl_batch_free(registry->dropped);
-    registry->dropped = NULL;
+    store_dropped(registry, batch);
     for (size_t i = 0; i < registry->dirty_count; i++) {
         struct known *known = registry->dirty[i];
 

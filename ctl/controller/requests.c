@@ -83,10 +83,13 @@ static void tell(struct controller *controller, struct request *request,
     struct message message;
 
     arena_reset(&controller->kept);
-    if (codec_decode(receipt->data, receipt->size_bytes, &controller->kept, &message) < 0)
-        return; /* ours, and encoded before: no memory */
-    for (uint32_t i = 0; i < request->listener_count; i++)
-        answers_send(controller, request->listeners[i], &message);
+    int result = codec_decode(receipt->data, receipt->size_bytes, &controller->kept, &message);
+    for (uint32_t i = 0; i < request->listener_count; i++) {
+        if (result == 0)
+            answers_send(controller, request->listeners[i], &message);
+        else /* it was encoded here: no memory */
+            answers_drop(controller, request->listeners[i]);
+    }
 }
 
 void requests_recorded(struct controller *controller, const struct ctl_change *change)
@@ -166,6 +169,8 @@ static void replay(struct controller *controller, const struct octets *receipt, 
     arena_reset(&controller->kept);
     if (codec_decode(receipt->data, receipt->size_bytes, &controller->kept, &message) == 0)
         answers_send(controller, client, &message);
+    else
+        answers_drop(controller, client);
 }
 
 static bool is_ended(const struct ctl_command *found)
@@ -401,6 +406,8 @@ void requests_take_read(struct controller *controller, struct ctl_read *read_con
             take_stored(controller, lookup->client, &message, read_consumed->found);
         else
             take_unknown(controller, lookup->client, &message, lookup->is_asked);
+    } else {
+        answers_drop(controller, lookup->client);
     }
     arena_close(&arena);
     lookups_free(lookup);

@@ -114,24 +114,27 @@ static void store_node(struct controller *controller, const struct member *membe
     (void)ctl_batch_add(controller_batch(controller), &change);
 }
 
-/* back_ns: so long it may take to be back before its results count as unknown. */
-static void go_down(struct controller *controller, struct member *member, enum channel_kind kind,
-                    uint64_t back_ns)
+static void bulk_down(struct controller *controller, struct member *member, enum stream_loss loss)
 {
-    if (kind == CHANNEL_BULK) {
-        member->lost_bulk = member->channels[kind].session.id;
-        member->lost_bulk_peer = member->channels[kind].peer;
-        channel_close(&member->channels[kind]);
-        streams_member_lost(controller, member);
+    struct channel *bulk = &member->channels[CHANNEL_BULK];
+
+    if (!bulk->is_up)
         return;
-    }
-    channel_close(&member->channels[kind]);
+    member->lost_bulk = bulk->session.id;
+    member->lost_bulk_peer = bulk->peer;
+    channel_close(bulk);
+    streams_member_lost(controller, member, loss);
+}
+
+/* back_ns: so long it may take to be back before its results count as unknown. */
+static void go_down(struct controller *controller, struct member *member, uint64_t back_ns)
+{
+    channel_close(&member->channels[CHANNEL_CONTROL]);
     member->lost_ns = controller->now_ns + back_ns;
     member->probed_ns = 0;
     store_node(controller, member);
     tell(controller, member, EVENT_NODE_DOWN);
-    if (member->channels[CHANNEL_BULK].is_up)
-        go_down(controller, member, CHANNEL_BULK, back_ns);
+    bulk_down(controller, member, STREAM_LOSS_DOWN);
     streams_member_down(controller, member);
     requests_member_down(controller, member);
     asks_member_down(controller, member);
@@ -151,9 +154,12 @@ static void answer_hello(struct controller *controller, const struct member *mem
     send_unnumbered(controller, kind, &channel->peer, &message);
 }
 
-/* What a HELLO told, or had no room for. */
+/* What a HELLO told or had no room for, or all of it anew. */
 static void take_list(struct member *member, const struct container_list *list)
 {
+    if (!member->is_list_begun)
+        member->list_mark = ++member->registry->mark;
+    member->is_list_begun = !list->is_last;
     for (size_t i = 0; i < list->container_count; i++) /* no room: the next list tells it again */
         (void)known_list(member, &list->containers[i], member->list_mark);
     if (list->is_last)
@@ -163,12 +169,11 @@ static void take_list(struct member *member, const struct container_list *list)
 static void take_snapshot(struct controller *controller, struct member *member,
                           const struct hello *hello)
 {
-    uint64_t mark = ++controller->registry.mark;
-
     (void)snprintf(member->build, sizeof(member->build), "%s", hello->build);
     member->snapshot_seq = hello->ledger_last;
-    member->list_mark = mark;
-    if (!hello->is_partial) /* else all of them follow */
+    member->place_told = 0;
+    member->is_list_begun = false; /* of a session that is gone: told anew from its beginning */
+    if (!hello->is_partial)        /* else all of them follow, and until then the copy stays */
         take_list(member,
                   &(struct container_list){hello->containers, hello->container_count, true});
     store_node(controller, member);
@@ -200,13 +205,14 @@ static void open_session(struct controller *controller, struct member *member,
                          const struct hello *hello)
 {
     struct channel *channel = &member->channels[kind];
-    struct channel *bulk = &member->channels[CHANNEL_BULK];
+    const struct channel *bulk = &member->channels[CHANNEL_BULK];
     bool was_up = channel->is_up;
     bool is_new_life = channel->epoch != hello->epoch;
 
     channel_close(channel);
     if (kind == CHANNEL_BULK && was_up)
-        streams_member_lost(controller, member);
+        streams_member_lost(controller, member,
+                            is_new_life ? STREAM_LOSS_RESTARTED : STREAM_LOSS_REPLACED);
     *channel = (struct channel){
         .is_up = true, .link = &controller->links[kind], .peer = *peer, .epoch = hello->epoch};
     session_init(&channel->session, session_number(member, kind), controller->now_ns);
@@ -222,8 +228,10 @@ static void open_session(struct controller *controller, struct member *member,
     if (was_up && is_new_life)
         note_life(controller, member, hello);
     member->agent_started_wall_ns = hello->started_wall_ns;
-    if (bulk->is_up && bulk->epoch != hello->epoch)
-        go_down(controller, member, CHANNEL_BULK, 0); /* of the agent's former life */
+    if (bulk->epoch != hello->epoch)
+        bulk_down(controller, member, STREAM_LOSS_RESTARTED);
+    /* A node that greets anew before it was missed was not down: nothing but its streams is lost,
+     * which say so, and the commands on their way go on. */
     if (!was_up)
         tell(controller, member, EVENT_NODE_UP);
     sessions_want_bulk(controller, member);
@@ -312,7 +320,7 @@ static void act(struct controller *controller, struct member *member, enum chann
         return;
     case MESSAGE_RESET:
         if (kind == CHANNEL_CONTROL && message->reset == member->channels[kind].session.id)
-            go_down(controller, member, kind, NODE_BACK_NS); /* the agent ends, and says so */
+            go_down(controller, member, NODE_BACK_NS); /* the agent ends, and says so */
         return;
     case MESSAGE_UNSET:
     case MESSAGE_HELLO:
@@ -482,7 +490,7 @@ uint64_t sessions_sweep(struct controller *controller)
         struct channel *control = &member->channels[CHANNEL_CONTROL];
 
         if (control->is_up && is_dead(controller, member))
-            go_down(controller, member, CHANNEL_CONTROL, 0);
+            go_down(controller, member, 0);
         for (unsigned kind = 0; kind < CHANNEL_COUNT; kind++)
             channel_resend(&member->channels[kind], controller->now_ns, &controller->wire);
         if (member_next_ns(member) < next_ns)

@@ -236,14 +236,40 @@ void streams_member_up(struct controller *controller, struct member *member)
     for_member(controller, member, RELAY_WAITING, on_up);
 }
 
-static void on_lost(struct controller *controller, struct relay *relay, const struct member *member)
+static void on_lost_down(struct controller *controller, struct relay *relay,
+                         const struct member *member)
 {
-    relay_lose(controller, relay, member->name, "the connection to its node broke");
+    relay_lose(controller, relay, member->name, "its node went down");
 }
 
-void streams_member_lost(struct controller *controller, struct member *member)
+/* What ran for an exec died with the agent; other streams are lost, and nothing else. */
+static void on_restarted(struct controller *controller, struct relay *relay,
+                         const struct member *member)
 {
-    for_member(controller, member, RELAY_OPEN, on_lost);
+    struct fault fault;
+
+    if (relay->kind != STREAM_EXEC) {
+        relay_lose(controller, relay, member->name, "the agent of its node was restarted");
+        return;
+    }
+    fault_set(&fault, STATUS_AGENT_LOST, 0, "the agent ended under it");
+    relay_fail(controller, relay, &fault, member->name);
+}
+
+static void on_replaced(struct controller *controller, struct relay *relay,
+                        const struct member *member)
+{
+    relay_lose(controller, relay, member->name, "its node had to connect anew");
+}
+
+void streams_member_lost(struct controller *controller, struct member *member,
+                         enum stream_loss loss)
+{
+    static const relay_member_fn acts[] = {[STREAM_LOSS_DOWN] = on_lost_down,
+                                           [STREAM_LOSS_RESTARTED] = on_restarted,
+                                           [STREAM_LOSS_REPLACED] = on_replaced};
+
+    for_member(controller, member, RELAY_OPEN, acts[loss]);
 }
 
 static void on_down(struct controller *controller, struct relay *relay, const struct member *member)

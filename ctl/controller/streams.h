@@ -7,7 +7,8 @@
  *          end: what waits here for one relay is bounded by the credit that its reader gave.
  * Units    octets, cumulative where named *_bytes; *_ns CLOCK_MONOTONIC.
  * Errors   each relay ends with exactly one STREAM_END at its client, unless the client ended it:
- *          STREAM_LOST when the node, its bulk session or a frame is lost.
+ *          STREAM_LOST when the node, its bulk session or a frame is lost; AGENT_LOST for an exec
+ *          whose agent died.
  * Owner    struct streams; at most LEGS_MAX legs.
  * Context  the loop's thread. A leg's number at its node is never reused while we live.
  */
@@ -65,6 +66,13 @@ struct relay {
     uint32_t leg_count;
 };
 
+/* What became of the bulk session that a stream was open on. */
+enum stream_loss {
+    STREAM_LOSS_DOWN,      /* its node went down */
+    STREAM_LOSS_RESTARTED, /* its agent began a new life, and took what it ran with it */
+    STREAM_LOSS_REPLACED   /* its node is there, by another connection: streams do not move */
+};
+
 struct streams {
     struct relay *buckets[RELAY_BUCKETS]; /* by client */
     struct leg *legs[LEGS_MAX];
@@ -88,7 +96,8 @@ void streams_take_member(struct controller *controller, struct member *member,
 /* Its bulk session is new. */
 void streams_member_up(struct controller *controller, struct member *member);
 /* Its bulk session is over: what was open on it is lost. */
-void streams_member_lost(struct controller *controller, struct member *member);
+void streams_member_lost(struct controller *controller, struct member *member,
+                         enum stream_loss loss);
 /* It is down: what waits for its bulk session waits in vain. */
 void streams_member_down(struct controller *controller, struct member *member);
 uint64_t streams_sweep(struct controller *controller);

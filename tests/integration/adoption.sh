@@ -153,13 +153,9 @@ wait "$session" || true
 node_start
 "$BUILD/test.support.await_end" --empty "$(echo "$V2/drover.$NODE"/bb.*/exec.*)"
 # Their ptys died, and each of them has a console again: a dead one cannot be opened.
-end=$((SECONDS + 30))
 while read -r name _ pid; do
     [[ $pid != null ]] || continue
-    until (: <>"/proc/$pid/root/dev/console") 2>/dev/null; do
-        ((SECONDS < end)) || fail "the console of $name stays dead"
-        sleep 0.05
-    done
+    "$BUILD/test.support.await_end" --console "$pid" || fail "the console of $name stays dead"
     echo "$name"
 done < <(pids) >"$WORK/consoles"
 (($(wc -l <"$WORK/consoles") > COUNT / 2)) || fail 'few guests are left to look at'

@@ -22,25 +22,29 @@ asks() {
     [[ ! -e $WORK/unanswered ]] || fail "$1 does not answer '$2': $(d logs "$1" | tail -n 5)"
 }
 
-# The binding follows the event by a turn of the keeper and a helper.
+# The binding follows the event by a turn of the keeper and a helper, the log by the keeper's word of it,
+# which nothing tells outside.
 has_console() {
     local end=$((SECONDS + 20))
-    until d exec "$1" -- /bin/sh -c ': <>/dev/console' 2>/dev/null && d logs "$1" >/dev/null; do
-        ((SECONDS < end)) || fail "$1 has no console: $(tail -n 3 "$WORK/agent.log")"
-        sleep 0.05
+    "$BUILD/test.support.await_end" --console "$(d ls "$1" -f json | jq '.[0].pid')" ||
+        fail "$1 has no console: $(tail -n 3 "$WORK/agent.log")"
+    until d logs "$1" >/dev/null; do
+        ((SECONDS < end)) || fail "$1 has no log: $(tail -n 3 "$WORK/agent.log")"
     done
+    want 0 d exec "$1" -- /bin/sh -c ': <>/dev/console'
 }
 
 # prompts NAME: a getty is at the console. One that was hung up comes again by itself, unless both daemons
 # were away for so long that its systemd gave it up: then an operator starts it.
 prompts() {
-    local end=$((SECONDS + 30))
     d exec "$1" -- /bin/sh -c 'systemctl -q is-failed console-getty || exit 0
         systemctl reset-failed console-getty; systemctl start console-getty'
-    until d logs "$1" | grep -q 'login:'; do
-        ((SECONDS < end)) || fail "no getty at the console of $1: $(d logs "$1" | tail -n 5)"
-        sleep 0.1
+    local log words=''
+    exec {log}< <(d logs --follow "$1")
+    until [[ $words == *login ]]; do # a prompt has no end of line
+        read -rt 30 -d : -u "$log" words || fail "no getty at the console of $1: $(d logs "$1" | tail -n 5)"
     done
+    exec {log}<&-
 }
 
 # What covers /dev/console inside, as the kernel counts it.
@@ -80,13 +84,11 @@ same 'a console' 1 "$(covers bb)"
 
 echo '--- the keeper is killed, and the agent still holds the masters'
 seq=$(since)
-d logs --follow bb >"$WORK/follow" 2>"$WORK/follow.words" &
+mkfifo "$WORK/follow"
+exec {follow}<>"$WORK/follow"
+d logs --follow bb 1>&"$follow" 2>"$WORK/follow.words" &
 follower=$!
-end=$((SECONDS + 20))
-until [[ -s $WORK/follow ]]; do
-    ((SECONDS < end)) || fail 'a follower shows nothing'
-    sleep 0.05
-done
+read -rt 20 -n 1 -u "$follow" || fail 'a follower shows nothing'
 shell=$(d exec bb -- /bin/pidof sh)
 kill -KILL "$(keeper_pid)"
 want 0 d wait sd --for event=console_lost --since "$seq" --timeout 30s

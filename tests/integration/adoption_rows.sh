@@ -19,11 +19,7 @@ file() { echo "/proc/$1/root/$2"; }
 
 # appears FILE: what a guest makes is there.
 appears() {
-    local end=$((SECONDS + 20))
-    until [[ -e $1 ]]; do
-        ((SECONDS < end)) || fail "$1 does not appear"
-        sleep 0.05
-    done
+    "$BUILD/test.support.await_end" --file "$1" || fail "$1 does not appear"
 }
 
 node_start
@@ -113,7 +109,7 @@ cut_off() {
     appears "$V2/drover.$NODE/$1.1/cgroup.freeze"
     echo 1 >"$V2/drover.$NODE/$1.1/cgroup.freeze"
     kill -CONT "$keeper"
-    until [[ -n $(cat "$V2/drover.$NODE/$1.1/guest/cgroup.procs") ]]; do sleep 0.02; done
+    "$BUILD/test.support.await_end" --populated "$V2/drover.$NODE/$1.1/guest" || fail "nothing is cloned into $1.1"
     CHILD=$(cat "$V2/drover.$NODE/$1.1/guest/cgroup.procs")
     kill -KILL "$keeper"
     [[ $2 == keeper ]] || { node_kill KILL && node_start; }
@@ -239,13 +235,11 @@ same 'its result' 1 "$(wc -l <"$WORK/results")"
 want 3 d kill lost --request-id kill-again 2>/dev/null
 # It ended by itself: gone likewise.
 dead=$(pid_of lost-dead)
+seq=$(since)
 kill -KILL "$dead"
-ends "$dead"
-end=$((SECONDS + 20))
-until d ls lost-dead -f json | jq -e 'length == 0' >/dev/null; do
-    ((SECONDS < end)) || fail 'a guest that ended is still shown'
-    sleep 0.05
-done
+want 0 d wait --for event=audit --since "$seq" --timeout 20s -f json >"$WORK/audit"
+expect 'told' '.[0].name == "lost-dead"' <"$WORK/audit"
+d ls lost-dead -f json | expect 'it is shown no more' 'length == 0'
 same 'and left nothing' '' "$(groups_of lost-dead)"
 # A name that a container of node.db has is that container's.
 want 0 d kill taken

@@ -22,14 +22,27 @@ no_rest() {
     fail "no rest"
 }
 
-at_rest() {
-    local end=$((SECONDS + 60))
-    while ! d ls -f json >"$WORK/ls" ||
-        ! jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null; do
-        ((SECONDS < end)) || no_rest
-        sleep 0.1
+# until_so SECONDS COMMAND…: asked at first and again after each event, until it is so.
+until_so() {
+    local events follower code=0 end=$((SECONDS + $1))
+    exec {events}< <(timeout -k 5 $(($1 + 5)) "$BUILD/drover" $TO events --follow \
+        --since "$(date -u +%FT%T.%NZ)" -f jsonl)
+    follower=$!
+    until "${@:2}"; do
+        ((SECONDS < end)) && read -rt $((end - SECONDS)) -u "$events" _ || { code=1 && break; }
     done
+    kill "$follower" 2>/dev/null || true
+    wait "$follower" || true
+    exec {events}<&-
+    return $code
 }
+
+is_at_rest() {
+    d ls -f json >"$WORK/ls" &&
+        jq -e 'all(.[]; .state == "running" or .state == "stopped" or .state == "frozen")' "$WORK/ls" >/dev/null
+}
+
+at_rest() { until_so 60 is_at_rest || no_rest; }
 
 inits_below() {
     local pid
@@ -38,24 +51,24 @@ inits_below() {
     done
 }
 
-# The model's word and the kernel's.
-say_and_see() {
+# The model's word and the kernel's are one.
+is_seen_as_said() {
     local root
-    at_rest
+    is_at_rest || return 1
     jq -r '.[] | select(.pid != null) | "\(.name).\(.generation) \(.pid)"' "$WORK/ls" | sort >"$WORK/said"
     for root in "$V2/drover.$NODE"/c-*.*; do
         [[ ! -d $root ]] || echo "${root##*/} $(inits_below "$root" | paste -sd+)"
     done | sort >"$WORK/seen"
+    cmp -s "$WORK/said" "$WORK/seen"
 }
 
 # The model's word against the kernel's.
 check_world() {
-    local root keeper end=$((SECONDS + 5))
+    local root keeper
     ! grep -n 'always hold\|ERROR: \|WARNING: \|runtime error' "$WORK/agent.log" || fail "the agent broke off"
+    at_rest
     # A guest that was told to end itself may do so after the rest was seen.
-    while say_and_see && ! cmp -s "$WORK/said" "$WORK/seen" && ((SECONDS < end)); do
-        sleep 0.1
-    done
+    until_so 5 is_seen_as_said || true
     same 'inits' "$(cat "$WORK/said")" "$(cat "$WORK/seen")"
     while read -r root; do
         same "cgroups in $root" "$(cut -d' ' -f1 "$WORK/said")" "$(find "$root/drover.$NODE" -mindepth 1 \

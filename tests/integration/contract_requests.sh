@@ -87,6 +87,8 @@ both again
 kill -KILL "$CONTROLLER_PID"
 ended "$CONTROLLER_PID"
 told 10 not_sent start one
+want 10 d ls 2>"$WORK/words"
+grep -q 'is drover-controller running' "$WORK/words" || fail "the wrong daemon is missed: $(cat "$WORK/words")"
 at=$(now)
 CONTROLLER_PID=$("$BUILD/test.support.daemon_start" "$WORK/controller.log" "$BUILD/drover-controller" \
     --state-dir "$WORK/controller" --run-dir "$WORK/run" --listen "$CONTROLLER_URL")

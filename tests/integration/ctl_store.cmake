@@ -11,5 +11,11 @@ if(TARGET drover_ctl_store)
     foreach(part content killed refusals)
         drover_test(integration/ctl_store/${part} test_ctl_store_rig)
     endforeach()
+    drover_test(integration/ctl_store/registry test_ctl_store_rig
+        drover_codec drover_session drover_link)
+    foreach(source channel known registry registry_store)
+        target_sources(test.integration.ctl_store.registry PRIVATE
+            ${PROJECT_SOURCE_DIR}/ctl/controller/${source}.c)
+    endforeach()
     set_tests_properties(integration.ctl_store.killed PROPERTIES LABELS "integration;threads")
 endif()

@@ -88,8 +88,9 @@ total=$(wc -l <"$WORK/calls")
 if [[ $COUNT == one ]]; then
     echo "$3 $4" >"$WORK/calls"
 elif [[ $COUNT != all ]]; then
+    # Not by head(1): it ends before what it reads from, which then dies of SIGPIPE, and so do we.
     awk -v seed="$SEED" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' "$WORK/calls" | sort | cut -f2 |
-        head -n "$COUNT" | sort >"$WORK/some"
+        sed -n "1,${COUNT}p" | sort >"$WORK/some"
     mv "$WORK/some" "$WORK/calls"
 fi
 echo "$(wc -l <"$WORK/calls") of $total calls are refused in turn"

@@ -10,6 +10,10 @@
 #                             DROVER_TEST_LOSSY (options of tests/support/lossy.c) in the
 #                             environment, the agent reaches it over a network as bad as they say
 #   controller_kill SIGNAL    end it; the next one comes up at the same address
+#   node_back                 wait until the controller has a session with the node
+#   is_broken CODE FILE       what ended with this code, and these words on stderr, came to nothing
+#                             because of the network, and may be asked again
+#   itself NAME WORD CAUSE SINCE  the guest runs WORD and ends by itself, by that cause, once
 #   template NAME             import a guest root of tests/support as a template (through $TO)
 #   slowly SECONDS            a deadline, longer on a slow machine ($DROVER_TEST_SLOW times)
 #   few MANY FEW              how many: FEW where $DROVER_TEST_FEW is set
@@ -155,6 +159,35 @@ d() {
     # What hangs is a failure here, not the end of the test's own time.
     # shellcheck disable=SC2086 # two words
     timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${words[@]}"
+}
+
+# A level: only what came after the question can still be waited for.
+node_back() {
+    local before
+    before=$(date -u +%FT%T.%NZ)
+    [[ $(TO="--controller $CONTROLLER_SOCK" d node ls -f json | jq -r '.[0].state') == up ]] ||
+        TO="--controller $CONTROLLER_SOCK" want 0 d wait --for event=node_up --since "$before" \
+            --timeout 120s >/dev/null
+}
+
+# Streams do not move to another session (`stream_lost`), and who asked hears that its result is
+# unknown (10), or that nothing was sent.
+is_broken() {
+    (($1 == 10)) || grep -Eq 'the stream (was lost|is broken)|has no connection for streams|node [^ ]+ is down' "$2"
+}
+
+# Asked again where the session broke off before that; what ends takes the command along.
+itself() {
+    local turn code=125
+    for ((turn = 0; turn < 40 && (code == 125 || code == 10); turn++)); do
+        code=0
+        d exec "$1" -- "$2" </dev/null >/dev/null 2>"$WORK/itself" || code=$?
+        echo "$SECONDS s: $1 $2: $code $(head -n 1 "$WORK/itself")" >&2
+        ((code == 0)) || TO="--agent $AGENT_SOCK" d wait "$1" --for "event=$3" --since "$4" \
+            --timeout 2s >/dev/null 2>&1 && code=0
+        ((code == 0)) || node_back
+    done
+    TO="--agent $AGENT_SOCK" want 0 d wait "$1" --for "event=$3" --since "$4" --timeout 60s >/dev/null
 }
 
 template() {

@@ -34,7 +34,7 @@ ask() {
     local code=10 turn
     number=$((number + 1))
     for ((turn = 0; turn < 60 && code == 10; turn++)); do
-        ((turn == 0)) || sleep 0.3 # as people do
+        ((turn == 0)) || node_back
         code=0
         d "$@" --request-id "lossy-$$-$number" >"$WORK/out" 2>"$WORK/err" || code=$?
     done
@@ -45,25 +45,12 @@ ask() {
 through() {
     local code=125 turn
     for ((turn = 0; turn < 60 && (code == 125 || code == 10); turn++)); do
-        ((turn == 0)) || sleep 0.3
+        ((turn == 0)) || node_back
         code=0
         d "$@" >"$WORK/out" 2>"$WORK/err" || code=$?
     done
     echo "$* -> $code"
     cat "$WORK/out"
-}
-
-# itself NAME WORD CAUSE: the guest ends itself; asked again where the session broke off before that.
-itself() {
-    local turn code=125
-    for ((turn = 0; turn < 40 && (code == 125 || code == 10); turn++)); do
-        code=0
-        d exec "$1" -- "$2" >/dev/null 2>"$WORK/err" || code=$?
-        echo "$SECONDS s: $1 $2: $code $(head -n 1 "$WORK/err")" >&2
-        ((code == 0)) || TO="--agent $AGENT_SOCK" d wait "$1" --for "event=$3" --since $since \
-            --timeout 2s >/dev/null 2>&1 && code=0 # it takes the command along
-    done
-    TO="--agent $AGENT_SOCK" want 0 d wait "$1" --for "event=$3" --since $since --timeout 60s >/dev/null
 }
 
 # All connections break, every few seconds.
@@ -97,9 +84,9 @@ scenario() {
         ask start "$guest"
     done
     through exec web -- sh -c 'echo out; exit 7'
-    itself web reboot guest_reboot
+    itself web reboot guest_reboot $since
     through wait web --for generation=2 --timeout 120s -f json | sed '2,$d'
-    itself db halt guest_halt
+    itself db halt guest_halt $since
     through wait db --for stopped --timeout 120s -f json | sed '2,$d'
     ask stop mail
     # All that the node has told has arrived.

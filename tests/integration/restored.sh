@@ -141,4 +141,28 @@ delivered "$(last)"
 compare_after "$common"
 same 'the newest gap' "events after $common" "$(gaps agent | tail -n 1 | grep -o "events after $common")"
 want 0 d destroy one >/dev/null
+
+# A guest that node.db does not know any more is shown at the controller too, killed by its name there,
+# and gone from its copy then, which is told of it without being asked.
+node_kill TERM
+rm -rf "$WORK/copy"
+mkdir "$WORK/copy"
+cp -a "$WORK/state"/node.db* "$WORK/copy"
+node_start
+want 0 d create stray --template trivial --start >/dev/null
+pid=$(d ls stray -f json | jq '.[0].pid')
+node_kill KILL
+rm "$WORK/state"/node.db*
+cp -a "$WORK/copy"/node.db* "$WORK/state"
+since=$(date -u +%FT%T.%NZ)
+node_start
+TO="--controller $CONTROLLER_SOCK"
+same 'told' stray "$(d wait --for event=audit --since "$since" --timeout 20s -f json | jq -r '.[0].name')"
+held() { d node ls -f json | jq -c '.[0] | [.containers, .running]'; } # by the copy alone
+same 'in the copy' '[1,1]' "$(held)"
+d ls -f json | expect 'a guest that node.db does not know' \
+    "length == 1 and (.[0] | .name == \"stray\" and .pid == $pid and .labels == {\"drover.unknown\":\"true\"})"
+want 0 d kill stray >/dev/null
+same 'in the copy' '[0,0]' "$(held)"
+d ls -f json | expect 'nothing is left' 'length == 0'
 echo ok

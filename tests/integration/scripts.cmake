@@ -60,11 +60,10 @@ foreach(crossing 2 3)
         SKIP_RETURN_CODE 77 TIMEOUT 300 LABELS "integration;plain;full")
 endforeach()
 
-# --full: a sample of the system calls that can be refused, and each.
+# A sample of the system calls that can be refused; --full: each.
 drover_script(faults_syscalls 300)
 drover_script(faults_disk 120)
 set_property(TEST integration.faults_syscalls integration.faults_disk APPEND PROPERTY LABELS plain)
-set_property(TEST integration.faults_syscalls APPEND PROPERTY LABELS full)
 add_test(NAME integration.faults_syscalls.all COMMAND bash
     ${PROJECT_SOURCE_DIR}/tests/integration/faults_syscalls.sh ${CMAKE_BINARY_DIR} all)
 set_tests_properties(integration.faults_syscalls.all PROPERTIES

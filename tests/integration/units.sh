@@ -18,22 +18,27 @@ inner() { host /usr/bin/drover --agent /run/drover/agent.sock "$@"; }
 above() { host /usr/bin/drover --controller /run/drover/controller.sock "$@"; }
 main_pid() { host systemctl show -p MainPID --value "$1"; }
 
-# active UNIT PID: the unit is up with another process than that.
+# now_in_journal: what is written there later stands after it.
+now_in_journal() { host journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'; }
+
+# active UNIT PID CURSOR: the unit was started after that, and is up with another process than that.
 active() {
-    local end=$((SECONDS + 20))
-    until [[ $(host systemctl is-active "$1" || true) == active && $(main_pid "$1") != "$2" ]]; do
-        ((SECONDS < end)) || fail "$1 does not come up again: $(host systemctl status "$1" --no-pager || true)"
-        sleep 0.1
-    done
+    host /bin/sh -c 'mkfifo /run/journal
+        journalctl -f -o cat -u "$1" --after-cursor="$2" >/run/journal &
+        timeout 20 grep -m 1 -q "^Started " /run/journal
+        code=$?
+        kill $!
+        rm /run/journal
+        exit $code' sh "$1" "$3" || fail "$1 does not come up again: $(host systemctl status "$1" --no-pager || true)"
+    [[ $(host systemctl is-active "$1" || true) == active && $(main_pid "$1") != "$2" ]] ||
+        fail "$1 is not up with another process: $(host systemctl status "$1" --no-pager || true)"
 }
 
-# connected: the agent has found the controller.
+# connected SINCE: the agent has found the controller after that.
 connected() {
-    local end=$((SECONDS + 20))
-    until above node ls -f json | jq -e '.[0].state == "up" and .[0].running == 2' >/dev/null; do
-        ((SECONDS < end)) || fail "the controller does not hear of the node: $(above node ls -f json)"
-        sleep 0.1
-    done
+    want 0 above wait --for event=node_up --since "$1" --timeout 20s >/dev/null
+    want 0 above wait bb bb-priv --for running --timeout 20s >/dev/null
+    above node ls -f json | expect 'what the controller hears of the node' '.[0].state == "up" and .[0].running == 2'
 }
 
 # What must not change: the guests as the agent, the controller and the kernel see them, and their limits.
@@ -96,7 +101,7 @@ active' "$(host systemctl is-active drover-controller drover-agent)"
 want 0 inner template import busybox /srv/busybox
 want 0 inner create bb --template busybox --memory 64M --pids 32 --start
 want 0 inner create bb-priv --template busybox --memory 48M --pids 24 --privileged --start
-connected
+connected 2000-01-01T00:00:00Z
 # Somebody lowers a limit by hand: it is his.
 host /bin/sh -c 'for at in /sys/fs/cgroup /run/v1/pids; do
     [ ! -e $at/drover.host/bb.1/pids.max ] || echo 31 >$at/drover.host/bb.1/pids.max; done'
@@ -105,14 +110,14 @@ grep -q 'pids.max:31$' <<<"$SEEN" && grep -q ':67108864$' <<<"$SEEN" && grep -q 
     fail "limits are not as they were given: $SEEN"
 keeper=$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)
 
-pid=$(main_pid drover-agent)
+pid=$(main_pid drover-agent) cursor=$(now_in_journal)
 host systemctl kill --kill-who=main -s KILL drover-agent
-active drover-agent "$pid"
+active drover-agent "$pid" "$cursor"
 unchanged 'kill -9 of the agent'
 
-pid=$(main_pid drover-agent)
+pid=$(main_pid drover-agent) cursor=$(now_in_journal)
 host systemctl restart drover-agent
-active drover-agent "$pid"
+active drover-agent "$pid" "$cursor"
 unchanged 'restart of its unit'
 
 host systemctl daemon-reload
@@ -124,16 +129,16 @@ same 'the keeper while its unit is stopped' "$keeper" "$(host cat /sys/fs/cgroup
 host systemctl start drover-agent
 unchanged 'stop and start of its unit'
 
-pid=$(main_pid drover-controller)
+pid=$(main_pid drover-controller) cursor=$(now_in_journal) at=$(date -u +%FT%T.%NZ)
 host systemctl kill --kill-who=main -s KILL drover-controller
-active drover-controller "$pid"
+active drover-controller "$pid" "$cursor"
 unchanged 'kill -9 of the controller'
-connected
+connected "$at"
 want 0 above exec bb -- /bin/true
-pid=$(main_pid drover-controller)
+pid=$(main_pid drover-controller) cursor=$(now_in_journal) at=$(date -u +%FT%T.%NZ)
 host systemctl restart drover-controller
-active drover-controller "$pid"
-connected
+active drover-controller "$pid" "$cursor"
+connected "$at"
 above ls -f json | expect 'what the controller knows' 'length == 2 and all(.[]; .state == "running")'
 
 same 'one keeper all the time' "$keeper" "$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)"

@@ -21,34 +21,16 @@ static void settle_create(void *context, const struct ct_receipt *receipt)
     requests_settle_create(context, receipt);
 }
 
-static void fill_row(void *context, uint32_t index, struct store_row *ret_row)
+static void fill_row(void *context, uint32_t index, struct store_row *row)
 {
     struct sim *sim = context;
-    const struct ct *ct = node_get(sim->agent->node, index);
     const struct sim_slot *slot = &sim->agent->slots[index];
 
-    *ret_row = (struct store_row){.config = slot->config,
-                                  .has_config = slot->is_config_new,
-                                  .revision = 1,
-                                  .generation = ct->generation,
-                                  .state = ct->state,
-                                  .is_wanted_running = ct->is_wanted,
-                                  .is_restart_owed = ct->is_restart_owed,
-                                  .uid_base = slot->uid_base,
-                                  .is_ready_on_exec = slot->is_ready_on_exec,
-                                  .created_wall_ns = ct->created_wall_ns,
-                                  .started_wall_ns = ct->started_wall_ns,
-                                  .ended_wall_ns = ct->ended_wall_ns,
-                                  .cause = ct->cause,
-                                  .has_status = ct->has_status,
-                                  .wait_status = ct->wait_status,
-                                  .oom_kills = ct->oom_kills};
-    memcpy(ret_row->uuid, ct->uuid, UUID_BYTES);
-    memcpy(ret_row->name, ct->name, NAME_BYTES);
-    if (ct->has_command) {
-        memcpy(ret_row->request, ct->command.request, REQUEST_ID_BYTES);
-        ret_row->request_verb = ct->command.verb;
-    }
+    row->config = slot->config;
+    row->has_config = slot->is_config_new;
+    row->revision = 1;
+    row->uid_base = slot->uid_base;
+    row->is_ready_on_exec = slot->is_ready_on_exec;
 }
 
 static void empty_slot(struct sim_slot *slot)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "rig.h"
 
 #define STREAM 77
@@ -229,9 +230,41 @@ static void test_streams__bulk_is_lost__stream_lost(void **state)
     const struct stream_end *end = expect_end(STATUS_STREAM_LOST);
     assert_int_equal(end->exit_code, 125);
     assert_string_equal(end->fault.node, "a");
+    assert_non_null(strstr(end->fault.text, "connect anew"));
 
     open_stream(STREAM_EXEC, "web", ""); /* the next one is well */
     (void)expect_open(&a, STREAM_EXEC, "web");
+}
+
+/* The connection's end tells it, and not that its pings are missed. */
+static void test_streams__the_agent_is_killed__ends_before_pings_are_missed(void **state)
+{
+    (void)state;
+    (void)open_exec();
+    uint64_t before_ns = clock_monotonic_ns();
+    node_close(&a);
+    const struct stream_end *end = expect_end(STATUS_STREAM_LOST);
+    assert_non_null(strstr(end->fault.text, "went down"));
+    assert_true(clock_monotonic_ns() - before_ns < SESSION_DEAD_NS * 3 / 4);
+}
+
+/* Killed and back before it was missed: it was never down, and what ran for the exec is dead. */
+static void test_streams__the_agent_is_restarted__agent_lost(void **state)
+{
+    (void)state;
+    (void)open_exec();
+    a.epoch = 8;
+    node_hello(&a, CONTROL);
+    const struct stream_end *end = expect_end(STATUS_AGENT_LOST);
+    assert_int_equal(end->exit_code, 125);
+    assert_string_equal(end->fault.node, "a");
+
+    node_hello(&a, BULK);
+    open_stream(STREAM_LOGS, "web", "");
+    (void)expect_open(&a, STREAM_LOGS, "web");
+    a.epoch = 9;
+    node_hello(&a, CONTROL);
+    (void)expect_end(STATUS_STREAM_LOST);
 }
 
 /* Its bulk session ended here while the agent was stopped, which cannot know, as nothing is said
@@ -413,6 +446,8 @@ int main(void)
         TEST(test_streams__bulk_comes_later_than_control__the_stream_waits),
         TEST(test_streams__bulk_never_comes__unreachable),
         TEST(test_streams__bulk_is_lost__stream_lost),
+        TEST(test_streams__the_agent_is_killed__ends_before_pings_are_missed),
+        TEST(test_streams__the_agent_is_restarted__agent_lost),
         TEST(test_streams__the_agent_was_stopped__its_bulk_is_asked_to_greet),
         TEST(test_streams__a_hole__ends_both_sides),
         TEST(test_streams__more_than_was_granted__ends_it),
