@@ -50,6 +50,8 @@ const struct cli_verb verbs[] = {
     {"boot", "NAME", "where the time of the last boot went", 0, BIT(REQUEST_ID), verb_boot},
     {"template", "import NAME PATH", "make a template from a directory or a tar", 0, 0,
      verb_template},
+    {"import", "openvz|lxc FILE...", "make containers as their OpenVZ or LXC configurations say",
+     BIT(TEMPLATE) | BIT(DRY_RUN) | BIT(START) | BIT(WAIT) | BIT(DETACH), 0, verb_import},
     {"node", "ls", "list nodes", 0, BIT(REQUEST_ID), verb_node},
     {"completion", "bash", "print the completion script of a shell", 0, SERVER | OUTPUT,
      verb_completion},
@@ -70,8 +72,8 @@ const struct cli_verb *cli_find_verb(const char *name)
 
 const char *cli_unsupported(const char *name)
 {
-    static const char *const names[] = {"set", "top",    "apply",   "plan",  "import",
-                                        "job", "doctor", "metrics", "token", "key"};
+    static const char *const names[] = {"set",    "top",     "apply", "plan", "job",
+                                        "doctor", "metrics", "token", "key"};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(names[i], name) == 0)

@@ -52,6 +52,7 @@
     X(PRIVILEGED, "privileged", 0, NULL, "without a user namespace: trusts its root")              \
     X(LABEL, "label", 0, "K=V", "a label that selectors match (repeatable)")                       \
     X(START, "start", 0, NULL, "start it at once")                                                 \
+    X(DRY_RUN, "dry-run", 0, NULL, "say what would be done, and do nothing")                       \
     X(TTY, "tty", 't', NULL, "give it a terminal")                                                 \
     X(USER, "user", 0, "U", "as this user of the container")                                       \
     X(CWD, "cwd", 0, "DIR", "in this directory of the container")                                  \
