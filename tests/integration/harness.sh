@@ -149,16 +149,16 @@ slowly() { echo "$(($1 * ${DROVER_TEST_SLOW:-1}))s"; }
 few() { if [[ -n ${DROVER_TEST_FEW:-} ]]; then echo "$2"; else echo "$1"; fi; }
 
 d() {
-    local -a words=("$@")
+    local -a argv=("$@")
     local i
     # Bounds are longer there, too; what is shorter than a second is meant to pass.
     for ((i = 1; i < $# && ${DROVER_TEST_SLOW:-1} > 1; i++)); do
-        [[ ${words[i - 1]} == --timeout && ${words[i]} =~ ^([0-9]+)s$ ]] || continue
-        words[i]=$(slowly "${BASH_REMATCH[1]}")
+        [[ ${argv[i - 1]} == --timeout && ${argv[i]} =~ ^([0-9]+)s$ ]] || continue
+        argv[i]=$(slowly "${BASH_REMATCH[1]}")
     done
     # What hangs is a failure here, not the end of the test's own time.
-    # shellcheck disable=SC2086 # two words
-    timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${words[@]}"
+    # shellcheck disable=SC2086 # two argv
+    timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${argv[@]}"
 }
 
 # A level: only what came after the question can still be waited for.
