@@ -157,7 +157,7 @@ d() {
         argv[i]=$(slowly "${BASH_REMATCH[1]}")
     done
     # What hangs is a failure here, not the end of the test's own time.
-    # shellcheck disable=SC2086 # two argv
+    # shellcheck disable=SC2086 # two words
     timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${argv[@]}"
 }
 
