@@ -151,7 +151,7 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
                                      .uuid = row->uuid,
                                      .generation = row->generation,
                                      .uid_base = row->uid_base,
-                                     .uid_count = UID_RANGE,
+                                     .uid_count = slot_uid_count(slot),
                                      .node = agent->options->node};
 
     if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {

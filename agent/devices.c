@@ -151,7 +151,8 @@ void devices_close(struct devices *devices)
 
 int devices_program(struct devices *devices, const struct config *config)
 {
-    unsigned list = config->is_privileged ? DEVICES_MKNOD : 0;
+    unsigned list = (config->is_privileged ? DEVICES_MKNOD : 0) |
+                    (config->has_fuse ? DEVICES_FUSE : 0) | (config->has_tun ? DEVICES_TUN : 0);
 
     if (devices->programs[0] < 0)
         return 0; /* withheld: said at the start */

@@ -20,7 +20,8 @@
 #include "units.h"
 
 #define CONTROLLERS_MAX 4
-#define UID_RANGE 65536u /* ids of one container */
+#define UID_RANGE 65536u                 /* ids of one container */
+#define UID_RANGE_NESTED (4 * UID_RANGE) /* of one with containers inside */
 
 struct options {
     char state_dir[PATH_MAX];

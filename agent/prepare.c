@@ -20,7 +20,7 @@ struct preparing {
     char leaf[CGROUP_LEAF_BYTES];
     uint8_t uuid[UUID_BYTES];
     struct octets config; /* a copy, heap */
-    uint32_t uid_base;
+    uint32_t uid_base, uid_count;
     bool is_plan_done, is_cgroup_done, is_durable;
 
     struct launch plan;
@@ -52,7 +52,7 @@ static bool run_plan(struct work *work)
             .uuid = preparing->uuid,
             .generation = preparing->generation,
             .uid_base = preparing->uid_base,
-            .uid_count = UID_RANGE,
+            .uid_count = preparing->uid_count,
             .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
         };
@@ -176,6 +176,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, preparing->leaf);
     preparing->config = octets_copy(&slot->config);
     preparing->uid_base = slot->uid_base;
+    preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};

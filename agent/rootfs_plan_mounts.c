@@ -38,6 +38,15 @@ static const struct row rows_dev[] = {
     {KP_TMPFS, "run", "mode=755,size=20%,nr_inodes=800k", MS_NOSUID | MS_NODEV, false},
 };
 
+/* The kernel lets a user namespace mount a proc or sysfs only where it sees one that nothing is
+ * mounted over, and as writable: the guest's own are masked and read-only. Nobody need look at
+ * these. */
+static const struct row rows_nested[] = {
+    {KP_MKDIR, "dev/.drover", NULL, 0700, false},
+    {KP_PROC, "dev/.drover/proc", NULL, STRICT, false},
+    {KP_SYSFS, "dev/.drover/sys", NULL, STRICT, false},
+};
+
 /* Comfort, not walls. What the host's root alone may open needs none in a user
  * namespace: these are what anyone may read. */
 static const struct row rows_masks[] = {
@@ -104,11 +113,13 @@ int making_add_system_mounts(struct making *making)
     int notify = -1;
 
     add_rows(&making->plan, rows_kernel, COUNT_OF(rows_kernel));
-    int rc = mount_make_dev(owner, &dev);
+    int rc = mount_make_dev(owner, making->config, &dev);
     if (rc < 0)
         return making_fail(making, rc, "/dev");
     add_attach(making, dev, KW_FD_MOUNT, "dev", 0, false);
     add_rows(&making->plan, rows_dev, COUNT_OF(rows_dev));
+    if (making->config->is_nested)
+        add_rows(&making->plan, rows_nested, COUNT_OF(rows_nested));
 
     if (!has_run_host(making->launch))
         return 0;

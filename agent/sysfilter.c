@@ -120,6 +120,8 @@ int sysfilters_open(struct sysfilters *filters)
 const struct sysfilter *sysfilters_get(const struct sysfilters *filters,
                                        const struct config *config)
 {
-    (void)config; /* no option loosens it yet */
-    return &filters->sets[0];
+    unsigned set =
+        (config->is_nested ? SYSFILTER_NESTED : 0) | (config->has_ptrace ? SYSFILTER_PTRACE : 0);
+
+    return &filters->sets[set];
 }

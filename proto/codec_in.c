@@ -173,6 +173,12 @@ void in_config(struct in *in, const Drover__Config *from, struct config *ret)
     ret->tmpfs = in_tmpfs(in, from, &ret->tmpfs_count);
     ret->env = in_pairs(in, from->env, from->n_env, &ret->env_count);
     ret->labels = in_pairs(in, from->labels, from->n_labels, &ret->label_count);
+    if (from->isolation == NULL)
+        return;
+    ret->is_nested = from->isolation->nested;
+    ret->has_fuse = from->isolation->fuse;
+    ret->has_tun = from->isolation->tun;
+    ret->has_ptrace = from->isolation->ptrace;
 }
 
 const struct config *in_config_new(struct in *in, const Drover__Config *from)

@@ -71,6 +71,10 @@ struct config {
     bool is_reboot_denied;
     enum node_lost on_node_lost;
     bool is_privileged;
+    bool is_nested; /* containers inside: four ranges of ids, proc and sysfs without masks */
+    bool has_fuse;  /* /dev/fuse */
+    bool has_tun;   /* /dev/net/tun */
+    bool has_ptrace;
     const struct pair *labels;
     size_t label_count;
     uint64_t stop_grace_ns; /* 0: 120 s */

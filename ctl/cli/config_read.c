@@ -195,6 +195,10 @@ static int read_policy(struct config *config, const struct options *options, str
     config->is_reboot_denied = words[2] == 1;
     config->on_node_lost = (enum node_lost)(NODE_LOST_REPORT + words[3]);
     config->is_privileged = options_has(options, OPTION_PRIVILEGED);
+    config->is_nested = options_has(options, OPTION_NESTED);
+    config->has_fuse = options_has(options, OPTION_FUSE);
+    config->has_tun = options_has(options, OPTION_TUN);
+    config->has_ptrace = options_has(options, OPTION_PTRACE);
     return 0;
 }
 

@@ -50,6 +50,10 @@
     X(ALLOW_REBOOT, "allow-reboot", 0, "yes|no", "whether it may reboot itself (default yes)")     \
     X(ON_NODE_LOST, "on-node-lost", 0, "report|restart", "when its node is lost (default report)") \
     X(PRIVILEGED, "privileged", 0, NULL, "without a user namespace: trusts its root")              \
+    X(NESTED, "nested", 0, NULL, "containers inside: four ranges of ids, proc without masks")      \
+    X(FUSE, "fuse", 0, NULL, "with /dev/fuse")                                                     \
+    X(TUN, "tun", 0, NULL, "with /dev/net/tun")                                                    \
+    X(PTRACE, "ptrace", 0, NULL, "debuggers work inside")                                          \
     X(LABEL, "label", 0, "K=V", "a label that selectors match (repeatable)")                       \
     X(START, "start", 0, NULL, "start it at once")                                                 \
     X(DRY_RUN, "dry-run", 0, NULL, "say what would be done, and do nothing")                       \

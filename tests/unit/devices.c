@@ -157,6 +157,8 @@ static void test_devices__kernel__takes_each_program_and_each_kind_gets_its_own(
     assert_true(devices_program(&devices, &guest) > 2);
     assert_true(devices_program(&devices, &privileged) > 2);
     assert_int_not_equal(devices_program(&devices, &guest), devices_program(&devices, &privileged));
+    struct config tunnel = {.template_name = "t", .has_tun = true};
+    assert_int_not_equal(devices_program(&devices, &guest), devices_program(&devices, &tunnel));
     assert_int_equal(devices_program(&devices, &privileged),
                      devices_program(&devices, &privileged));
     devices_close(&devices);

@@ -65,7 +65,7 @@ static void test_config__limits_and_policies__are_as_typed(void **state)
     assert_int_equal(read_line(&read, "--root /r --memory 64M --swap 0 --pids 64 --cpus 1.5 "
                                       "--cpu-weight 10000 --init /sbin/i --ready notify "
                                       "--restart on-failure --allow-reboot no "
-                                      "--on-node-lost restart --privileged"),
+                                      "--on-node-lost restart --privileged --nested --ptrace"),
                      0);
     assert_string_equal(read.config.root, "/r");
     assert_int_equal(read.config.memory_max_bytes, 64 << 20);
@@ -79,6 +79,8 @@ static void test_config__limits_and_policies__are_as_typed(void **state)
     assert_true(read.config.is_reboot_denied);
     assert_int_equal(read.config.on_node_lost, NODE_LOST_RESTART);
     assert_true(read.config.is_privileged);
+    assert_true(read.config.is_nested && read.config.has_ptrace);
+    assert_false(read.config.has_fuse || read.config.has_tun);
     config_read_close(&read);
     assert_int_equal(read_line(&read, "--root /r --memory max --pids max"), 0);
     assert_int_equal(read.config.memory_max_bytes, LIMIT_NONE);

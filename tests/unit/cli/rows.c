@@ -135,6 +135,7 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                                   .bind_count = 1,
                                   .tmpfs = tmpfs,
                                   .tmpfs_count = 1,
+                                  .has_tun = true,
                                   .ready = READY_AUTO,
                                   .restart = RESTART_ON_FAILURE,
                                   .on_node_lost = NODE_LOST_REPORT};
@@ -149,6 +150,7 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                "\"plain\":false}],\"tmpfs\":[{\"target\":\"/t\",\"size\":null}],\"env\":{},"
                "\"init\":null,\"ready\":\"auto\",\"restart\":\"on-failure\","
                "\"allow_reboot\":true,\"on_node_lost\":\"report\",\"privileged\":false,"
+               "\"nested\":false,\"fuse\":false,\"tun\":true,\"ptrace\":false,"
                "\"stop_grace_ns\":null}");
     json_decref(row);
 }

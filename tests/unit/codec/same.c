@@ -73,6 +73,10 @@ void same_config(const struct config *a, const struct config *b)
     NUMBER(is_reboot_denied);
     NUMBER(on_node_lost);
     NUMBER(is_privileged);
+    NUMBER(is_nested);
+    NUMBER(has_fuse);
+    NUMBER(has_tun);
+    NUMBER(has_ptrace);
     NUMBER(label_count);
     same_pairs(a->labels, b->labels, a->label_count);
     NUMBER(stop_grace_ns);
