@@ -26,12 +26,14 @@ add_executable(drover-agent
     orphans.c
     prepare.c
     publisher.c
+    readiness.c
     recall.c
     record_seen.c
     requests.c
     results.c
     slots.c
     stop.c
+    stop_look.c
     strays.c
     stream_console.c
     stream_exec.c

@@ -27,6 +27,7 @@
 #include "node.h"
 #include "options.h"
 #include "publisher.h"
+#include "readiness.h"
 #include "record_seen.h"
 #include "results.h"
 #include "rootfs.h"
@@ -37,6 +38,8 @@
 #include "upstream.h"
 
 #define ORIGIN_UPSTREAM UINT64_MAX /* of a request; else a local client's id */
+
+struct asking;
 
 struct slot {
     struct octets config; /* codec_encode_config(), heap; NULL: slot is free */
@@ -70,7 +73,10 @@ struct slot {
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
-    uint64_t exec_number; /* of exec leaves, grows over restarts of the agent too */
+    struct asking *asking;       /* to stop or reboot, until it goes down; NULL: none */
+    bool is_asked;               /* and a way was taken */
+    struct readiness *readiness; /* watches for a text, file or port; NULL: nothing to watch */
+    uint64_t exec_number;        /* of exec leaves, grows over restarts of the agent too */
     uint64_t stale_below; /* exec leaves of lower numbers are of sessions that are lost; 0: none */
 };
 

@@ -205,6 +205,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
 
     ENSURE(cleaning != NULL);
     watch_stop(agent, effect->ct);
+    readiness_stop(agent, effect->ct);
     streams_end_generation(&agent->streams, effect->ct);
     cleaning->work = (struct work){.run = run_sweep, .on_done = on_swept};
     cleaning->agent = agent;

@@ -54,10 +54,10 @@ static bool takes_arguments(enum family family, const char *resolved)
     return true;
 }
 
-int init_find(const struct layers *layers, char candidates[][64], size_t count,
+int init_find(const struct layers *layers, char candidates[][64], size_t count, enum family said,
               struct init *ret_init)
 {
-    struct init init = {0};
+    struct init init = {.family = said};
     for (size_t i = 0; i < count; i++) {
         struct layers_found found;
         int rc = layers_find(layers, candidates[i], &found);
@@ -66,7 +66,7 @@ int init_find(const struct layers *layers, char candidates[][64], size_t count,
         init.errors[i] = -rc;
         /* A file without any x bit will be passed over by exec: the next one decides. */
         if (rc == 0 && (found.stat.st_mode & 0111) != 0) {
-            init.family = family_of(layers, candidates[i], &found);
+            init.family = said != FAMILY_UNKNOWN ? said : family_of(layers, candidates[i], &found);
             init.takes_arguments = takes_arguments(init.family, found.path);
             break;
         }

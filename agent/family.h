@@ -24,7 +24,8 @@ struct init {
                                       could be executed (FIFO, socket, device) */
 };
 
-int init_find(const struct layers *layers, char candidates[][64], size_t count,
+/* said: what its configuration calls it; UNKNOWN: to be found out. */
+int init_find(const struct layers *layers, char candidates[][64], size_t count, enum family said,
               struct init *ret_init);
 
 #endif

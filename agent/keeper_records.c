@@ -177,6 +177,8 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
     for (size_t i = 0; i < news.count; i++) {
         take_news(agent, index, record, &news.list[i]);
         post(agent, index, record, news.list[i]);
+        if (news.list[i].kind == IN_BOOTED)
+            readiness_start(agent, index);
     }
     if (news.ack == RECORD_ACK_NOW)
         keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,

@@ -113,7 +113,7 @@ static void observe(struct preparing *preparing)
         seen->fault = preparing->plan_result < 0 ? preparing->plan_fault : preparing->cgroup_fault;
     if (result < 0 && seen->fault.status == STATUS_UNSET)
         fault_set(&seen->fault, STATUS_FAILED, -result, "%s cannot be prepared", preparing->name);
-    seen->is_ready_on_exec = result == 0 && !preparing->plan.is_ready_by_notify;
+    seen->is_ready_on_exec = result == 0 && preparing->plan.ready == READY_EXEC;
     inbox_post(&preparing->agent->inbox, &input);
     agent_wake(preparing->agent);
 }
@@ -136,7 +136,7 @@ static void settle(struct preparing *preparing)
         slot->plan = preparing->plan;
         slot->has_plan = true;
         slot->family = preparing->plan.family;
-        slot->is_ready_on_exec = !preparing->plan.is_ready_by_notify;
+        slot->is_ready_on_exec = preparing->plan.ready == READY_EXEC;
     }
     slot->preparing = NULL;
     observe(preparing);

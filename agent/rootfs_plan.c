@@ -137,14 +137,15 @@ static int add_init(struct making *making, struct init *ret_init)
         (void)snprintf(launch->candidates[i], sizeof(launch->candidates[i]), "%s", path);
         plan_add_item(&making->plan, &making->plan.candidates, path);
     }
-    int rc = init_find(&making->layers, launch->candidates, launch->candidate_count, ret_init);
+    int rc = init_find(&making->layers, launch->candidates, launch->candidate_count,
+                       making->config->family, ret_init);
     if (rc < 0 && making->config->bind_count == 0)
         return fail_init(making, ret_init);
 
     launch->family = ret_init->family;
-    launch->is_ready_by_notify =
-        making->config->ready == READY_NOTIFY ||
-        (making->config->ready != READY_EXEC && launch->family == FAMILY_SYSTEMD);
+    launch->ready = making->config->ready;
+    if (launch->ready <= READY_AUTO)
+        launch->ready = launch->family == FAMILY_SYSTEMD ? READY_NOTIFY : READY_EXEC;
     plan_add_item(&making->plan, &making->plan.argv, "init");
     if (ret_init->takes_arguments) { /* room that init may write its title over */
         plan_add_item(&making->plan, &making->plan.argv, "-z");
@@ -172,7 +173,7 @@ static void add_env(struct making *making)
     add_default_env(making, "container",
                     making->launch->family == FAMILY_OPENRC ? "lxc" : "drover");
     add_default_env(making, "container_uuid", uuid_format(making->request->uuid, uuid));
-    if (making->launch->is_ready_by_notify)
+    if (making->launch->ready == READY_NOTIFY)
         add_default_env(making, "NOTIFY_SOCKET", NOTIFY_PATH);
     for (size_t i = 0; i < making->config->env_count; i++)
         plan_add_env(&making->plan, making->config->env[i].key, making->config->env[i].value);

@@ -100,7 +100,7 @@ static void add_attach(struct making *making, int fd_consumed, unsigned role, co
  * rest it would be a fourth of the plan's time. */
 static bool has_run_host(const struct launch *launch)
 {
-    return launch->is_ready_by_notify || launch->family == FAMILY_SYSTEMD ||
+    return launch->ready == READY_NOTIFY || launch->family == FAMILY_SYSTEMD ||
            launch->family == FAMILY_SYSVINIT || launch->family == FAMILY_OPENRC;
 }
 
@@ -124,7 +124,7 @@ int making_add_system_mounts(struct making *making)
     if (!has_run_host(making->launch))
         return 0;
     rc = mount_make_host(uuid_format(making->request->uuid, uuid), &host,
-                         making->launch->is_ready_by_notify ? &notify : NULL);
+                         making->launch->ready == READY_NOTIFY ? &notify : NULL);
     if (rc < 0)
         return making_fail(making, rc, "/run/host");
     add_attach(making, host, KW_FD_MOUNT, "run/host", MOUNT_ATTR_RDONLY, false);

@@ -38,6 +38,7 @@ struct preparation {
     pid_t pid;
     bool has_userns;
     const struct sysfilter *sysfilter;
+    uint32_t probe; /* KP_PROBE_*; 0: a command */
     struct cgroup_exec exec;
     int plan;
     int target;
@@ -69,7 +70,11 @@ static bool run_plan(struct work *work)
         preparation->result = -errno;
     if (preparation->result == 0)
         preparation->result = open_target(preparation);
-    if (preparation->result == 0)
+    if (preparation->result == 0 && preparation->probe != 0)
+        preparation->result =
+            probe_plan(&preparation->open, preparation->probe, preparation->has_userns,
+                       &preparation->plan, &preparation->fault);
+    else if (preparation->result == 0)
         preparation->result =
             exec_plan(&preparation->open, root, preparation->has_userns, preparation->sysfilter,
                       &preparation->plan, &preparation->fault);
@@ -273,6 +278,7 @@ void stream_exec_start(struct stream *stream)
         .pid = ct->pid,
         .has_userns = slot->uid_base != 0,
         .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
+        .probe = stream->probe,
         .exec = {-1, -1},
         .plan = -1,
         .target = -1,

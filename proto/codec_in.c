@@ -168,6 +168,10 @@ void in_config(struct in *in, const Drover__Config *from, struct config *ret)
         .on_node_lost = (enum node_lost)in_order(in, (int)from->on_node_lost, NODE_LOST_COUNT),
         .is_privileged = from->privileged,
         .stop_grace_ns = from->stop_grace_ns,
+        .family = (enum family)in_order(in, (int)from->family, FAMILY_COUNT),
+        .ready_text = from->ready_text,
+        .ready_ns = from->ready_ns,
+        .is_ready_kept = from->ready_kept,
     };
     ret->binds = in_binds(in, from, &ret->bind_count);
     ret->tmpfs = in_tmpfs(in, from, &ret->tmpfs_count);

@@ -78,7 +78,26 @@ struct config {
     const struct pair *labels;
     size_t label_count;
     uint64_t stop_grace_ns; /* 0: 120 s */
+    enum family family;     /* UNKNOWN: found out from the init file */
+    const char *ready_text; /* of CONSOLE, FILE, TCP: the text, path, port; "" */
+    uint64_t ready_ns;      /* as in ct_policy */
+    bool is_ready_kept;
 };
+
+#define READY_TEXT_BYTES_MAX 255
+
+/* Does what is to be looked for go with the kind? */
+bool config_has_ready(const struct config *config);
+
+/* What the model must know of it. */
+static inline struct ct_policy config_policy(const struct config *config)
+{
+    return (struct ct_policy){.restart = config->restart,
+                              .is_reboot_denied = config->is_reboot_denied,
+                              .grace_ns = config->stop_grace_ns,
+                              .ready_ns = config->ready_ns,
+                              .is_ready_kept = config->is_ready_kept};
+}
 
 struct command {
     const char *request_id;

@@ -21,9 +21,10 @@ const struct cli_verb verbs[] = {
     {"history", "NAME", "print the events of a container", 0, BIT(REQUEST_ID), verb_history},
     {"create", "NAME --template T | --root DIR", "make a container",
      BIT(TEMPLATE) | BIT(ROOT) | BIT(MEMORY) | BIT(SWAP) | BIT(PIDS) | BIT(CPUS) | BIT(CPU_WEIGHT) |
-         BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(READY) | BIT(RESTART) |
-         BIT(ALLOW_REBOOT) | BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(NESTED) | BIT(FUSE) |
-         BIT(TUN) | BIT(PTRACE) | BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
+         BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(FAMILY) | BIT(READY) |
+         BIT(READY_TIMEOUT) | BIT(READY_POLICY) | BIT(RESTART) | BIT(ALLOW_REBOOT) |
+         BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(NESTED) | BIT(FUSE) | BIT(TUN) | BIT(PTRACE) |
+         BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
      0, verb_create},
     {"start", TARGETS, "boot containers; returns when they are ready",
      BIT(ALL) | BIT(WAIT) | BIT(DETACH), 0, verb_life},

@@ -45,7 +45,10 @@
     X(TMPFS, "tmpfs", 0, "DST[:SIZE]", "a tmpfs at DST (repeatable)")                              \
     X(ENV, "env", 0, "K=V", "a variable of its environment (repeatable)")                          \
     X(INIT, "init", 0, "PATH", "boot this instead of the usual candidates")                        \
-    X(READY, "ready", 0, "auto|exec|notify", "what counts as ready (default auto)")                \
+    X(FAMILY, "family", 0, "FAMILY", "what its init is, if its file does not tell")                \
+    X(READY, "ready", 0, "auto|exec|notify|...", "what counts as ready (default auto)")            \
+    X(READY_TIMEOUT, "ready-timeout", 0, "D", "how long that may take (default 10m)")              \
+    X(READY_POLICY, "ready-policy", 0, "kill|keep", "what then becomes of it (default kill)")      \
     X(RESTART, "restart", 0, "never|on-failure|always", "after an end by itself (default never)")  \
     X(ALLOW_REBOOT, "allow-reboot", 0, "yes|no", "whether it may reboot itself (default yes)")     \
     X(ON_NODE_LOST, "on-node-lost", 0, "report|restart", "when its node is lost (default report)") \

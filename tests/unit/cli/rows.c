@@ -148,7 +148,8 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                "\"pids\":null,\"cpus\":1.5,\"cpu_weight\":100},"
                "\"binds\":[{\"source\":\"/a\",\"target\":\"/b\",\"read_only\":true,"
                "\"plain\":false}],\"tmpfs\":[{\"target\":\"/t\",\"size\":null}],\"env\":{},"
-               "\"init\":null,\"ready\":\"auto\",\"restart\":\"on-failure\","
+               "\"init\":null,\"family\":null,\"ready\":\"auto\",\"ready_timeout_ns\":null,"
+               "\"ready_policy\":\"kill\",\"restart\":\"on-failure\","
                "\"allow_reboot\":true,\"on_node_lost\":\"report\",\"privileged\":false,"
                "\"nested\":false,\"fuse\":false,\"tun\":true,\"ptrace\":false,"
                "\"stop_grace_ns\":null}");

@@ -80,6 +80,10 @@ void same_config(const struct config *a, const struct config *b)
     NUMBER(label_count);
     same_pairs(a->labels, b->labels, a->label_count);
     NUMBER(stop_grace_ns);
+    NUMBER(family);
+    TEXT(ready_text);
+    NUMBER(ready_ns);
+    NUMBER(is_ready_kept);
 }
 
 static void same_config_if_any(const struct config *a, const struct config *b)

@@ -29,7 +29,7 @@ const struct config sample_config = {
     .env = env,
     .env_count = 3,
     .init = "/sbin/init",
-    .ready = READY_NOTIFY,
+    .ready = READY_CONSOLE,
     .restart = RESTART_ON_FAILURE,
     .is_reboot_denied = true,
     .on_node_lost = NODE_LOST_RESTART,
@@ -41,6 +41,10 @@ const struct config sample_config = {
     .labels = labels,
     .label_count = 2,
     .stop_grace_ns = 120,
+    .family = FAMILY_RUNIT,
+    .ready_text = "login:",
+    .ready_ns = 30,
+    .is_ready_kept = true,
 };
 
 static const struct container_view containers[] = {
