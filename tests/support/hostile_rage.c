@@ -7,6 +7,7 @@
  *   memory       pages; until killed        ptys N      pseudo terminals
  *   inotify N    instances                  spaces N    user namespaces, in each other
  *   signals N    queued to itself           files N     open files
+ *   flip         what /flip/init is; for ever
  *   console N    lines to the console       notify N    datagrams to the notify socket, with
  *   descriptors in them
  */
@@ -104,10 +105,37 @@ static int take(const char *what, long count)
     return 0;
 }
 
+/* For ever: what /flip/init is, which somebody else boots from; every second time it is right. */
+static _Noreturn void flip(void)
+{
+    static const char *const wrong[] = {"fifo",         "/proc/1/exe", "directory",
+                                        "/dev/console", "init",        "nothing"};
+    if (chdir("/flip") < 0 || mkfifo("fifo", 0755) < 0 || mkdir("directory", 0755) < 0)
+        exit(1);
+    for (size_t i = 0;; i++) {
+        const char *to = i % 2 == 0 ? "../bin/busybox" : wrong[i / 2 % 6];
+        (void)unlink("new");
+        (void)symlink(to, "new");
+        (void)rename("new", "init");
+    }
+}
+
+static int put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t size = write(fd, text, strlen(text));
+    (void)close(fd);
+    return size < 0 ? -1 : 0;
+}
+
+/* Each wants its maker's id mapped. */
 static int spaces(long count)
 {
     for (long i = 0; i < count; i++)
-        if (unshare(CLONE_NEWUSER) < 0)
+        if (unshare(CLONE_NEWUSER) < 0 || put("/proc/self/setgroups", "deny") < 0 ||
+            put("/proc/self/uid_map", "0 0 1") < 0 || put("/proc/self/gid_map", "0 0 1") < 0)
             return tell("spaces", i, errno);
     return tell("spaces", count, 0);
 }
@@ -174,6 +202,8 @@ int rage(const char *what, long count)
             return rages[i].with(count);
     if (strcmp(what, "forks") == 0)
         forks();
+    if (strcmp(what, "flip") == 0)
+        flip();
     if (strcmp(what, "memory") == 0)
         return memory();
     if (strcmp(what, "ptys") == 0 || strcmp(what, "inotify") == 0 || strcmp(what, "files") == 0)
