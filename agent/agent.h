@@ -20,6 +20,7 @@
 #include "console_rebind.h"
 #include "devices.h"
 #include "executor.h"
+#include "hook_run.h"
 #include "inbox.h"
 #include "keeper_client.h"
 #include "listing.h"
@@ -104,6 +105,7 @@ struct agent {
     struct held_record *held; /* the keeper's table until then */
 
     struct console_rebinds rebinds;
+    struct hook_run *hook_runs; /* that are under way */
 
     struct rootfs rootfs;
     struct sysfilters sysfilters;

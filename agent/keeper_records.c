@@ -194,6 +194,7 @@ static void on_refused(struct agent *agent, const struct kw_refused *refused)
 
     if (refused->type == KW_SPAWN) {
         streams_spawn_refused(&agent->streams, refused->number, refused->error);
+        hook_run_refused(agent, refused);
         return;
     }
     if (refused->type == KW_CONSOLE) {
@@ -234,6 +235,7 @@ void keeper_records_on_record(struct keeper_client *client, const struct kw_head
     case KW_SPAWN_RECORD:
         streams_spawn_record(&agent->streams, (const void *)header, fds, roles);
         console_rebind_ended(agent, (const void *)header);
+        hook_run_record(agent, (const void *)header);
         return;
     case KW_REFUSED:
         on_refused(agent, (const void *)header);

@@ -33,6 +33,7 @@ struct options {
     uint32_t uid_count;
     char controllers[CONTROLLERS_MAX][128];
     size_t controller_count;
+    char hooks_dir[PATH_MAX];
     char keeper[PATH_MAX]; /* binary, beside this one */
     bool is_help;
     bool is_version;

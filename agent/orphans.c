@@ -106,6 +106,7 @@ void keeper_records_on_lost(struct keeper_client *client)
     uint64_t launch_last = client->launch_last;
 
     streams_keeper_lost(&agent->streams);
+    hook_run_keeper_lost(agent);
     (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
     if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper, &agent->cgroups,
                            &fault) < 0)

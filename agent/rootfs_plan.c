@@ -77,13 +77,19 @@ int making_lock(const struct making *making, int mount_consumed, uint64_t attrib
     return mount_lock(making->rootfs->mntns, mount, attributes, is_file);
 }
 
+static int clone_root(struct making *making)
+{
+    if (making->request->has_root)
+        return fcntl(making->request->root, F_DUPFD_CLOEXEC, 0);
+    AUTO_FD dir = rootfs_open_root(making->config->root, making->fault);
+    return dir < 0 ? dir : mount_clone(dir, "");
+}
+
 static int add_root(struct making *making)
 {
-    const char *path = making->config->root;
-    AUTO_FD dir = rootfs_open_root(path, making->fault);
-    if (dir < 0)
-        return dir;
-    AUTO_FD mount = mount_clone(dir, "");
+    AUTO_FD mount = clone_root(making);
+    if (mount < 0 && making->fault->status != STATUS_UNSET)
+        return mount;
     /* An overlay in a user namespace opens no device; a plain directory would. */
     if (mount >= 0 && !making->config->is_privileged)
         mount = making_lock(making, mount, MOUNT_ATTR_NODEV, false);
@@ -98,7 +104,7 @@ static int add_layers(struct making *making)
 {
     if (!making->config->is_privileged && !making->rootfs->has_idmap)
         return rootfs_fail_idmap("the state directory", making->rootfs->file_system, making->fault);
-    if (making->config->root[0] != '\0')
+    if (making->config->root[0] != '\0' || making->request->has_root)
         return add_root(making);
     int rc = add_lower(making);
     return rc < 0 ? rc : add_upper(making);
@@ -118,6 +124,8 @@ static int fail_init(struct making *making, const struct init *init)
     }
     const char *root =
         making->config->root[0] != '\0' ? making->config->root : making->config->template_name;
+    if (making->request->has_root)
+        root = "what its mount hook mounted";
     fault_set(making->fault, STATUS_BAD_TEMPLATE, ENOENT, "no init in %s: %s", root, text);
     fault_hint(making->fault, "name the program to run with --init");
     return -ENOENT;
