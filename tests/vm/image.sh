@@ -94,8 +94,12 @@ vm_init() {
 
 # vm_unit DIR BUILD TREE: what runs when systemd is this machine's init.
 vm_unit() {
+    # This tree may lie below /tmp, which would be emptied at boot.
+    mkdir -p "${1%/systemd/system}/tmpfiles.d" &&
+        ln -s /dev/null "${1%/systemd/system}/tmpfiles.d/tmp.conf" &&
+        ln -s /dev/null "$1/serial-getty@ttyS0.service" || return # it would wait for udev
     printf '%s\n' '[Unit]' 'After=multi-user.target' '[Service]' 'Type=oneshot' 'TimeoutStartSec=infinity' \
-        "ExecStart=$3/tests/vm/host $2" 'StandardOutput=file:/dev/ttyS1' 'StandardError=journal' \
+        "ExecStart=$3/tests/vm/host $2" 'StandardOutput=file:/dev/ttyS1' 'StandardError=file:/dev/ttyS0' \
         >"$1/drover-vm.service" &&
         mkdir -p "$1/graphical.target.wants" &&
         ln -s ../drover-vm.service "$1/graphical.target.wants/drover-vm.service" &&
