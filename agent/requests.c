@@ -72,7 +72,8 @@ static void refuse(struct agent *agent, uint64_t origin, const char *request, en
     send_receipt(agent, origin, &receipt);
 }
 
-static uint64_t hash_command(const struct command *command)
+/* -errno of the codec: without a hash a command cannot be told from another. */
+static int hash_command(const struct command *command, uint64_t *ret_hash)
 {
     struct buffer buffer = {0};
     struct message message = {.kind = MESSAGE_COMMAND, .command = *command};
@@ -81,12 +82,14 @@ static uint64_t hash_command(const struct command *command)
 
     message.command.time_left_ns = 0; /* the same command, asked again later */
     message.command.node = "";
-    if (codec_encode(&message, &buffer) == 0) {
+    int result = codec_encode(&message, &buffer);
+    if (result == 0) {
         (void)crypto_generichash(digest, sizeof(digest), buffer.data, buffer.size_bytes, NULL, 0);
         memcpy(&hash, digest, sizeof(hash));
+        *ret_hash = hash & INT64_MAX; /* SQLite's integers are signed */
     }
     buffer_close(&buffer);
-    return hash & INT64_MAX; /* SQLite's integers are signed */
+    return result;
 }
 
 static void say_again(struct agent *agent, uint64_t origin, const struct result *result)
@@ -101,11 +104,16 @@ static void say_again(struct agent *agent, uint64_t origin, const struct result 
 
 /* True: it was answered from what is known of its request id. */
 static bool answer_again(struct agent *agent, uint64_t origin, const struct command *command,
-                         uint64_t hash)
+                         uint64_t *ret_hash)
 {
     struct result *result = NULL;
 
-    switch (results_ask(&agent->results, command->request_id, hash, origin, &result)) {
+    if (hash_command(command, ret_hash) < 0) {
+        refuse(agent, origin, command->request_id, STATUS_BUSY,
+               "no memory to compare it with what was asked before");
+        return true;
+    }
+    switch (results_ask(&agent->results, command->request_id, *ret_hash, origin, &result)) {
     case ASKED_NEW:
         return false;
     case ASKED_AGAIN:
@@ -197,8 +205,8 @@ static void take_command(struct agent *agent, uint64_t origin, const struct comm
         send_receipt(agent, origin, &receipt);
         return;
     }
-    uint64_t hash = hash_command(command);
-    if (answer_again(agent, origin, command, hash))
+    uint64_t hash;
+    if (answer_again(agent, origin, command, &hash))
         return;
     if (command->verb == VERB_UNSET || name_length == 0 || name_length >= NAME_BYTES) {
         refuse(agent, origin, command->request_id,

@@ -490,7 +490,6 @@ int store_look(struct store *store, struct uplink_look *look)
 void store_stop_reading(struct store *store)
 {
     atomic_store(&store->reader.is_stopped, true);
-    sqlite3_interrupt(store->reader.db);
 }
 
 int store_find_result(struct store *store, const char *request, struct store_result *ret_result)

@@ -7,6 +7,7 @@
 #include "ensure.h"
 #include "store_parts.h"
 
+#define STOP_OPS 1000 /* of SQLite's machine between two looks: some 0.1 ms */
 #define RESULT_COLUMNS                                                                             \
     "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns"
 /* LEFT: an event whose container is missing is damage, and must not pass for no event. */
@@ -43,6 +44,17 @@ static const char *const sql[R_COUNT] = {
 };
 
 /* ---- several reads of one state ---- */
+
+/*
+ * sqlite3_interrupt() forgets a call that comes between two statements, and a chain is read by many
+ * short ones: this is asked within all of them, and counts through.
+ */
+static int has_to_stop(void *context)
+{
+    const struct store_reader *reader = context;
+
+    return atomic_load(&reader->is_stopped);
+}
 
 int store_reader_begin(struct store_reader *reader)
 {
@@ -257,6 +269,7 @@ int store_reader_open(struct store_reader *reader, sqlite3 *db_consumed)
 
     ENSURE(result == 0); /* with these attributes it cannot fail */
     reader->db = db_consumed;
+    sqlite3_progress_handler(reader->db, STOP_OPS, has_to_stop, reader);
     result =
         database_error(reader->db, database_prepare(reader->db, sql, reader->statements, R_COUNT));
     /* The id never changes, so it is read once. */

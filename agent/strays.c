@@ -66,11 +66,15 @@ static void add_receipt(struct stray *stray, enum phase phase, const struct faul
         receipt->fault = *fault;
 }
 
-static void finish_turn(struct agent *agent)
+/* What was added leaves with the next turn; at once only where a hundred of them leave no room. */
+static void send_word(struct agent *agent)
 {
     struct now now = {clock_monotonic_ns(), clock_wall_ns()};
 
-    turn_finish(agent, &now);
+    if (node_has_room(&agent->core.out))
+        agent_wake(agent);
+    else
+        turn_finish(agent, &now);
 }
 
 static void finish_command(struct stray *stray, enum phase phase, const struct fault *fault)
@@ -82,7 +86,7 @@ static void finish_command(struct stray *stray, enum phase phase, const struct f
     memcpy(event->request, stray->command.request, REQUEST_ID_BYTES);
     add_receipt(stray, phase, fault);
     stray->has_command = false;
-    finish_turn(stray->agent);
+    send_word(stray->agent);
 }
 
 /* ---- its end ---- */
@@ -104,7 +108,7 @@ static void free_if_done(struct stray *stray)
         finish_command(stray, PHASE_DONE, NULL);
     } else {
         (void)tell(stray, EVENT_AUDIT, "is gone");
-        finish_turn(agent);
+        send_word(agent);
     }
     upstream_list_again(&agent->upstream);
     free(stray);
@@ -250,7 +254,7 @@ void strays_command(struct agent *agent, struct stray *stray, const struct ct_co
     stray->has_command = true;
     stray->command = *command;
     add_receipt(stray, PHASE_ACCEPTED, NULL);
-    finish_turn(agent);
+    send_word(agent);
 }
 
 /* ---- finding and showing ---- */
@@ -379,6 +383,6 @@ void strays_add(struct agent *agent, const char *leaf, const struct kw_labels *l
     (void)fprintf(stderr, "drover-agent: %s lives and is not in node.db: left alone, shown as %s\n",
                   leaf, stray->name);
     (void)tell(stray, EVENT_AUDIT, "lives and is not in node.db: left alone");
-    finish_turn(agent);
+    send_word(agent);
     look(stray);
 }

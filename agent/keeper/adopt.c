@@ -73,10 +73,20 @@ static bool check_console(const struct kw_console *record, const struct cargo *c
     return record->spawn != 0 && rings <= 1 && ptys <= 1 && rings + ptys == cargo->count;
 }
 
-/* All of it, or the entry is as it was. */
+static void close_console(struct entry *entry)
+{
+    fd_closep(&entry->master);
+    fd_closep(&entry->slave);
+    fd_closep(&entry->ring);
+    fd_closep(&entry->output);
+}
+
+/* All of it, or the entry has none. */
 static int open_console(struct keeper *k, struct entry *entry, struct cargo *cargo,
                         const struct kp_header *plan)
 {
+    /* One whose master was given up has the rest still. */
+    close_console(entry);
     int master = cargo_take(cargo, KW_FD_PTY);
     int rc = master >= 0 ? console_take(entry, master) : console_open(entry, plan);
     if (rc < 0)
@@ -94,10 +104,7 @@ static int open_console(struct keeper *k, struct entry *entry, struct cargo *car
         table_mark(&k->table, entry);
         return 0;
     }
-    fd_closep(&entry->master);
-    fd_closep(&entry->slave);
-    fd_closep(&entry->ring);
-    fd_closep(&entry->output);
+    close_console(entry);
     return rc;
 }
 

@@ -151,77 +151,80 @@ static int clone_command(struct keeper *k, struct spawn *spawn, const struct chi
                      spawn->number);
 }
 
+/* Says that it may go on, or ends it where that was not to be: rc is why. */
+static void release(struct keeper *k, struct spawn *spawn, int rc)
+{
+    spawn->exec_errno = -rc;
+    if (spawn->pid == 0) {
+        end_spawn(k, spawn);
+        return;
+    }
+    if (rc < 0) {
+        kill_spawn(spawn);
+        return;
+    }
+    spawn->failed_step = KW_STEP_NONE;
+    (void)child_say(&spawn->birth, "G"); /* died already: its end tells */
+    fd_closep(&spawn->birth.go);
+    mark(spawn);
+}
+
+/* One in the making, or why there is none. */
+static enum kw_refusal make_spawn(struct keeper *k, uint64_t number, uint64_t deadline_ns,
+                                  struct spawn **ret_spawn)
+{
+    if (spawn_find(k, number) != NULL)
+        return KW_REFUSED_DUPLICATE;
+    struct spawn *spawn = k->check_pid != 0 ? NULL : add_spawn(k, number);
+    if (spawn == NULL)
+        return KW_REFUSED_FULL;
+    spawn->deadline_ns = deadline_ns;
+    spawn->failed_step = KW_STEP_CLONE;
+    k->is_timer_stale = true;
+    *ret_spawn = spawn;
+    return 0;
+}
+
 enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, struct cargo *cargo)
 {
+    struct spawn *spawn;
+
     if (record->spawn == 0 || !check_cargo(cargo))
         return KW_REFUSED_MALFORMED;
-    if (spawn_find(k, record->spawn) != NULL)
-        return KW_REFUSED_DUPLICATE;
     const struct kp_header *plan = child_plan(cargo);
     if (plan == NULL || !check_plan(plan, cargo))
         return KW_REFUSED_MALFORMED;
-    struct spawn *spawn = k->check_pid != 0 ? NULL : add_spawn(k, record->spawn);
-    if (spawn == NULL)
-        return KW_REFUSED_FULL;
+    enum kw_refusal refusal = make_spawn(k, record->spawn, record->deadline_ns, &spawn);
+    if (refusal != 0)
+        return refusal;
 
-    spawn->deadline_ns = record->deadline_ns;
-    k->is_timer_stale = true;
-    spawn->failed_step = KW_STEP_CLONE;
     const struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
     int rc = clone_command(k, spawn, &order);
     if (rc == 0) {
         spawn->failed_step = KW_STEP_LIMITS;
         rc = child_limit(spawn->pid, plan);
     }
-    spawn->exec_errno = -rc;
-    if (spawn->pid == 0) {
-        end_spawn(k, spawn);
-        return 0;
-    }
-    spawn->kill = cargo_take(cargo, KW_FD_KILL);
-    if (rc < 0) {
-        kill_spawn(spawn);
-        return 0;
-    }
-    spawn->failed_step = KW_STEP_NONE;
-    (void)child_say(&spawn->birth, "G"); /* died already: its end tells */
-    fd_closep(&spawn->birth.go);
-    mark(spawn);
+    if (spawn->pid != 0)
+        spawn->kill = cargo_take(cargo, KW_FD_KILL);
+    release(k, spawn, rc);
     return 0;
 }
 
 enum kw_refusal spawn_rebind(struct keeper *k, const struct kw_console *record,
                              const struct entry *entry, const struct kp_header *plan)
 {
+    struct spawn *spawn;
     AUTO_FD group = home_open_helpers(k);
     const struct cargo cargo = {.fds = {entry->pidfd, group},
                                 .roles = {KW_FD_TARGET, KW_FD_CGROUP},
                                 .count = group < 0 ? 1 : 2};
     const struct child_order order = {
         .plan = plan, .cargo = &cargo, .slave = entry->slave, .body = run_rebind};
+    enum kw_refusal refusal = make_spawn(k, record->spawn, record->deadline_ns, &spawn);
 
-    if (spawn_find(k, record->spawn) != NULL)
-        return KW_REFUSED_DUPLICATE;
-    struct spawn *spawn = k->check_pid != 0 ? NULL : add_spawn(k, record->spawn);
-    if (spawn == NULL)
-        return KW_REFUSED_FULL;
-    spawn->deadline_ns = record->deadline_ns;
-    k->is_timer_stale = true;
-    spawn->failed_step = KW_STEP_CLONE;
-    int rc = clone_command(k, spawn, &order);
-    spawn->exec_errno = -rc;
-    if (spawn->pid == 0) {
-        end_spawn(k, spawn);
-        return 0;
-    }
-    if (rc < 0) {
-        kill_spawn(spawn);
-        return 0;
-    }
-    spawn->failed_step = KW_STEP_NONE;
-    (void)child_say(&spawn->birth, "G"); /* died already: its end tells */
-    fd_closep(&spawn->birth.go);
-    mark(spawn);
+    if (refusal != 0)
+        return refusal;
+    release(k, spawn, clone_command(k, spawn, &order));
     return 0;
 }
 

@@ -7,8 +7,8 @@
  *          the latter works on any connection, also of another VFS.
  * Units    pages of the write-ahead log.
  * Errors   -errno with a fault in words: EUCLEAN damaged or foreign, ENOTSUP newer, EBUSY locked,
- *          EROFS, ENOSPC. Never a fresh start where something is or was. What answers SQLite's own
- *          codes says so.
+ *          EROFS, ENOSPC, ECANCELED. Never a fresh start where something is or was. What answers
+ *          SQLite's own codes says so.
  * Owner    the caller owns connections and statements.
  * Context  a connection belongs to one thread at a time. Source: sqlite.org/wal.html,
  *          sqlite.org/howtocorrupt.html, sqlite.org/walformat.html.
@@ -44,7 +44,7 @@ int database_open_reader(const char *path, sqlite3 **ret_db);
 /*
  * The log in its full length from the beginning: to sync what is overwritten takes two thirds of
  * the time of what grows a file (measured on ext4). What is behind the last frame is never read,
- * and without room it does without.
+ * and without room it does without; a disk that fails is refused.
  */
 int database_extend_log(const char *path, uint32_t pages, struct fault *fault);
 

@@ -19,15 +19,20 @@
 #define LOG_FRAME_BYTES (4096 + 24)
 #define LOG_FRAMES_MORE 256 /* what the last commits before a checkpoint may add */
 #define ZEROS_BYTES (256 * 1024)
+#define READER_WAIT_MS 2000 /* a checkpoint that begins the log anew takes less */
 
 /* ---- what SQLite says, in our words ---- */
+
+static bool is_no_room(int error)
+{
+    return error == ENOSPC || error == EDQUOT;
+}
 
 static bool is_disk_full(sqlite3 *db, int code)
 {
     int error = db == NULL ? 0 : sqlite3_system_errno(db);
 
-    return (code & 0xff) == SQLITE_FULL ||
-           ((code & 0xff) == SQLITE_IOERR && (error == ENOSPC || error == EDQUOT));
+    return (code & 0xff) == SQLITE_FULL || ((code & 0xff) == SQLITE_IOERR && is_no_room(error));
 }
 
 int database_error(sqlite3 *db, int code)
@@ -52,6 +57,8 @@ int database_error(sqlite3 *db, int code)
         return -EROFS;
     case SQLITE_NOMEM:
         return -ENOMEM;
+    case SQLITE_INTERRUPT:
+        return -ECANCELED;
     }
     int error = db == NULL ? 0 : sqlite3_system_errno(db);
     return error == 0 ? -EIO : -error;
@@ -236,6 +243,10 @@ static int extend_log(const char *path, uint32_t pages)
     off_t at = status.st_size;
     while (at < end) {
         ssize_t written = pwrite(fd, zeros, sizeof(zeros), at);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && !is_no_room(errno))
+            return -errno; /* a disk that fails here fails the commits, too */
         if (written <= 0)
             break;
         at += written;
@@ -289,7 +300,7 @@ int database_open_reader(const char *path, sqlite3 **ret_db)
     if (code == SQLITE_OK)
         (void)sqlite3_extended_result_codes(db, 1);
     if (code == SQLITE_OK)
-        code = sqlite3_busy_timeout(db, 2000); /* a checkpoint that begins the log anew */
+        code = sqlite3_busy_timeout(db, READER_WAIT_MS);
     if (code != SQLITE_OK) {
         int result = database_error(db, code);
         (void)sqlite3_close(db); /* nothing was read */

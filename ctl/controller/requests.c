@@ -247,8 +247,10 @@ static void take_again(struct controller *controller, uint64_t client, struct re
     uint8_t digest[CTL_DIGEST_BYTES];
     const struct octets receipt = {request->receipt.data, request->receipt.size_bytes};
 
-    requests_digest(message, digest);
-    if (memcmp(digest, request->digest, sizeof(digest)) != 0)
+    if (requests_digest(message, digest) < 0)
+        words_refuse(controller, client, &message->command, STATUS_BUSY,
+                     "no memory to compare it with what was asked before");
+    else if (memcmp(digest, request->digest, sizeof(digest)) != 0)
         words_refuse_reused(controller, client, request);
     else if (!requests_listen(request, client))
         words_refuse(controller, client, &message->command, STATUS_BUSY,
@@ -273,11 +275,11 @@ static struct request *add(struct controller *controller, uint64_t client,
         return NULL;
     sent.command.node = target->member->name;
     sent.command.container = target->container;
-    requests_digest(message, request->digest);
     request->issued_wall_ns = clock_wall_ns();
     request->expires_ns = controller->now_ns + REQUEST_EXPIRES_NS;
     request->deadline_ns = time_left_ns == 0 ? 0 : controller->now_ns + time_left_ns;
-    if (!requests_listen(request, client) || codec_encode(&sent, &request->command) < 0) {
+    if (requests_digest(message, request->digest) < 0 || !requests_listen(request, client) ||
+        codec_encode(&sent, &request->command) < 0) {
         requests_remove(&controller->requests, request);
         return NULL;
     }

@@ -101,7 +101,8 @@ struct request *requests_add(struct requests *requests, const char *id, struct m
 void requests_remove(struct requests *requests, struct request *request);
 /* False: REQUEST_LISTENERS_MAX do so already. */
 bool requests_listen(struct request *request, uint64_t client);
-void requests_digest(const struct message *message, uint8_t digest[CTL_DIGEST_BYTES]);
+/* -errno of the codec: without a digest a command cannot be told from another. */
+int requests_digest(const struct message *message, uint8_t ret_digest[CTL_DIGEST_BYTES]);
 /* NULL: there are LOOKUPS_MAX, or no memory. Its read is the caller's to post. */
 struct lookup *lookups_add(struct requests *requests, uint64_t client,
                            const struct message *message);

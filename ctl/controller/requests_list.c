@@ -102,17 +102,18 @@ bool requests_listen(struct request *request, uint64_t client)
     return true;
 }
 
-void requests_digest(const struct message *message, uint8_t digest[CTL_DIGEST_BYTES])
+int requests_digest(const struct message *message, uint8_t ret_digest[CTL_DIGEST_BYTES])
 {
     struct message timeless = *message;
     struct buffer buffer = {0};
 
     timeless.command.time_left_ns = 0;
-    memset(digest, 0, CTL_DIGEST_BYTES);
-    if (codec_encode(&timeless, &buffer) == 0)
-        (void)crypto_generichash(digest, CTL_DIGEST_BYTES, buffer.data, buffer.size_bytes, NULL,
+    int result = codec_encode(&timeless, &buffer);
+    if (result == 0)
+        (void)crypto_generichash(ret_digest, CTL_DIGEST_BYTES, buffer.data, buffer.size_bytes, NULL,
                                  0); /* cannot fail for this length */
     buffer_close(&buffer);
+    return result;
 }
 
 const struct request *requests_find_create(const struct requests *requests, const char *container)

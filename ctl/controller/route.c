@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int copy_container(struct target *target, const char *text, size_t length,
@@ -87,6 +88,23 @@ static void name_candidates(const struct registry *registry, const char *contain
     fault_hint(fault, "name the node as well: NAME@NODE");
 }
 
+/* Not there, as far as is known: a node that is down may have been given one since. */
+static void fault_unknown(const struct registry *registry, const char *container,
+                          struct fault *fault)
+{
+    char hint[FAULT_HINT_BYTES];
+
+    fault_set(fault, STATUS_NOT_FOUND, 0, "no node has a container %s", container);
+    for (uint32_t i = 0; i < registry->member_count; i++) {
+        if (member_is_up(registry->by_name[i]))
+            continue;
+        (void)snprintf(hint, sizeof(hint), "as far as is known: node %s is down",
+                       registry->by_name[i]->name);
+        fault_hint(fault, hint);
+        return;
+    }
+}
+
 enum route route_find(const struct registry *registry, const char *node, const char *container,
                       struct target *ret_target, struct fault *fault)
 {
@@ -118,7 +136,7 @@ enum route route_find(const struct registry *registry, const char *node, const c
         name_candidates(registry, ret_target->container, fault);
         return ROUTE_FAILED;
     }
-    fault_set(fault, STATUS_NOT_FOUND, 0, "no node has a container %s", ret_target->container);
+    fault_unknown(registry, ret_target->container, fault);
     return ROUTE_UNKNOWN;
 }
 

@@ -59,6 +59,13 @@ static void guest_writes(void)
 
     if (slave < 0)
         return;
+    if (size_bytes == 0) { /* it hangs up: no slave of its terminal is left, vhangup(2) */
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        PROMISE(dup3(null, slave, O_CLOEXEC) == slave);
+        (void)close(null);
+        return;
+    }
     int flags = fcntl(slave, F_GETFL);
     (void)fcntl(slave, F_SETFL, flags | O_NONBLOCK);
     (void)!write(slave, part, size_bytes);
@@ -211,7 +218,7 @@ static void reset(const uint8_t *data, size_t size_bytes)
     world.child_count = 0;
     world.script = (struct script){data, size_bytes};
     world.agent = -1;
-    is_deaf = false;
+    is_deaf = world.is_slave_refused = false;
     last_round = 0;
     world.now_ns = 1000 * NS_PER_S;
     world.armed_ns = 0;

@@ -318,6 +318,7 @@ static void order_console(void)
     struct load load = {0};
     unsigned flags = script_octet(&world.script);
 
+    world.is_slave_refused = (flags & 32) != 0;
     record.uid_base = (flags & 4) != 0 ? 100000 : 0;
     record.uid_count = (flags & 8) != 0 ? 65536 : 0;
     if ((flags & 1) != 0)

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -31,6 +32,17 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *when,
                            struct itimerspec *before);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+int __real_ioctl(int fd, unsigned long request, void *argument);
+
+int __wrap_ioctl(int fd, unsigned long request, void *argument)
+{
+    if (request == TIOCGPTPEER && world.is_slave_refused) {
+        errno = EMFILE;
+        return -1;
+    }
+    return __real_ioctl(fd, request, argument);
+}
 
 uint64_t __wrap_clock_monotonic_ns(void)
 {

@@ -47,7 +47,8 @@ struct keeper_world {
     int agent;                /* -1: not connected */
     struct sockaddr_un address;
     socklen_t address_bytes;
-    int dead_pidfd; /* of a process that has ended */
+    bool is_slave_refused; /* no pty's other end is opened now */
+    int dead_pidfd;        /* of a process that has ended */
     uint64_t now_ns;
     uint64_t armed_ns; /* the keeper's timer; 0: off */
 };

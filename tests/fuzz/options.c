@@ -36,7 +36,7 @@ static void check_options(const struct options *options)
     PROMISE(options->uid_base >= UID_RANGE && options->uid_count >= UID_RANGE);
     PROMISE((uint64_t)options->uid_base + options->uid_count <= UINT32_MAX);
     PROMISE(options->controller_count <= CONTROLLERS_MAX);
-    CANARY(options->controller_count >= 2);
+    CANARY(options->controller_count == 1 && options->uid_count % 2 == 1);
 #else
     PROMISE(options->events_max > 0 && options->listen[0] != '\0');
     CANARY(options->events_max < 9 && options->listen[6] == '[');

@@ -67,4 +67,13 @@ void seeds_keeper(void)
     ADD(&seed, KEEPER_REPORT, 0, 2, 0, 0, 0, KEEPER_EXECUTED, 0, KEEPER_ENDS, 0, 0, 7);
     ADD(&seed, KEEPER_ACK_SPAWN, 5, 0, 3);
     seed_write(seed.data, seed.size_bytes);
+
+    /* An adopted guest's console that is hung up and given up, and another one. */
+    seed.size_bytes = 0;
+    ADD(&seed, KEEPER_HELLO, KEEPER_ADOPT, 9, 0, KEEPER_REBIND, 3, 9, 1, 0, 0);
+    ADD(&seed, KEEPER_REBIND, 3, 1, 32); /* refused; from now on no slave is opened */
+    ADD(&seed, KEEPER_CONSOLE, 0, 0);    /* the guest hangs up */
+    ADD(&seed, KEEPER_REBIND, 3, 1, 0);  /* refused; slaves are opened again */
+    ADD(&seed, KEEPER_REBIND, 4, 9, 1, 0, 0);
+    seed_write(seed.data, seed.size_bytes);
 }

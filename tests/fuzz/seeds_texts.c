@@ -59,6 +59,9 @@ void seeds_words(void)
                                          "max",
                                          "0",
                                          "12T",
+                                         "3999M",
+                                         "1023M",
+                                         "2000000K",
                                          "250ms",
                                          "120s",
                                          "2h",
@@ -210,4 +213,14 @@ void seeds_template(void)
 
     for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
         seed_write(scripts[i], sizeof(scripts[i]));
+    for (uint8_t matter = 0; matter < 12;
+         matter++) { /* a file and a link, and what else there is */
+        const uint8_t both[] = {matter * 8, 0, 0, 69, 5, 'h', 'h', 'h', 'h', 'h', 2, 9, 64, 1};
+        seed_write(both, sizeof(both));
+    }
+    for (uint8_t target = 2; target < 8; target++) { /* whole ones, with more */
+        const uint8_t more[] = {0,   5,   1,   64,  0, 0,  69, 5,     'h',
+                                'h', 'h', 'h', 'h', 2, 11, 64, target};
+        seed_write(more, sizeof(more));
+    }
 }

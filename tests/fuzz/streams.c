@@ -2,9 +2,11 @@
 /*
  * At stake: exec, console, logs and imports of any number of clients share one agent; a client that
  * breaks its credit, its numbers or its manners may cost its own stream and nothing else. The
- * agent's real streams run on real pipes and a ring; the client and the world are the input's. Out
- * comes within credit, without a hole, and every stream that was opened is ended once.
+ * agent's real streams run on real pipes and a ring; the clients, local and through a controller,
+ * the keeper and the world are the input's. Out comes within credit, without a hole, and every
+ * stream that was opened is ended once.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -13,242 +15,47 @@
 
 #include "cleanup.h"
 #include "fuzz.h"
-#include "stream.h"
+#include "streams_world.h"
 
-#define NUMBERS 4
-#define RUNS_MAX 64
 #define RING_BYTES 4096
 
-/* A stream of the client's, as it sees it. */
-struct client {
-    bool is_open;
-    uint64_t out_number; /* of frames that came */
-    uint64_t out_bytes;
-    uint64_t credit_bytes;
-    uint64_t in_number;
-};
-
-/* What stands behind an exec or import: the other ends of its pipes. */
-struct running {
-    struct stream *stream; /* NULL: free */
-    int ends[3];           /* stdin, stdout, stderr; -1: closed */
-};
-
-static struct agent agent;
-static struct client clients[NUMBERS];
-static struct running runs[RUNS_MAX];
-static bool is_full; /* upstream takes nothing now */
+struct agent agent;
+struct streams_world world;
+static int typed = -1; /* what clients type into the console, at the guest */
 static struct {
     struct kw_ring header;
     uint8_t gap[KW_RING_DATA_OFFSET - sizeof(struct kw_ring)];
     uint8_t data[RING_BYTES];
 } ring;
 
-/* ---- the other side ---- */
-
-bool upstream_send_bulk(struct upstream *upstream, const struct message *message)
-{
-    (void)upstream;
-    if (is_full)
-        return false;
-    if (message->kind == MESSAGE_STREAM_CREDIT)
-        return true;
-    bool is_end = message->kind == MESSAGE_STREAM_END;
-    uint64_t number = is_end ? message->stream_end.stream : message->stream_frame.stream;
-    PROMISE(number < NUMBERS);
-    struct client *client = &clients[number];
-    PROMISE(client->is_open);
-    if (is_end) {
-        client->is_open = false;
-        PROMISE(message->stream_end.bytes == client->out_bytes);
-        CANARY(message->stream_end.fault.status == STATUS_UNSET && client->out_number >= 4);
-        return true;
-    }
-    PROMISE(message->kind == MESSAGE_STREAM_FRAME);
-    PROMISE(message->stream_frame.number == ++client->out_number);
-    PROMISE(message->stream_frame.data.size_bytes <= STREAM_FRAME_BYTES_MAX);
-    client->out_bytes += message->stream_frame.data.size_bytes;
-    PROMISE(client->out_bytes <= client->credit_bytes);
-    return true;
-}
-
-const struct ct *agent_find(struct agent *a, const char *container, struct fault *fault)
-{
-    const struct ct *ct = node_find(a->node, container);
-
-    if (ct == NULL)
-        fault_set(fault, STATUS_NOT_FOUND, 0, "no container %s", container);
-    return ct;
-}
-
-void view_fault(const struct agent *a, const struct fault *fault, const char *container,
-                struct fault_view *ret_view)
-{
-    (void)a;
-    *ret_view = (struct fault_view){.status = fault->status,
-                                    .text = fault->text,
-                                    .hint = fault->hint,
-                                    .container = container,
-                                    .node = "n"};
-}
-
-int keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
-                       size_t size_bytes, const int *fds, size_t fd_count)
-{
-    (void)client;
-    (void)header;
-    (void)type;
-    (void)size_bytes;
-    (void)fds;
-    (void)fd_count;
-    return 0;
-}
-
-struct local_client *local_find(struct local_server *server, uint64_t id)
-{
-    (void)server;
-    (void)id;
-    return NULL;
-}
-
-int local_send(struct local_client *client, const struct message *message)
-{
-    (void)client;
-    (void)message;
-    abort();
-}
-
-void local_hang_up(struct local_client *client)
-{
-    (void)client;
-    abort();
-}
-
-/* ---- runs ---- */
-
-static struct running *command_of(const struct stream *stream)
-{
-    for (size_t i = 0; i < RUNS_MAX; i++)
-        if (runs[i].stream == stream)
-            return &runs[i];
-    return NULL;
-}
-
-static void add_pipes(struct stream *stream, struct running *command, bool has_output)
-{
-    int pipes[3][2];
-
-    for (size_t i = 0; i < 3; i++)
-        PROMISE(pipe2(pipes[i], O_CLOEXEC | O_NONBLOCK) == 0);
-    command->ends[0] = pipes[0][0];
-    PROMISE(stream_add_inlet(stream, pipes[0][1]) == 0);
-    for (size_t i = 0; i < 2; i++) {
-        command->ends[i + 1] = pipes[i + 1][1];
-        if (has_output)
-            PROMISE(stream_add_outlet(stream, &stream->outlets[i], pipes[i + 1][0],
-                                      i == 0 ? LANE_STDOUT : LANE_STDERR) == 0);
-        else
-            (void)close(pipes[i + 1][0]);
-    }
-}
-
-void stream_exec_start(struct stream *stream)
-{
-    struct running *command = command_of(NULL);
-
-    if (command == NULL) {
-        stream_fail(stream, STATUS_BUSY, 0, "no more");
-        return;
-    }
-    command->stream = stream;
-    stream->is_spawned = true;
-    add_pipes(stream, command, true);
-    stream_pump_outlets(stream);
-}
-
-void stream_import_start(struct stream *stream)
-{
-    struct running *command = command_of(NULL);
-
-    if (command == NULL) {
-        stream_fail(stream, STATUS_BUSY, 0, "no more");
-        return;
-    }
-    command->stream = stream;
-    stream->is_working = true;
-    add_pipes(stream, command, false);
-}
-
-/* Its process is gone, and the stream may go once all is read. */
-static void command_ends(struct running *command)
-{
-    struct stream *stream = command->stream;
-
-    if (stream == NULL)
-        return;
-    for (size_t i = 0; i < COUNT_OF(command->ends); i++)
-        fd_closep(&command->ends[i]);
-    command->stream = NULL;
-    bool is_import = stream->is_working;
-    stream->is_spawned = stream->is_working = false;
-    stream->has_status = true;
-    if (stream->is_closed)
-        stream_free_if_done(stream);
-    else if (is_import)
-        stream_end(stream, NULL, 0);
-    else
-        stream_pump_outlets(stream);
-}
-
-void stream_exec_pumped(struct stream *stream)
-{
-    if (stream->kind == STREAM_EXEC && stream->has_status && !stream->is_closed &&
-        !stream->outlets[0].is_open && !stream->outlets[1].is_open)
-        stream_end(stream, NULL, stream->exit_code);
-}
-
-void stream_exec_kill(struct stream *stream)
-{
-    stream->is_killing = true;
-}
-
-void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
-                        const uint8_t *roles)
-{
-    (void)stream;
-    (void)record;
-    (void)fds;
-    (void)roles;
-}
-
-void stream_exec_resize(struct stream *stream, uint16_t rows, uint16_t columns)
-{
-    (void)stream;
-    (void)rows;
-    (void)columns;
-}
-
-void stream_exec_remove_leaf(struct stream *stream)
-{
-    (void)stream;
-}
-
-void stream_exec_generation_over(struct stream *stream)
-{
-    stream_exec_kill(stream);
-}
-
 /* ---- steps ---- */
+
+/* Whose a step is, with the number of its stream. */
+struct whose {
+    uint64_t origin;
+    uint64_t number;
+    struct client *client;
+};
+
+static struct whose take_whose(struct script *script)
+{
+    uint8_t which = script_octet(script);
+    unsigned origin = (which & 128) != 0;
+
+    return (struct whose){.origin = origin == 0 ? ORIGIN_UPSTREAM : LOCAL,
+                          .number = which % NUMBERS,
+                          .client = &world.clients[origin][which % NUMBERS]};
+}
 
 static void open_stream(struct script *script)
 {
     struct message message = {.kind = MESSAGE_STREAM_OPEN};
     static const char *const argv[] = {"sh"};
     uint8_t how = script_octet(script);
-    uint64_t number = script_octet(script) % NUMBERS;
+    const struct whose whose = take_whose(script);
 
     message.stream_open = (struct stream_open){
-        .stream = number,
+        .stream = whose.number,
         .request_id = "",
         .node = how >= 250 ? "elsewhere" : "",
         .container = (how & 64) != 0 ? "nobody" : "c0",
@@ -261,55 +68,57 @@ static void open_stream(struct script *script)
         .columns = 80,
         .is_follow = (how & 16) != 0,
     };
-    if (!clients[number].is_open)
-        clients[number] = (struct client){.is_open = true, .credit_bytes = STREAM_CREDIT_BYTES};
-    streams_take(&agent.streams, ORIGIN_UPSTREAM, &message);
+    if (how % 64 == 63) /* none that this version knows */
+        message.stream_open.kind = STREAM_UNSET;
+    if (!whose.client->is_open)
+        *whose.client = (struct client){.is_open = true, .credit_bytes = STREAM_CREDIT_BYTES};
+    streams_take(&agent.streams, whose.origin, &message);
 }
 
 static void send_frame(struct script *script)
 {
     static const uint8_t octets[STREAM_FRAME_BYTES_MAX] = {3};
     struct message message = {.kind = MESSAGE_STREAM_FRAME};
-    uint64_t number = script_octet(script) % NUMBERS;
+    const struct whose whose = take_whose(script);
     uint8_t how = script_octet(script);
 
-    clients[number].in_number += how % 16 == 15 ? 2 : 1;
-    message.stream_frame = (struct stream_frame){.stream = number,
-                                                 .number = clients[number].in_number,
+    whose.client->in_number += how % 16 == 15 ? 2 : 1;
+    message.stream_frame = (struct stream_frame){.stream = whose.number,
+                                                 .number = whose.client->in_number,
                                                  .lane = how % LANE_COUNT,
                                                  .data = {octets, script_octet(script) * 64u},
                                                  .is_end = (how & 64) != 0};
     if (message.stream_frame.lane == LANE_RESIZE)
-        message.stream_frame.data.size_bytes %= 8;
-    streams_take(&agent.streams, ORIGIN_UPSTREAM, &message);
+        message.stream_frame.data.size_bytes = how / 16 % 2 == 0 ? 4 : 3;
+    streams_take(&agent.streams, whose.origin, &message);
 }
 
 static void send_credit(struct script *script)
 {
     struct message message = {.kind = MESSAGE_STREAM_CREDIT};
-    uint64_t number = script_octet(script) % NUMBERS;
+    const struct whose whose = take_whose(script);
     uint64_t bytes = (uint64_t)script_short(script) * 16;
 
-    message.stream_credit = (struct stream_credit){number, bytes};
-    if (bytes > clients[number].credit_bytes)
-        clients[number].credit_bytes = bytes;
-    streams_take(&agent.streams, ORIGIN_UPSTREAM, &message);
+    message.stream_credit = (struct stream_credit){whose.number, bytes};
+    if (bytes > whose.client->credit_bytes)
+        whose.client->credit_bytes = bytes;
+    streams_take(&agent.streams, whose.origin, &message);
 }
 
 static void send_end(struct script *script)
 {
     struct message message = {.kind = MESSAGE_STREAM_END};
-    uint64_t number = script_octet(script) % NUMBERS;
+    const struct whose whose = take_whose(script);
 
-    message.stream_end = (struct stream_end){.stream = number};
-    clients[number].is_open = false;
-    streams_take(&agent.streams, ORIGIN_UPSTREAM, &message);
+    message.stream_end = (struct stream_end){.stream = whose.number};
+    whose.client->is_open = false;
+    streams_take(&agent.streams, whose.origin, &message);
 }
 
 static void command_writes(struct script *script)
 {
     static const uint8_t octets[16384] = {4};
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
     unsigned which = 1u + script_octet(script) % 2;
     size_t size_bytes = script_octet(script) * 64u;
 
@@ -320,7 +129,7 @@ static void command_writes(struct script *script)
 static void command_reads(struct script *script)
 {
     static uint8_t octets[16384];
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
 
     if (command->stream != NULL && command->ends[0] >= 0)
         (void)!read(command->ends[0], octets, script_octet(script) * 64u);
@@ -334,7 +143,7 @@ static void guest_writes(struct script *script)
 
 static void close_end(struct script *script)
 {
-    struct running *command = &runs[script_octet(script) % 4];
+    struct running *command = &world.runs[script_octet(script) % 4];
     unsigned which = script_octet(script) % 3;
 
     if (command->stream != NULL)
@@ -343,8 +152,147 @@ static void close_end(struct script *script)
 
 static void drain(void)
 {
-    is_full = false;
+    world.is_full = false;
     streams_origin_drained(&agent.streams, ORIGIN_UPSTREAM);
+    if (!world.is_local_gone)
+        streams_origin_drained(&agent.streams, LOCAL);
+}
+
+/* ---- what the rest of the agent tells ---- */
+
+static void keeper_tells(struct script *script)
+{
+    const struct running *command = &world.runs[script_octet(script) % 4];
+    struct kw_spawn_record record = {.change = 1};
+
+    record.spawn = command->stream == NULL ? 0 : command->stream->spawn;
+    streams_spawn_record(&agent.streams, &record, NULL, record.roles);
+}
+
+static void keeper_refuses(struct script *script)
+{
+    struct running *command = &world.runs[script_octet(script) % 4];
+    uint64_t spawn = command->stream == NULL ? 0 : command->stream->spawn;
+
+    if (command->stream == NULL || command->stream->is_spawned)
+        world_let_go(command);
+    streams_spawn_refused(&agent.streams, spawn, EMFILE);
+}
+
+static void keeper_is_lost(void)
+{
+    for (unsigned i = 0; i < RUNS_MAX; i++)
+        if (world.runs[i].stream != NULL && world.runs[i].stream->is_spawned)
+            world_let_go(&world.runs[i]);
+    streams_keeper_lost(&agent.streams);
+}
+
+/* `halt` inside: nobody reads it. */
+static void run_inside(void)
+{
+    static const char *const argv[] = {"/sbin/init", "0", NULL};
+
+    streams_run_inside(&agent.streams, 0, argv);
+}
+
+/* More than there may be: none is answered now, so each is kept until it is. */
+static void crowd(void)
+{
+    struct message message = {.kind = MESSAGE_STREAM_OPEN};
+
+    world.is_full = world.is_crowded = true;
+    for (unsigned i = 0; i <= STREAMS_MAX; i++) {
+        message.stream_open = (struct stream_open){.stream = NUMBERS + i,
+                                                   .request_id = "",
+                                                   .node = "",
+                                                   .container = "nobody",
+                                                   .kind = STREAM_LOGS,
+                                                   .cwd = "",
+                                                   .user = ""};
+        streams_take(&agent.streams, i % 2 == 0 ? ORIGIN_UPSTREAM : LOCAL, &message);
+    }
+    PROMISE(agent.streams.count <= STREAMS_MAX);
+}
+
+/* What a generation said last is kept, or not: 0 octets. */
+static void write_kept(size_t size_bytes)
+{
+    static const uint8_t octets[65536] = {5};
+    static size_t before_bytes;
+    char path[UUID_TEXT_BYTES + 16];
+    char uuid[UUID_TEXT_BYTES];
+
+    (void)snprintf(path, sizeof(path), "%s/console",
+                   uuid_format(node_get(agent.node, 0)->uuid, uuid));
+    if (before_bytes > 0)
+        PROMISE(unlinkat(agent.rootfs.containers, path, 0) == 0);
+    before_bytes = size_bytes;
+    if (size_bytes == 0)
+        return;
+    int fd = openat(agent.rootfs.containers, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    PROMISE(fd >= 0 && write(fd, octets, size_bytes) == (ssize_t)size_bytes);
+    (void)close(fd);
+}
+
+static void keep_words(struct script *script)
+{
+    write_kept(script_octet(script) * 256u);
+}
+
+/* As the keeper does it after it wrote to the ring. */
+static void keeper_writes(struct script *script)
+{
+    const uint64_t one = 1;
+
+    ring.header.written += script_octet(script) * 32u;
+    (void)!write(agent.slots[0].output, &one, sizeof(one));
+    (void)uv_run(&agent.loop, UV_RUN_NOWAIT);
+}
+
+static void guest_reads(void)
+{
+    static uint8_t octets[65536];
+
+    (void)!read(typed, octets, sizeof(octets));
+}
+
+static void tell_streams(struct script *script)
+{
+    switch (script_octet(script) % 10) {
+    case 0:
+        keeper_tells(script);
+        return;
+    case 1:
+        keeper_refuses(script);
+        return;
+    case 2:
+        keeper_is_lost();
+        return;
+    case 3:
+        run_inside();
+        return;
+    case 4:
+        if (script_octet(script) == 255) /* milliseconds */
+            crowd();
+        return;
+    case 5:
+        keep_words(script);
+        return;
+    case 6:
+        keeper_writes(script);
+        return;
+    case 7:
+        guest_reads();
+        return;
+    case 8:
+        agent.slots[0].has_lost_notify = !agent.slots[0].has_lost_notify;
+        return;
+    default:
+        world.is_local_gone = true;
+        streams_origin_gone(&agent.streams, LOCAL);
+        memset(world.clients[1], 0, sizeof(world.clients[1]));
+        return;
+    }
 }
 
 static void do_step(struct script *script)
@@ -357,9 +305,9 @@ static void do_step(struct script *script)
     if (what < COUNT_OF(steps))
         steps[what](script);
     else if (what == 8)
-        command_ends(&runs[script_octet(script) % 4]);
+        world_command_ends(&world.runs[script_octet(script) % 4]);
     else if (what == 9)
-        is_full = true;
+        world.is_full = true;
     else if (what == 10)
         drain();
     else if (what == 11)
@@ -368,11 +316,33 @@ static void do_step(struct script *script)
         streams_console_lost(&agent.streams, 0);
     else if (what == 13)
         agent.slots[0].ring = agent.slots[0].ring == NULL ? &ring.header : NULL;
+    else if (what == 15)
+        tell_streams(script);
     else
         (void)uv_run(&agent.loop, UV_RUN_NOWAIT);
 }
 
 /* ---- one run ---- */
+
+/* Where what was said last is kept; and the pty's other end, which is a pipe's. */
+static void open_places(struct slot *slot)
+{
+    const char *work = getenv("DROVER_FUZZ_DIR");
+    char path[256];
+    char uuid[UUID_TEXT_BYTES];
+    int pair[2];
+
+    (void)snprintf(path, sizeof(path), "%s/streams-XXXXXX", work == NULL ? "/tmp" : work);
+    PROMISE(mkdtemp(path) != NULL);
+    agent.rootfs.containers = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    PROMISE(mkdirat(agent.rootfs.containers, uuid_format(node_get(agent.node, 0)->uuid, uuid),
+                    0700) == 0);
+    PROMISE(pipe2(pair, O_CLOEXEC | O_NONBLOCK) == 0);
+    typed = pair[0];
+    *slot = (struct slot){.pty = pair[1],
+                          .output = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                          .ring_bytes = sizeof(ring)};
+}
 
 static void open_node(void)
 {
@@ -397,10 +367,7 @@ static void open_node(void)
     agent.node = &node;
     agent.slots = slots;
     agent.options = &options;
-    slots[0] = (struct slot){.pty = open("/dev/null", O_RDWR | O_CLOEXEC),
-                             .output = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                             .ring_bytes = sizeof(ring)};
-    agent.rootfs.containers = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    open_places(&slots[0]);
     PROMISE(uv_loop_init(&agent.loop) == 0);
     streams_open(&agent.streams, &agent);
 }
@@ -410,14 +377,16 @@ static void finish(void)
 {
     drain();
     for (unsigned i = 0; i < RUNS_MAX; i++)
-        command_ends(&runs[i]);
-    for (unsigned i = 0; i < NUMBERS; i++)
-        clients[i].is_open = false;
-    is_full = false;
+        world_command_ends(&world.runs[i]);
+    memset(world.clients, 0, sizeof(world.clients));
+    world.is_full = false;
     streams_origin_gone(&agent.streams, ORIGIN_UPSTREAM);
+    streams_origin_gone(&agent.streams, LOCAL);
     for (unsigned i = 0; i < 8; i++)
         (void)uv_run(&agent.loop, UV_RUN_NOWAIT);
     PROMISE(agent.streams.count == 0 && agent.streams.first == NULL);
+    write_kept(0);
+    guest_reads();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
@@ -428,10 +397,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
         open_node();
     ring.header = (struct kw_ring){.magic = KW_MAGIC, .size_bytes = RING_BYTES};
     agent.slots[0].ring = &ring.header;
-    is_full = false;
-    memset(clients, 0, sizeof(clients));
+    world.is_full = world.is_crowded = world.is_local_gone = false;
+    agent.slots[0].has_lost_notify = false;
+    memset(world.clients, 0, sizeof(world.clients));
     for (unsigned i = 0; i < RUNS_MAX; i++)
-        runs[i] = (struct running){.ends = {-1, -1, -1}};
+        world.runs[i] = (struct running){.ends = {-1, -1, -1}};
     while (script.left > 0)
         do_step(&script);
     finish();

@@ -15,6 +15,7 @@ if(TARGET drover_store)
     foreach(part rows ledger history failures publisher) # what has several threads at work
         set_tests_properties(integration.store.${part} PROPERTIES LABELS "integration;threads")
     endforeach()
+    target_link_options(test.integration.store.history PRIVATE -Wl,--wrap=sqlite3_step)
     target_compile_definitions(test.integration.store.versions PRIVATE
         VERSION_1_SQL="${CMAKE_CURRENT_LIST_DIR}/store/version1.sql")
 endif()

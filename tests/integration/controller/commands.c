@@ -220,6 +220,15 @@ static void test_commands__an_unknown_name__all_nodes_are_asked_first(void **sta
 
     client_command(&client, "r3", VERB_START, "web", "c");
     assert_int_equal(client_receipt(&client, "r3", PHASE_FAILED)->fault.status, STATUS_NOT_FOUND);
+
+    const struct message leave = {.kind = MESSAGE_RESET, .reset = b.wires[CONTROL].session.id};
+    node_post(&b, CONTROL, &leave); /* it ends, and cannot be asked */
+    rig_settle();
+    client_command(&client, "r4", VERB_START, "none", "");
+    node_list(&a, NULL, 0);
+    const struct receipt *receipt = client_receipt(&client, "r4", PHASE_FAILED);
+    assert_int_equal(receipt->fault.status, STATUS_NOT_FOUND);
+    assert_string_equal(receipt->fault.hint, "as far as is known: node b is down");
 }
 
 static void test_commands__creates_without_a_node__spread_and_keep_to_their_name(void **state)

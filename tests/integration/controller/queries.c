@@ -50,6 +50,49 @@ static void test_queries__no_node__empty_lists(void **state)
     assert_int_equal(answer->event_count, 0);
 }
 
+static void post_list(struct node *node, const char *name, uint8_t id, bool is_last)
+{
+    const struct container_view view = rig_view(name, id, CT_RUNNING);
+    struct message message = {.kind = MESSAGE_CONTAINERS};
+
+    message.containers = (struct container_list){&view, 1, is_last};
+    node_post(node, CONTROL, &message);
+    rig_settle();
+}
+
+static void expect_held(uint32_t count)
+{
+    client_query(&client, "n", QUERY_NODES, "");
+    assert_int_equal(client_answer(&client, "n")->nodes[0].containers, count);
+}
+
+/* What was known stays known until a list that does not name it is whole. */
+static void test_queries__a_list_breaks_off__the_copy_stays(void **state)
+{
+    const struct container_view views[] = {rig_view("web", 1, CT_RUNNING),
+                                           rig_view("db", 2, CT_STOPPED)};
+
+    (void)state;
+    a.containers = views;
+    a.container_count = 2;
+    node_open(&a, "a", 7);
+    expect_held(2);
+
+    a.is_partial = true;
+    node_hello(&a, CONTROL);
+    expect_held(2);
+    post_list(&a, "mail", 3, false);
+    expect_held(3);
+    node_hello(&a, CONTROL); /* the rest never comes */
+    expect_held(3);
+    post_list(&a, "mail", 3, false);
+    expect_held(3);
+    post_list(&a, "web", 1, true);
+    expect_held(2);
+    post_list(&a, "web", 1, true); /* all anew, unasked */
+    expect_held(1);
+}
+
 static void test_queries__a_list__is_merged_from_nodes_in_their_order(void **state)
 {
     const struct container_view of_a[] = {rig_view("zeta", 1, CT_RUNNING),
@@ -285,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_queries__no_node__empty_lists),
+        TEST(test_queries__a_list_breaks_off__the_copy_stays),
         TEST(test_queries__a_list__is_merged_from_nodes_in_their_order),
         TEST(test_queries__selectors__reach_the_nodes_and_the_copy),
         TEST(test_queries__told_beside_a_list__is_not_forgotten_by_it),

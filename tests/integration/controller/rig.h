@@ -57,7 +57,8 @@ struct node {
     uint64_t started_wall_ns;
     const struct container_view *containers;
     size_t container_count;
-    bool is_mute; /* it hears, and says nothing: no pings, no acknowledgements */
+    bool is_partial; /* HELLO names no container: they follow */
+    bool is_mute;    /* it hears, and says nothing: no pings, no acknowledgements */
     struct wire wires[LINKS];
 };
 

@@ -143,7 +143,8 @@ void node_hello(struct node *node, int kind)
                                    .epoch = node->epoch,
                                    .ledger_last = node->ledger_last,
                                    .started_wall_ns = node->started_wall_ns};
-    if (kind == CONTROL) {
+    message.hello.is_partial = node->is_partial;
+    if (kind == CONTROL && !node->is_partial) {
         message.hello.containers = node->containers;
         message.hello.container_count = node->container_count;
     }

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -269,6 +271,32 @@ static void test_disk__sync_fails_at_the_start__is_refused(void **state)
     check_kept(100);
 }
 
+/* The log is extended before all else; what refuses that is no lack of room. */
+static void test_disk__log_cannot_be_extended__is_refused(void **state)
+{
+    struct rlimit before;
+    struct fault fault = {0};
+
+    (void)state;
+    rig_open();
+    rig_post_events(1, 100, CTS);
+    rig_settle();
+    rig_close();
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    const struct rlimit small = {.rlim_cur = 4 << 20, .rlim_max = before.rlim_max};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+
+    int result = rig_try_open(&fault);
+
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(result, -EFBIG);
+    assert_non_null(strstr(fault.text, "cannot make the log of"));
+    (void)uv_run(&rig.loop, UV_RUN_DEFAULT);
+    rig_open();
+    check_kept(100);
+}
+
 /* ---- a real file system ---- */
 
 static void fill_up(void)
@@ -345,6 +373,7 @@ int main(void)
         DISK_TEST(test_disk__sync_of_the_database_fails__ends_it_at_once),
         DISK_TEST(test_disk__sync_says_no_room__ends_it_all_the_same),
         DISK_TEST(test_disk__sync_fails_at_the_start__is_refused),
+        DISK_TEST(test_disk__log_cannot_be_extended__is_refused),
         DISK_TEST(test_disk__full__refuses_commands_writes_on_and_recovers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

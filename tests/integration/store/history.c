@@ -3,6 +3,9 @@
  * gone. Its events are found by a chain from the newest back, compared here with a plain filter. */
 #include "rig.h"
 
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "cleanup.h"
@@ -330,6 +333,43 @@ static void test_history__very_long__is_paged_through(void **state)
                   (unsigned long)((clock_monotonic_ns() - began_ns) / NS_PER_MS));
 }
 
+/* ---- an agent that ends does not wait for it ---- */
+
+static atomic_uint stop_at; /* the reading is stopped after this many statements; 0: it is not */
+static atomic_uint steps;
+
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+int __real_sqlite3_step(sqlite3_stmt *statement);
+
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+    int code = __real_sqlite3_step(statement);
+
+    if (atomic_fetch_add(&steps, 1) + 1 == stop_at)
+        store_stop_reading(rig.store);
+    return code;
+}
+
+static void test_history__stopped_between_two_statements__ends_early(void **state)
+{
+    const struct store_query query = {.name = "web-0"};
+    size_t count;
+
+    (void)state;
+    rig_open();
+    for (uint64_t seq = 1; seq <= LONG; seq += 1000)
+        rig_post_events(seq, seq + 999, 1);
+    rig_settle();
+    atomic_store(&steps, 0);
+    atomic_store(&stop_at, 1); /* BEGIN */
+
+    assert_int_equal(store_read_events(rig.store, &query, events, PAGE, &count), -ECANCELED);
+
+    assert_true(atomic_load(&steps) < 1000);
+    atomic_store(&stop_at, 0);
+    assert_int_equal(store_read_events(rig.store, &query, events, PAGE, &count), -ECANCELED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +384,7 @@ int main(void)
         RIG_TEST(test_history__of_the_node__is_apart),
         RIG_TEST(test_history__pruned_meanwhile__goes_on_with_what_is_kept),
         RIG_TEST(test_history__very_long__is_paged_through),
+        RIG_TEST(test_history__stopped_between_two_statements__ends_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
