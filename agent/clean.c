@@ -32,9 +32,10 @@ struct cleaning {
     struct cgroup cgroup;
     bool has_cgroup;
     bool is_leaf_taken;
-    bool is_populated; /* the worker left it to the loop to wait */
-    uint32_t hooks;    /* HOOK_BIT of those to run before the groups go */
-    bool is_hooked;    /* they have run, or there is none */
+    bool is_populated;  /* the worker left it to the loop to wait */
+    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t hooks;     /* HOOK_BIT of those to run before the groups go */
+    bool is_hooked;     /* they have run, or there is none */
     const struct kw_ring *ring;
     size_t ring_bytes;
     uv_poll_t events;
@@ -60,7 +61,8 @@ static bool has_hooks(struct cleaning *cleaning)
 {
     if (!cleaning->is_hooked && cleaning->has_cgroup)
         cleaning->hooks = hook_run_look(cleaning->agent->options->hooks_dir, true);
-    cleaning->is_hooked = cleaning->is_hooked || cleaning->hooks == 0;
+    cleaning->is_hooked = cleaning->is_hooked || (cleaning->hooks | cleaning->own_hooks) == 0 ||
+                          !cleaning->has_cgroup;
     if (!cleaning->is_hooked)
         (void)cgroup_freeze(&cleaning->cgroup, false); /* or they would be frozen, too */
     return !cleaning->is_hooked;
@@ -147,7 +149,7 @@ static void go_on(struct cleaning *cleaning)
                                    .on_end = on_hooked,
                                    .context = cleaning};
 
-    if (cleaning->is_hooked || cleaning->hooks == 0) {
+    if (cleaning->is_hooked || cleaning->seen.kind != IN_UNSET) {
         finish(cleaning);
         return;
     }
@@ -268,6 +270,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, cleaning->leaf);
     cleaning->cgroup = slot->has_cgroup ? slot->cgroup : (struct cgroup)CGROUP_EMPTY;
     cleaning->has_cgroup = slot->has_cgroup;
+    cleaning->own_hooks = hook_run_own(agent, effect->ct, true);
     cleaning->is_leaf_taken = slot->is_leaf_taken;
     slot->is_leaf_taken = false;
     cleaning->ring = slot->ring;

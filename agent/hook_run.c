@@ -40,10 +40,10 @@ struct hook_run {
     uint64_t spawn;
     uv_poll_t poll;
     uv_timer_t timer;
-    unsigned handles; /* that libuv has not let go of */
-    enum hook_point point;
-    bool is_running; /* a script, of `point` */
-    bool is_over;    /* the helper */
+    unsigned handles;            /* that libuv has not let go of */
+    char *own[HOOK_POINT_COUNT]; /* paths of the container's own; heap, NULL: none */
+    bool is_running;             /* a script, the walk's present one */
+    bool is_over;                /* the helper */
     char said[HOOK_SAID_BYTES];
     int root; /* -1: none */
 };
@@ -58,6 +58,16 @@ uint32_t hook_run_look(const char *directory, bool is_down)
             faccessat(fd, hook_point_name((enum hook_point)point), F_OK, 0) == 0)
             there |= HOOK_BIT(point);
     return there;
+}
+
+uint32_t hook_run_own(const struct agent *agent, uint32_t ct, bool is_down)
+{
+    const struct config *config = &agent->slots[ct].view;
+    uint32_t own = 0;
+
+    for (size_t i = 0; i < config->hook_count; i++)
+        own |= HOOK_BIT(hook_point_find(config->hooks[i].key));
+    return own & (is_down ? HOOKS_DOWN : HOOKS_UP);
 }
 
 /* ---- made on a worker ---- */
@@ -139,7 +149,7 @@ static void finish(struct hook_run *run)
     struct hook_run **at = &run->agent->hook_runs;
 
     release(run);
-    if (run->walk.left != 0 && run->agent->keeper.socket >= 0) {
+    if (!hook_walk_is_over(&run->walk) && run->agent->keeper.socket >= 0) {
         make(run); /* a walk down whose helper was killed with a script that was late */
         return;
     }
@@ -147,6 +157,8 @@ static void finish(struct hook_run *run)
         at = &(*at)->next;
     *at = run->next;
     run->request.on_end(run->request.context, &run->walk, run->root);
+    for (size_t i = 0; i < HOOK_POINT_COUNT; i++)
+        free(run->own[i]);
     free(run);
 }
 
@@ -169,7 +181,7 @@ static void on_timer_closed(uv_handle_t *handle)
 static void note(struct hook_run *run, struct hook_end end)
 {
     run->is_running = false;
-    hook_walk_note(&run->walk, run->point, end, run->said);
+    hook_walk_note(&run->walk, end, run->said);
 }
 
 /* The helper is gone. */
@@ -215,11 +227,13 @@ static void go_on(struct hook_run *run)
 
     run->said[0] = '\0';
     (void)uv_timer_start(&run->timer, on_late, HOOK_DEADLINE_NS / 1000000, 0);
-    if (hook_walk_next(&run->walk, &run->point)) {
+    if (hook_walk_next(&run->walk)) {
+        const char *own = run->own[run->walk.point];
+
         run->is_running = true;
         (void)snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - 16, run->agent->options->hooks_dir,
-                       hook_point_name(run->point));
-        order(run, HOOKS_RUN, path);
+                       hook_point_name(run->walk.point));
+        order(run, HOOKS_RUN, run->walk.is_own && own != NULL ? own : path);
     } else if (run->walk.is_root_skipped && !run->walk.has_failed && run->root < 0) {
         order(run, HOOKS_TAKE, "");
     } else {
@@ -243,7 +257,7 @@ static void keep_words(struct hook_run *run, const struct hooks_packet *packet)
     if (length > 0)
         run->said[length] = '\0';
     (void)fprintf(stderr, "drover-agent: %s: hook %s: %s\n", run->request.name,
-                  hook_point_name(run->point), run->said);
+                  hook_point_name(run->walk.point), run->said);
 }
 
 static void take_packet(struct hook_run *run, const struct hooks_packet *packet, int fd_consumed)
@@ -369,15 +383,30 @@ static void make(struct hook_run *run)
     executor_post(&run->agent->executor, WORKER_CGROUP, &run->work);
 }
 
+/* Copies: the configuration may change while they run. */
+static void copy_own(struct hook_run *run, const struct config *config)
+{
+    for (size_t i = 0; i < config->hook_count; i++) {
+        enum hook_point point = hook_point_find(config->hooks[i].key);
+
+        if (point == HOOK_POINT_COUNT || run->own[point] != NULL)
+            continue; /* create refuses those */
+        run->own[point] = strdup(config->hooks[i].value);
+        ENSURE(run->own[point] != NULL);
+    }
+}
+
 void hook_run_begin(struct agent *agent, const struct hook_request *request)
 {
     struct hook_run *run = calloc(1, sizeof(*run));
+    uint32_t own = hook_run_own(agent, request->ct, request->is_down);
 
     ENSURE(run != NULL);
     run->agent = agent;
     run->request = *request;
     run->root = -1;
-    hook_walk_begin(&run->walk, request->there, request->is_down);
+    hook_walk_begin(&run->walk, request->there, own, request->is_down);
+    copy_own(run, &agent->slots[request->ct].view);
     run->next = agent->hook_runs;
     agent->hook_runs = run;
     make(run);
@@ -419,7 +448,6 @@ void hook_run_keeper_lost(struct agent *agent)
         struct hook_run *next = run->next;
 
         if (run->spawn != 0) {
-            run->walk.left = 0;
             end(run, ECONNRESET);
         }
         run = next;

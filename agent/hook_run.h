@@ -31,7 +31,7 @@ struct hook_request {
     char name[NAME_BYTES];
     uint8_t uuid[UUID_BYTES];
     const struct cgroup *cgroup; /* borrowed until on_end() */
-    uint32_t there;              /* HOOK_BIT of the hooks to run */
+    uint32_t there;              /* HOOK_BIT of the node's hooks to run; its own are known */
     bool is_down;
     /* root: a detached mount instead of the container's own; -1: none. The callee's. */
     void (*on_end)(void *context, const struct hook_walk *walk, int root_consumed);
@@ -40,6 +40,8 @@ struct hook_request {
 
 /* HOOK_BIT of the files that are there. Any thread; may block on the disk. */
 uint32_t hook_run_look(const char *directory, bool is_down);
+/* HOOK_BIT of those of the container itself. */
+uint32_t hook_run_own(const struct agent *agent, uint32_t ct, bool is_down);
 
 void hook_run_begin(struct agent *agent, const struct hook_request *request);
 

@@ -24,10 +24,11 @@ struct preparing {
     struct octets config; /* a copy, heap */
     uint32_t uid_base, uid_count;
     bool is_plan_done, is_cgroup_done, is_durable;
-    uint32_t hooks; /* HOOK_BIT of those that are there: the plan waits for them */
-    bool is_hooked; /* they have run, or there is none */
-    bool has_plan;  /* it was made */
-    int root;       /* that a mount hook left; -1: the container's own */
+    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
+    bool is_hooked;     /* they have run, or there is none */
+    bool has_plan;      /* it was made */
+    int root;           /* that a mount hook left; -1: the container's own */
 
     struct launch plan;
     int plan_result;
@@ -51,7 +52,7 @@ static bool run_plan(struct work *work)
     preparing->plan_began_ns = clock_monotonic_ns();
     if (!preparing->is_hooked)
         preparing->hooks = hook_run_look(preparing->agent->options->hooks_dir, false);
-    if (!preparing->is_hooked && preparing->hooks != 0)
+    if (!preparing->is_hooked && (preparing->hooks | preparing->own_hooks) != 0)
         return true;
     preparing->plan_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
@@ -162,7 +163,8 @@ static bool begin_hooks(struct preparing *preparing)
                                    .on_end = on_hooked,
                                    .context = preparing};
 
-    if (preparing->is_hooked || preparing->hooks == 0 || preparing->cgroup_result < 0)
+    if (preparing->is_hooked || (preparing->hooks | preparing->own_hooks) == 0 ||
+        preparing->cgroup_result < 0)
         return false;
     memcpy(request.name, preparing->name, NAME_BYTES);
     memcpy(request.uuid, preparing->uuid, UUID_BYTES);
@@ -235,6 +237,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;
     preparing->root = -1;
+    preparing->own_hooks = hook_run_own(agent, effect->ct, false);
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;

@@ -160,6 +160,10 @@ static int take_config(struct agent *agent, const struct command *command,
                   command->container);
         return -EINVAL;
     }
+    if (!config_has_hooks(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: its hooks are no hooks", command->container);
+        return -EINVAL;
+    }
     if (!is_label_list(config)) {
         fault_set(fault, STATUS_INVALID, 0, "%s: its labels have more than 64 KiB",
                   command->container);

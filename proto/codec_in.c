@@ -177,6 +177,7 @@ void in_config(struct in *in, const Drover__Config *from, struct config *ret)
     ret->tmpfs = in_tmpfs(in, from, &ret->tmpfs_count);
     ret->env = in_pairs(in, from->env, from->n_env, &ret->env_count);
     ret->labels = in_pairs(in, from->labels, from->n_labels, &ret->label_count);
+    ret->hooks = in_pairs(in, from->hooks, from->n_hooks, &ret->hook_count);
     if (from->isolation == NULL)
         return;
     ret->is_nested = from->isolation->nested;

@@ -148,6 +148,7 @@ Drover__Config *out_config(struct out *out, const struct config *from)
     to->labels = out_pairs(out, from->labels, from->label_count, &to->n_labels);
     to->stop_grace_ns = from->stop_grace_ns;
     to->isolation = out_isolation(out, from);
+    to->hooks = out_pairs(out, from->hooks, from->hook_count, &to->n_hooks);
     to->family = (Drover__Family)from->family;
     to->ready_text = (char *)from->ready_text;
     to->ready_ns = from->ready_ns;

@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "hooks.h"
 #include "message.h"
 
 bool config_has_ready(const struct config *config)
@@ -28,4 +29,20 @@ bool config_has_ready(const struct config *config)
         break;
     }
     return false;
+}
+
+bool config_has_hooks(const struct config *config)
+{
+    uint32_t seen = 0;
+
+    for (size_t i = 0; i < config->hook_count; i++) {
+        enum hook_point point = hook_point_find(config->hooks[i].key);
+
+        if (point == HOOK_POINT_COUNT || (seen & 1u << point) != 0 ||
+            config->hooks[i].value[0] != '/' ||
+            strlen(config->hooks[i].value) > HOOK_PATH_BYTES_MAX)
+            return false;
+        seen |= 1u << point;
+    }
+    return true;
 }

@@ -77,6 +77,8 @@ struct config {
     bool has_ptrace;
     const struct pair *labels;
     size_t label_count;
+    const struct pair *hooks; /* point and path of the host; config_has_hooks() */
+    size_t hook_count;
     uint64_t stop_grace_ns; /* 0: 120 s */
     enum family family;     /* UNKNOWN: found out from the init file */
     const char *ready_text; /* of CONSOLE, FILE, TCP: the text, path, port; "" */
@@ -88,6 +90,9 @@ struct config {
 
 /* Does what is to be looked for go with the kind? */
 bool config_has_ready(const struct config *config);
+/* Each hook has a point that there is, once, and a path from /. */
+#define HOOK_PATH_BYTES_MAX 1024
+bool config_has_hooks(const struct config *config);
 
 /* What the model must know of it. */
 static inline struct ct_policy config_policy(const struct config *config)

@@ -30,6 +30,8 @@ enum hook_point {
         HOOK_POINT_COUNT
 };
 const char *hook_point_name(enum hook_point point);
+/* HOOK_POINT_COUNT: there is none of this name. */
+enum hook_point hook_point_find(const char *name);
 
 #define HOOK_BIT(point) (1u << (point))
 #define HOOKS_UP (HOOK_BIT(HOOK_PREMOUNT) | HOOK_BIT(HOOK_MOUNT))
@@ -50,23 +52,27 @@ struct hook_end {
 };
 
 struct hook_walk {
-    uint32_t left; /* HOOK_BIT of those that are still to run */
+    uint32_t left;         /* HOOK_BIT of the node's that are still to run */
+    uint32_t left_own;     /* and of the container's own */
+    enum hook_point point; /* of the present one */
+    bool is_own;
     bool is_down;
     bool is_root_skipped;
     bool has_failed;
     struct fault fault; /* of the first that failed */
 };
 
-/* `there`: HOOK_BIT of those that exist; the other way's are left out. */
-void hook_walk_begin(struct hook_walk *walk, uint32_t there, bool is_down);
-/* False: there is no more to run. */
-bool hook_walk_next(struct hook_walk *walk, enum hook_point *ret_point);
+/* HOOK_BIT of the node's hooks and of the container's own that exist; the other way's are left
+ * out. At each point the node's comes first on the way up, and last on the way down. */
+void hook_walk_begin(struct hook_walk *walk, uint32_t there, uint32_t own, bool is_down);
+/* False: there is no more to run. Else walk->point and is_own say which. */
+bool hook_walk_next(struct hook_walk *walk);
+bool hook_walk_is_over(const struct hook_walk *walk);
 /*
- * On the way up a failure ends the walk; on the way down it is noted, and the next one runs: what
- * was there has to go.
+ * How the present one ended. On the way up a failure ends the walk; on the way down it is noted,
+ * and the next one runs: what was there has to go.
  *   said  in  the last words of its output; may be ""
  */
-void hook_walk_note(struct hook_walk *walk, enum hook_point point, struct hook_end end,
-                    const char *said);
+void hook_walk_note(struct hook_walk *walk, struct hook_end end, const char *said);
 
 #endif

@@ -270,6 +270,7 @@ int config_read(struct config_read *read, const struct options *options, struct 
     read->config.tmpfs = read->tmpfs;
     read->config.env = read->env;
     read->config.labels = read->labels;
+    read->config.hooks = read->hooks;
     if (read_root(read, options, fault) < 0 || read_limits(&read->config, options, fault) < 0 ||
         read_policy(&read->config, options, fault) < 0 ||
         read_ready(&read->config, options, fault) < 0 ||
@@ -280,10 +281,16 @@ int config_read(struct config_read *read, const struct options *options, struct 
     int env = pairs_read(&read->texts, options, OPTION_ENV, read->env, fault);
     int labels =
         env < 0 ? env : pairs_read(&read->texts, options, OPTION_LABEL, read->labels, fault);
-    if (labels < 0)
-        return labels;
+    int hooks =
+        labels < 0 ? labels : pairs_read(&read->texts, options, OPTION_HOOK, read->hooks, fault);
+    if (hooks < 0)
+        return hooks;
     read->config.env_count = (size_t)env;
     read->config.label_count = (size_t)labels;
+    read->config.hook_count = (size_t)hooks;
+    if (!config_has_hooks(&read->config))
+        return refuse(fault, OPTION_HOOK, options_find(options, OPTION_HOOK),
+                      "premount, mount, umount or postumount, each once, and a path from /");
     return 0;
 }
 

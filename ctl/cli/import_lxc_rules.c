@@ -235,6 +235,28 @@ static void map_group(struct lxc *lxc, const struct import_parameter *entry)
                NULL);
 }
 
+/* PROGRAM [ARGUMENTS], run on the host before all mounts, or after all is gone. */
+static void map_hook(struct lxc *lxc, const struct import_parameter *entry)
+{
+    bool is_up = strcmp(entry->name, "lxc.hook.pre-start") == 0;
+    const char *point = is_up ? "premount" : "postumount";
+    size_t length = strlen(point);
+
+    for (size_t i = 0; i < lxc->import->given_count; i++)
+        if (lxc->import->given[i].option == OPTION_HOOK &&
+            strncmp(lxc->import->given[i].value, point, length) == 0) {
+            import_skip(lxc->import, entry, "a container has one hook at each point");
+            return;
+        }
+    if (entry->value[0] != '/' || strpbrk(entry->value, " \t") != NULL ||
+        strlen(entry->value) > HOOK_PATH_BYTES_MAX)
+        import_skip(lxc->import, entry, "not a path from /, without arguments");
+    else
+        import_map(lxc->import, entry, OPTION_HOOK,
+                   import_format(lxc->import, "%s=%s", point, entry->value),
+                   "DROVER_NAME, DROVER_ROOT are in its environment, not LXC_*");
+}
+
 /* ---- the table ---- */
 
 #define NETWORK "this version sets up no network"
@@ -243,7 +265,7 @@ static void map_group(struct lxc *lxc, const struct import_parameter *entry)
 #define LABELS "this version sets no label of a security module"
 #define CONSOLE "each container has one console, kept by the node"
 #define AUTOSTART "this version has no autostart"
-#define HOOKS "this version has no hooks"
+#define HOOKS "this version has no hook at this point"
 #define SIGNALS "each init is asked in the way that it understands"
 #define LOGGING "of LXC's own logging"
 #define LIMITS "this version sets the same limits of processes for all"
@@ -344,6 +366,8 @@ static const struct lxc_rule rules[] = {
     {"lxc.start.unshare", NULL, NULL, false, NAMESPACES},
     {"lxc.group", NULL, map_group, true, NULL},
     {"lxc.monitor.*", NULL, NULL, false, "there is no monitor of each container"},
+    {"lxc.hook.pre-start", NULL, map_hook, true, NULL},
+    {"lxc.hook.post-stop", NULL, map_hook, true, NULL},
     {"lxc.hook.*", NULL, NULL, true, HOOKS},
     {"lxc.log.*", NULL, NULL, false, LOGGING},
     {"lxc.loglevel", NULL, NULL, false, LOGGING},

@@ -23,8 +23,8 @@ const struct cli_verb verbs[] = {
      BIT(TEMPLATE) | BIT(ROOT) | BIT(MEMORY) | BIT(SWAP) | BIT(PIDS) | BIT(CPUS) | BIT(CPU_WEIGHT) |
          BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(FAMILY) | BIT(READY) |
          BIT(READY_TIMEOUT) | BIT(READY_POLICY) | BIT(RESTART) | BIT(ALLOW_REBOOT) |
-         BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(NESTED) | BIT(FUSE) | BIT(TUN) | BIT(PTRACE) |
-         BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
+         BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(HOOK) | BIT(NESTED) | BIT(FUSE) | BIT(TUN) |
+         BIT(PTRACE) | BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
      0, verb_create},
     {"start", TARGETS, "boot containers; returns when they are ready",
      BIT(ALL) | BIT(WAIT) | BIT(DETACH), 0, verb_life},

@@ -144,20 +144,20 @@ static json_t *config_of(const struct config *config)
     static const char *const node_lost[NODE_LOST_COUNT] = {
         [NODE_LOST_REPORT] = "report", [NODE_LOST_RESTART] = "restart"};
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:b, "
-                     "s:b, s:b, s:b, s:b, s:o}",
-                     "template", row_text(config->template_name), "root", row_text(config->root),
-                     "limits", limits_of(config), "binds", binds_of(config), "tmpfs",
-                     tmpfs_of(config), "env", pairs_of(config->env, config->env_count), "init",
-                     row_text(config->init), "family", family_of(config), "ready", ready_of(config),
-                     "ready_timeout_ns",
-                     config->ready_ns == 0 ? json_null() : number_of(config->ready_ns),
-                     "ready_policy", config->is_ready_kept ? "keep" : "kill", "restart",
-                     row_text(restart[config->restart]), "allow_reboot", !config->is_reboot_denied,
-                     "on_node_lost", row_text(node_lost[config->on_node_lost]), "privileged",
-                     config->is_privileged, "nested", config->is_nested, "fuse", config->has_fuse,
-                     "tun", config->has_tun, "ptrace", config->has_ptrace, "stop_grace_ns",
-                     config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:b, "
+        "s:b, s:b, s:b, s:b, s:o, s:o}",
+        "template", row_text(config->template_name), "root", row_text(config->root), "limits",
+        limits_of(config), "binds", binds_of(config), "tmpfs", tmpfs_of(config), "env",
+        pairs_of(config->env, config->env_count), "init", row_text(config->init), "family",
+        family_of(config), "ready", ready_of(config), "ready_timeout_ns",
+        config->ready_ns == 0 ? json_null() : number_of(config->ready_ns), "ready_policy",
+        config->is_ready_kept ? "keep" : "kill", "restart", row_text(restart[config->restart]),
+        "allow_reboot", !config->is_reboot_denied, "on_node_lost",
+        row_text(node_lost[config->on_node_lost]), "privileged", config->is_privileged, "nested",
+        config->is_nested, "fuse", config->has_fuse, "tun", config->has_tun, "ptrace",
+        config->has_ptrace, "hooks", pairs_of(config->hooks, config->hook_count), "stop_grace_ns",
+        config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
 }
 
 json_t *row_shown(const struct container_view *view, const struct config *config)

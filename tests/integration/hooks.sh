@@ -41,6 +41,25 @@ same 'a reboot goes down and up' 'premount 2 mount 2 umount 2 postumount 2 premo
 want 0 d kill web
 no_hooks
 
+# A container's own are inside the node's: after them on the way up, before them on the way down.
+rm "$WORK/order"
+for point in premount umount; do
+    hook "$point" <<<"echo $point \$DROVER_NAME >>$WORK/order"
+done
+printf '#!/bin/sh\necho own${0##*/own} $DROVER_NAME >>%s\n' "$WORK/order" >"$WORK/own"
+chmod 755 "$WORK/own"
+want 0 d create mine --template busybox --hook "premount=$WORK/own" --hook "umount=$WORK/own"
+d show mine -f json | expect 'they are shown' '.[0].config.hooks.premount | endswith("/own")'
+want 0 d start mine
+want 0 d start web
+want 0 d kill mine web
+[[ $(grep ' mine$' "$WORK/order" | cut -d' ' -f1 | xargs) == 'premount own own umount' ]] ||
+    fail "$(cat "$WORK/order")"
+same "the node's alone" 'premount umount' "$(grep ' web$' "$WORK/order" | cut -d' ' -f1 | xargs)"
+want 2 d create bad --template busybox --hook premount=relative 2>/dev/null
+want 0 d destroy mine
+no_hooks
+
 # What mount leaves on DROVER_ROOT is the root, if it says 39; the host's mounts are as they were.
 echo other >"$WORK/roots/busybox/which"
 before=$(sort /proc/self/mountinfo)

@@ -154,6 +154,8 @@ static void test_lxc__a_file_of_new_names__is_mapped_or_told(void **state)
                          "lxc.init.cmd = /sbin/init --log\n"
                          "lxc.group = onboot\nlxc.group = web\n"
                          "lxc.environment = TERM=vt220\nlxc.environment = LANG\n"
+                         "lxc.hook.pre-start = /srv/up\nlxc.hook.pre-start = /srv/up2\n"
+                         "lxc.hook.post-stop = /srv/down\nlxc.hook.mount = /srv/x\n"
                          "lxc.prlimit.nofile = 1024\n"),
                      0);
     assert_string_equal(note_of("lxc.uts.name")->option, "NAME web");
@@ -168,6 +170,10 @@ static void test_lxc__a_file_of_new_names__is_mapped_or_told(void **state)
     assert_null(given(OPTION_LABEL, 1));
     assert_string_equal(given(OPTION_ENV, 0), "TERM=vt220");
     assert_null(given(OPTION_ENV, 1));
+    assert_string_equal(given(OPTION_HOOK, 0), "premount=/srv/up");
+    assert_string_equal(given(OPTION_HOOK, 1), "postumount=/srv/down");
+    assert_null(given(OPTION_HOOK, 2));
+    assert_not_mapped("lxc.hook.mount");
     assert_not_mapped("lxc.prlimit.nofile");
 }
 

@@ -315,6 +315,11 @@ static void test_openvz__the_root__is_where_the_layout_puts_it(void **state)
     assert_int_equal(map(""), 0);
     assert_string_equal(given(OPTION_ROOT, 0), "/vz/private/101");
     directories = NULL;
+    there = "/etc/vz/conf/101.mount";
+    assert_int_equal(map(""), 0);
+    there = NULL;
+    assert_string_equal(given(OPTION_HOOK, 0), "mount=/etc/vz/conf/101.mount");
+    assert_null(given(OPTION_HOOK, 1));
 
     assert_int_equal(map("VE_LAYOUT=\"ploop:expanded\"\n"), -ENOTSUP);
     assert_int_equal(fault.status, STATUS_UNSUPPORTED);

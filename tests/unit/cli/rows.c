@@ -152,7 +152,7 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                "\"ready_policy\":\"kill\",\"restart\":\"on-failure\","
                "\"allow_reboot\":true,\"on_node_lost\":\"report\",\"privileged\":false,"
                "\"nested\":false,\"fuse\":false,\"tun\":true,\"ptrace\":false,"
-               "\"stop_grace_ns\":null}");
+               "\"hooks\":{},\"stop_grace_ns\":null}");
     json_decref(row);
 }
 

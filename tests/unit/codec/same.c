@@ -79,6 +79,8 @@ void same_config(const struct config *a, const struct config *b)
     NUMBER(has_ptrace);
     NUMBER(label_count);
     same_pairs(a->labels, b->labels, a->label_count);
+    NUMBER(hook_count);
+    same_pairs(a->hooks, b->hooks, a->hook_count);
     NUMBER(stop_grace_ns);
     NUMBER(family);
     TEXT(ready_text);

@@ -14,6 +14,8 @@ static const struct tmpfs tmpfs[] = {{.target = "/tmp", .size_bytes = 1 << 20}, 
 static const struct pair env[] = {{"PATH", "/bin"}, {"EMPTY", ""}, {"LANG", "gr\xc3\xbc\xc3\x9f"}};
 static const struct pair labels[] = {{"tier", "web"}, {"\xf0\x9f\x90\x84", "cow"}};
 
+static const struct pair hooks[] = {{"premount", "/srv/attach"}, {"postumount", "/srv/detach"}};
+
 const struct config sample_config = {
     .template_name = "debian12",
     .root = "/srv/root",
@@ -40,6 +42,8 @@ const struct config sample_config = {
     .has_ptrace = true,
     .labels = labels,
     .label_count = 2,
+    .hooks = hooks,
+    .hook_count = 2,
     .stop_grace_ns = 120,
     .family = FAMILY_RUNIT,
     .ready_text = "login:",
