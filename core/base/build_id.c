@@ -12,7 +12,7 @@
 #define NOTES_MAX 4096 /* octets of one note segment */
 
 /* The linker's: where this program's own ELF header was loaded. */
-extern const char __ehdr_start __attribute__((visibility("hidden")));
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
 static void write_hex(const uint8_t *octets, size_t count, char text[BUILD_ID_BYTES])
 {
@@ -60,7 +60,7 @@ static const Elf64_Phdr *find_load(const Elf64_Phdr *headers, size_t count)
 
 const char *build_id_self(char text[BUILD_ID_BYTES])
 {
-    const char *start = &__ehdr_start;
+    const char *start = __ehdr_start;
     const Elf64_Ehdr *header = (const void *)start;
     const Elf64_Phdr *headers = (const void *)(start + header->e_phoff);
     const Elf64_Phdr *load = find_load(headers, header->e_phnum);
