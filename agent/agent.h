@@ -99,8 +99,7 @@ struct agent {
     struct turn_core core;
     uint64_t started_wall_ns;
     bool is_ending;
-    bool
-        is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    bool is_adopted;          /* rows and keeper's table are one; records are news from now on */
     uint32_t adopted_unsaved; /* turns of the adoption that are not committed yet */
     struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
