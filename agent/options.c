@@ -67,7 +67,8 @@ static int read_number(uint32_t *ret_number, const char *text, const char *what,
 
     errno = 0;
     unsigned long long number = strtoull(text, &end, 0);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number > UINT32_MAX) {
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number == 0 ||
+        number > UINT32_MAX) { /* 0 is the host's root, and no count */
         fault_set(fault, STATUS_INVALID, 0, "%s: %s is not a number of an id", what, text);
         return -EINVAL;
     }
