@@ -136,8 +136,6 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
 
     if (ct->state == CT_PREPARING) /* the agent died before it could write the launch down */
         node_step_kind(node, ct, IN_LAUNCHED, now, out);
-    if (!found->has_ended)
-        settle_freezer(node, ct, found->is_frozen, now, out);
     if (ct->state != CT_STUCK && !ct->has_init && node->in_flight < node->in_flight_max) {
         ct->is_in_flight = true;
         node->in_flight++;
@@ -150,6 +148,7 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
         feed_end(node, ct, found, now, out);
         return;
     }
+    settle_freezer(node, ct, found->is_frozen, now, out); /* frozen since, where node.db is older */
     if (ct->state == CT_STOPPING && ct->has_init)
         ct_ask(ct, now, out);
     if (ct->state == CT_KILLING || ct->state == CT_STUCK)
