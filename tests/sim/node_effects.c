@@ -93,6 +93,7 @@ static void settle(struct sim *sim, uint32_t index)
     if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
         return;
     slot->generation = preparing->generation;
+    slot->is_leaf_taken = false;
     slot->has_cgroup = !preparing->is_cgroup_failed;
     slot->has_plan = !preparing->is_plan_failed;
     if (slot->has_plan)

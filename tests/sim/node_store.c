@@ -62,9 +62,10 @@ static int open_both(struct sim *sim)
             sim_fail(sim, "ledger", "node.db is damaged: %s", fault.text);
         return result;
     }
-    result = store_writer_open(&store->writer, db);
-    if (result < 0)
-        return result;
+    if (store_writer_open(&store->writer, db) != SQLITE_OK) {
+        store_writer_close(&store->writer, false);
+        return -EIO;
+    }
     faults_limit_store(sim, &store->writer.limits);
     result = connect_to_disk(SQLITE_OPEN_READWRITE, &db);
     if (result == 0)
