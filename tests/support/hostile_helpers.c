@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,6 +29,29 @@ static bool is_helper(long pid)
     return size > 0 && strcmp(name, "drover-keeper\n") == 0;
 }
 
+/* A signal to stop is only sent when kill() returns. False: it is gone, or goes on. */
+static bool is_stopped(long pid)
+{
+    char path[64];
+    char stat[128];
+    (void)snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    for (int i = 0; i < 100000; i++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return false;
+        ssize_t size = read(fd, stat, sizeof(stat) - 1);
+        (void)close(fd);
+        stat[size > 0 ? size : 0] = '\0';
+        const char *state = strstr(stat, ") ");
+        if (state == NULL || state[2] == 'Z' || state[2] == 'X')
+            return false;
+        if (state[2] == 'T')
+            return true;
+        (void)sched_yield();
+    }
+    return false;
+}
+
 /* Was it one, still, when it stood? */
 static bool attack(long pid)
 {
@@ -41,7 +65,7 @@ static bool attack(long pid)
 
     /* Held still, so that it is one of the host's while it is looked at. */
     (void)kill((pid_t)pid, SIGSTOP);
-    bool is_one = is_helper(pid);
+    bool is_one = is_stopped(pid) && is_helper(pid);
     for (size_t i = 0; is_one && i < sizeof(ways) / sizeof(ways[0]); i++) {
         (void)snprintf(path, sizeof(path), "/proc/%ld/%s", pid, ways[i].file);
         int fd = open(path, ways[i].flags | O_CLOEXEC);
