@@ -84,6 +84,21 @@ bool import_is_given(const struct import *import, enum option option)
     return false;
 }
 
+bool import_device(struct import *import, const struct import_parameter *parameter,
+                   const char *device)
+{
+    bool is_tun = strcmp(device, "net/tun") == 0;
+    enum option option = is_tun ? OPTION_TUN : OPTION_FUSE;
+
+    if (!is_tun && strcmp(device, "fuse") != 0)
+        return false;
+    if (import_is_given(import, option))
+        import_skip(import, parameter, "given already");
+    else
+        import_map(import, parameter, option, NULL, NULL);
+    return true;
+}
+
 bool import_name(const char *text, char ret_name[NAME_BYTES])
 {
     size_t length = 0;

@@ -99,6 +99,10 @@ void import_note(struct import *import, const struct import_parameter *parameter
 /* Neither harm nor option: why it is not needed, or what an operator is to do. */
 void import_skip(struct import *import, const struct import_parameter *parameter, const char *why);
 
+/* A device that containers can be given: its option, but once. False: no such device. */
+bool import_device(struct import *import, const struct import_parameter *parameter,
+                   const char *device);
+
 bool import_is_given(const struct import *import, enum option option);
 
 /* Lower case, with - for what no name has. False if nothing of it is left. */

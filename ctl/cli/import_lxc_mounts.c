@@ -77,6 +77,8 @@ static void map_bind(struct lxc *lxc, const struct import_parameter *entry, cons
     bool is_read_only = find_word(lxc->import, options, "ro") != NULL;
     const char *why = NULL;
 
+    if (strncmp(source, "/dev/", 5) == 0 && import_device(lxc->import, entry, source + 5))
+        return; /* a bind would show a node that cannot be opened */
     if (source[0] != '/' || strchr(source, ':') != NULL || strchr(target, ':') != NULL) {
         import_skip(lxc->import, entry, "not a bind of a path from /, or with : in it");
         return;

@@ -257,6 +257,25 @@ static void map_bindmount(struct openvz *openvz, const struct import_parameter *
     map_words(openvz, parameter, map_bind);
 }
 
+/* NAME:MODE, of /dev. */
+static void map_device(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    char *name = import_copy(openvz->import, parameter->value, strlen(parameter->value));
+    char *mode = strchr(name, ':');
+
+    if (mode != NULL)
+        *mode++ = '\0';
+    if (mode == NULL || strcmp(mode, "none") == 0)
+        import_skip(openvz->import, parameter, "no device is allowed by it");
+    else if (!import_device(openvz->import, parameter, name))
+        import_skip(openvz->import, parameter, "net/tun and fuse alone can be given");
+}
+
+static void map_devices(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    map_words(openvz, parameter, map_device);
+}
+
 /* ---- identity and policy ---- */
 
 static void map_variable(struct openvz *openvz, const struct import_parameter *parameter)
@@ -460,7 +479,7 @@ static const struct openvz_rule rules[] = {
     {"DUMPDIR", NULL, "this version cannot suspend a container"},
 
     {"FEATURES", NULL, KERNEL ": what a guest may do is one set for all"},
-    {"DEVNODES", NULL, DEVICES},
+    {"DEVNODES", map_devices, NULL},
     {"DEVICES", NULL, DEVICES},
     {"PCI", NULL, DEVICES},
     {"CAPABILITY", NULL, "this version has one set of capabilities for all"},

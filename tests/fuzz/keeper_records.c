@@ -105,6 +105,12 @@ void console_rebind_refused(struct agent *a, const struct kw_refused *refused)
     PROMISE(refused->type == KW_CONSOLE);
 }
 
+void readiness_start(struct agent *a, uint32_t index)
+{
+    (void)a;
+    (void)index;
+}
+
 void hook_run_record(struct agent *a, const struct kw_spawn_record *record)
 {
     (void)a;

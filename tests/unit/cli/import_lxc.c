@@ -218,6 +218,7 @@ static void test_lxc__mounts__are_binds_and_tmpfs(void **state)
             "lxc.mount.entry = tmpfs run tmpfs size=10% 0 0\n"
             "lxc.mount.entry = proc proc proc nodev 0 0\n"
             "lxc.mount.entry = /dev/sdb1 data ext4 defaults 0 0\n"
+            "lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0\n"
             "lxc.mount.entry = srv srv none bind 0 0\n"
             "lxc.mount.entry = nonsense\n"),
         0);
@@ -227,7 +228,8 @@ static void test_lxc__mounts__are_binds_and_tmpfs(void **state)
     assert_string_equal(given(OPTION_TMPFS, 0), "/tmp:64M");
     assert_string_equal(given(OPTION_TMPFS, 1), "/run");
     assert_null(given(OPTION_TMPFS, 2));
-    assert_int_equal(import.note_count, 9); /* the root and eight entries */
+    assert_int_equal(import.note_count, 10); /* the root and nine entries */
+    assert_true(import_is_given(&import, OPTION_FUSE));
 }
 
 static void test_lxc__includes__are_followed_and_bounded(void **state)

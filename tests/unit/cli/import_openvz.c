@@ -290,15 +290,18 @@ static void test_openvz__lists__are_mapped_word_by_word(void **state)
 {
     (void)state;
     assert_int_equal(map("BINDMOUNT=\"/srv:/data,nosuid,nodev  /a:/b,ro /mnt rel:/x /c:/\"\n"
-                         "VE_ENVIRONMENT=\"A=1 B=two=2 C\"\n"),
+                         "VE_ENVIRONMENT=\"A=1 B=two=2 C\"\n"
+                         "DEVNODES=\"net/tun:rw fuse:none sda:r\"\n"),
                      0);
+    assert_true(import_is_given(&import, OPTION_TUN));
+    assert_false(import_is_given(&import, OPTION_FUSE));
     assert_string_equal(given(OPTION_BIND, 0), "/srv:/data");
     assert_string_equal(given(OPTION_BIND, 1), "/a:/b:ro");
     assert_null(given(OPTION_BIND, 2));
     assert_string_equal(given(OPTION_ENV, 0), "A=1");
     assert_string_equal(given(OPTION_ENV, 1), "B=two=2");
     assert_null(given(OPTION_ENV, 2));
-    assert_int_equal(import.note_count, 10); /* CTID, VE_PRIVATE, five binds, three variables */
+    assert_int_equal(import.note_count, 13); /* CTID, VE_PRIVATE, 5 binds, 3 variables, 3 devices */
 }
 
 static void test_openvz__the_root__is_where_the_layout_puts_it(void **state)
