@@ -45,9 +45,10 @@ struct asking;
 struct slot {
     struct octets config; /* codec_encode_config(), heap; NULL: slot is free */
     bool is_config_new;   /* not yet in the store */
-    uint64_t revision;
-    uint32_t uid_base;  /* 0: privileged; how many there are: slot_uid_count() */
-    struct config view; /* decoded once, in `arena`: labels and the like for answers */
+    uint64_t revision;    /* of it; the model's is ahead until slot_configure() */
+    struct octets next;   /* what it becomes by the SET that was accepted; NULL: none */
+    uint32_t uid_base;    /* 0: privileged; how many there are: slot_uid_count() */
+    struct config view;   /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
 
     uint64_t launch;     /* number at the keeper of the present generation; 0: none */
@@ -99,8 +100,7 @@ struct agent {
     struct turn_core core;
     uint64_t started_wall_ns;
     bool is_ending;
-    bool
-        is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    bool is_adopted;          /* rows and keeper's table are one; records are news from now on */
     struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
 
@@ -151,8 +151,10 @@ uint32_t slot_uid_count(const struct slot *slot);
  * count from 0, so that a range is as good as another. */
 void slot_choose_range(struct agent *agent, struct slot *slot);
 void slot_close_console(struct slot *slot);
-/* A create was accepted or refused: its configuration finds its slot, or is dropped. */
+/* A create or set was accepted or refused: its configuration finds its slot, or is dropped. */
 void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
+/* A SET took force: the next configuration is the present one. */
+void slot_configure(struct agent *agent, uint32_t index);
 /* The slot's columns of a row. */
 void slot_row(const struct agent *agent, uint32_t index, struct store_row *row);
 

@@ -184,6 +184,7 @@ static void settle(struct preparing *preparing)
     if (preparing->root >= 0)
         (void)close(preparing->root);
     slot->generation = preparing->generation;
+    slot->is_leaf_taken = false; /* that was another generation's group */
     slot->has_cgroup = preparing->cgroup_result == 0;
     slot->cgroup = slot->has_cgroup ? preparing->cgroup : (struct cgroup)CGROUP_EMPTY;
     slot->times.began_ns[BOOT_plan] = preparing->plan_began_ns;

@@ -440,6 +440,20 @@ void requests_take(struct controller *controller, uint64_t client, const struct 
 
 /* ---- what nodes say ---- */
 
+/* … and what a set made of it. */
+static void learn_set(struct controller *controller, struct member *member,
+                      const struct receipt *receipt)
+{
+    const struct known *known = known_find(member, receipt->container.name);
+    struct buffer buffer = {0};
+
+    if (known != NULL && codec_encode_config(receipt->config, &buffer) == 0) {
+        const struct octets config = {buffer.data, buffer.size_bytes};
+        registry_store_known(known, member, &config, controller_batch(controller));
+    }
+    buffer_close(&buffer);
+}
+
 /* What it was created as is known before the first `show`. */
 static void learn_config(struct controller *controller, struct member *member,
                          const struct request *request, const char *name)
@@ -471,6 +485,8 @@ static void learn(struct controller *controller, struct member *member,
         (void)known_tell(member, &receipt->container, controller->registry.mark);
         if (request->verb == VERB_CREATE && receipt->phase == PHASE_DONE)
             learn_config(controller, member, request, receipt->container.name);
+        if (receipt->config != NULL)
+            learn_set(controller, member, receipt);
         return;
     }
     const struct known *known = known_find(member, receipt->container.name);

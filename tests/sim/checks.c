@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "faults.h"
 #include "node_life.h"
 #include "operators.h"
 #include "upstream.h"
@@ -294,6 +295,21 @@ void checks_turn(struct sim *sim)
 
 /* ---- in calm ---- */
 
+/* What is in force is what is stored, whoever died while it was set. A node.db that was put back
+ * may be older than what was set: nobody can see that in a cgroup. */
+static bool has_its_limits(const struct sim *sim, uint32_t index)
+{
+    const struct ct *ct = node_get(sim->agent->node, index);
+    const struct sim_slot *slot = &sim->agent->slots[index];
+    char name[LEAF_BYTES];
+
+    kernel_leaf_name(ct->name, ct->generation, name);
+    int leaf = kernel_find_leaf(sim->kernel, name);
+    if (leaf < 0 || ct->awaited == EFFECT_LIMIT || sim->faults->counts[FAULT_RESTORE] > 0)
+        return true;
+    return sim->kernel->leaves[leaf].limit == requests_limit(&slot->config);
+}
+
 /* NULL: nothing more is to come of the node itself. */
 static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
 {
@@ -320,6 +336,8 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
             return "a restart is owed";
         if (is_up != (proc != NULL))
             return "observed is not the world";
+        if (is_up && !has_its_limits(sim, i))
+            return "its limits are not those of its row";
     }
     *ret_ct = NULL;
     if (agent->store.count > 0 || !inbox_is_empty(&agent->inbox))

@@ -35,7 +35,9 @@ struct story {
     uint64_t row_generation;
     enum ct_state row_state;
     bool has_row;
-    bool is_owed; /* the row says that it is to boot again */
+    bool is_owed;        /* the row says that it is to boot again */
+    uint64_t revision;   /* of the row's configuration */
+    uint64_t configured; /* events of that name in the batch that is looked at */
 };
 
 /* An event that was ever committed on the node. */

@@ -49,6 +49,7 @@ struct leaf {
     uint32_t birth;
     char name[LEAF_BYTES];
     uint64_t oom_kills;
+    uint64_t limit; /* of memory: one stands for all */
     uint32_t population;
 };
 
