@@ -118,7 +118,7 @@ int making_add_system_mounts(struct making *making)
         return making_fail(making, rc, "/dev");
     add_attach(making, dev, KW_FD_MOUNT, "dev", 0, false);
     add_rows(&making->plan, rows_dev, COUNT_OF(rows_dev));
-    if (making->config->is_nested)
+    if (making->config->is_nested && !making->config->is_privileged) /* who may mount any */
         add_rows(&making->plan, rows_nested, COUNT_OF(rows_nested));
 
     if (!has_run_host(making->launch))

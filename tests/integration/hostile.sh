@@ -171,5 +171,15 @@ inside='mem |disk|kmsg_node|handle|ptrace|process_m|key|request|vsock|alg|tipc|h
 grep -Ev "^($filtered|$inside)" "$WORK/expected" >"$WORK/drop"
 grep -vxFf "$WORK/drop" "$WORK/expected" >"$WORK/kept" && mv "$WORK/kept" "$WORK/expected"
 met 'privileged' "$WORK/privileged"
+# It may look at a helper of the host, and not write to what that runs from.
+d exec trusted -- /hostile helpers 1 >"$WORK/trusted" &
+watcher=$!
+for ((i = 0; i < 400; i++)); do
+    kill -0 "$watcher" 2>/dev/null || break
+    d exec trusted -- /bin/true
+done
+wait "$watcher" || fail "no helper was seen in $i commands"
+grep -q '^exe 0 done' "$WORK/trusted" || fail "the privileged guest saw no helper: $(<"$WORK/trusted")"
+grep -qE '^exe (ETXTBSY|EPERM|EACCES)$' "$WORK/trusted" || fail "the helper's program was opened: $(<"$WORK/trusted")"
 want 0 d stop --all --timeout 60s >/dev/null
 echo ok

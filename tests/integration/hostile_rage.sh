@@ -75,14 +75,22 @@ calm 'a path longer than PATH_MAX'
 again 2
 
 # ---- what is counted by owner: the neighbour has its own ----
+# hold NAME WHAT N: it takes them and keeps them; $HELD is what it says, or that its memory was at an end.
+hold() {
+    local pid
+    d exec "$1" -- /hostile "$2" "$3" >"$WORK/$1.$2" 2>/dev/null &
+    pid=$!
+    until [[ -s $WORK/$1.$2 ]] || ! kill -0 "$pid" 2>/dev/null; do calm "$2" >/dev/null; done
+    HELD=$(<"$WORK/$1.$2")
+    [[ -n $HELD ]] || HELD="$2 memory"
+}
 for what in inotify files; do
-    d exec evil -- /hostile "$what" 1000000 >"$WORK/$what" &
-    until [[ -s $WORK/$what ]]; do calm "$what" >/dev/null; done
-    [[ $(<"$WORK/$what") == *EMFILE ]] || fail "$what: $(<"$WORK/$what")"
-    d exec neighbour -- /hostile "$what" 100 >"$WORK/neighbour.$what" &
-    until [[ -s $WORK/neighbour.$what ]]; do calm "$what" >/dev/null; done
-    same "$what of the neighbour" "$what 100 done" "$(<"$WORK/neighbour.$what")"
-    calm "$(<"$WORK/$what")"
+    hold evil "$what" 1000000
+    [[ $HELD =~ (EMFILE|memory)$ ]] || fail "$what: $HELD"
+    taken=$HELD
+    hold neighbour "$what" 100
+    same "$what of the neighbour" "$what 100 done" "$HELD"
+    calm "$taken"
 done
 d exec evil -- /hostile signals 1000000 >"$WORK/signals"
 d exec evil -- /hostile spaces 1000 >"$WORK/spaces"
@@ -92,10 +100,12 @@ calm "$(<"$WORK/signals"), $(<"$WORK/spaces")"
 
 # Pseudo terminals are the whole machine's: only where that is ours alone.
 if [[ $(hostname) == drover-vm ]]; then
-    d exec evil -- /hostile ptys 1000000 >"$WORK/ptys" &
-    until [[ -s $WORK/ptys ]]; do calm ptys >/dev/null; done
+    make terminals --memory 1G --start
+    hold terminals ptys 1000000
+    [[ $HELD == *ENOSPC ]] || fail "ptys: $HELD"
     make late --start # its console is of the kernel's reserve
-    calm "$(<"$WORK/ptys")"
+    calm "$HELD"
+    want 0 d kill terminals >/dev/null
 fi
 again 3
 

@@ -36,6 +36,12 @@ check() {
     same 'containers in a container' inner "$(inner nested)"
     [[ $(inner plain) == *'permission denied'* ]] || fail "a container in a guest of the defaults: $(inner plain)"
     same 'keyrings in nested' 'done' "$(met nested keyring)"
+    # Keys are known by number to all: those of the host's sessions are not to be read.
+    read -r _ serial _ < <("$BUILD/test.support.hostile" keys)
+    ((serial > 0)) || fail 'this shell has no keyring'
+    [[ $(d exec nested -- /hostile keys "$serial") =~ (EACCES|ENOKEY)$ ]] || fail "the host's keyring $serial"
+    read -r _ own _ < <(d exec nested -- /hostile keys)
+    [[ $own != "$serial" ]] || fail 'a guest in the keyring of the host'
     same 'its range' '0 262144' "$(range nested)"
     same 'the range of others' '0 65536' "$(range plain)"
 

@@ -53,7 +53,8 @@ set_property(TEST integration.ends integration.away integration.lossy integratio
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # Run on Debian's own kernel with pure cgroup v2, too.
 set_property(TEST integration.life integration.systemd integration.storm integration.refusals
-    integration.adoption_rows integration.restored APPEND PROPERTY LABELS vm)
+    integration.adoption_rows integration.restored integration.hostile
+    integration.hostile_rage integration.isolation APPEND PROPERTY LABELS vm)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 
 # Each boundary once; --full: at its second and third crossing, too.

@@ -79,7 +79,7 @@ host_start() {
     guest_run debian "$WORK/host" || fail 'no guest root'
     install_host "$WORK/host" || fail 'not installed'
     node_start
-    want 0 d create host --root "$WORK/host" --privileged --memory 2G --pids 4096
+    want 0 d create host --root "$WORK/host" --privileged --nested --memory 2G --pids 4096
     want 0 d start host --timeout 60s
     # Controllers that its cgroup2 does not carry, as its own host has them.
     for kind in memory pids; do
@@ -98,6 +98,9 @@ host systemctl daemon-reload
 host systemctl start drover-controller drover-agent || fail "$(host journalctl --no-pager -u 'drover-*' | tail -n 20)"
 same 'ready by READY=1' 'active
 active' "$(host systemctl is-active drover-controller drover-agent)"
+# --nested lets bpf(2) through, which programs of devices are loaded by.
+WITHHELD=$(host journalctl --no-pager -u drover-agent | grep 'no programs of devices' || true)
+grep -qs 'no programs of devices' "$WORK/agent.log" || same 'what the agent says' '' "$WITHHELD"
 want 0 inner template import busybox /srv/busybox
 want 0 inner create bb --template busybox --memory 64M --pids 32 --start
 want 0 inner create bb-priv --template busybox --memory 48M --pids 24 --privileged --start

@@ -7,6 +7,7 @@
  *   memory       pages; until killed        ptys N      pseudo terminals
  *   inotify N    instances                  spaces N    user namespaces, in each other
  *   signals N    queued to itself           files N     open files
+ *   keys SERIAL  not taken: our session's keyring, or another's described
  *   flip         what /flip/init is; for ever
  *   console N    lines to the console       notify N    datagrams to the notify socket, with
  *   descriptors in them
@@ -23,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,6 +105,16 @@ static int take(const char *what, long count)
     (void)tell(what, count, 0);
     (void)pause();
     return 0;
+}
+
+/* Serial number of the keyring of our session; or what asking for that of another's meets. */
+static int keys(long serial)
+{
+    char text[256];
+    if (serial == 0)
+        return tell("keys", syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -3, 1), 0);
+    long size = syscall(SYS_keyctl, 6 /* KEYCTL_DESCRIBE */, serial, text, sizeof(text));
+    return tell("keys", serial, size < 0 ? errno : 0);
 }
 
 /* For ever: what /flip/init is, which somebody else boots from; every second time it is right. */
@@ -194,8 +206,8 @@ int rage(const char *what, long count)
     static const struct {
         const char *what;
         int (*with)(long count);
-    } rages[] = {{"groups", groups},   {"deep", deep},       {"spaces", spaces},
-                 {"signals", signals}, {"console", console}, {"notify", notify}};
+    } rages[] = {{"groups", groups},   {"deep", deep},     {"spaces", spaces}, {"signals", signals},
+                 {"console", console}, {"notify", notify}, {"keys", keys}};
 
     for (size_t i = 0; i < sizeof(rages) / sizeof(rages[0]); i++)
         if (strcmp(what, rages[i].what) == 0)
