@@ -26,6 +26,12 @@ drover_script(life 120)
 drover_script(systemd 180)
 drover_script(families 180)
 drover_script(readiness 120)
+drover_script(stop_instants 240)
+add_test(NAME integration.stop_instants.full
+    COMMAND bash ${PROJECT_SOURCE_DIR}/tests/integration/stop_instants.sh ${CMAKE_BINARY_DIR} full)
+set_tests_properties(integration.stop_instants.full PROPERTIES
+    SKIP_RETURN_CODE 77 TIMEOUT 1200 LABELS "integration;plain;full")
+set_property(TEST integration.stop_instants APPEND PROPERTY LABELS plain)
 drover_script(verbs 180)
 drover_script(storm 180)
 drover_script(adoption 300)
