@@ -7,6 +7,7 @@
  */
 #include "hook_run.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,6 +25,10 @@
 #include "ensure.h"
 #include "hooks_run.h"
 #include "plan.h"
+
+/* The node's and the container's own on one way: all may be late before it counts as stuck. */
+static_assert(4 * HOOK_DEADLINE_NS < PREPARE_DEADLINE_NS, "the way up ends in its state's time");
+static_assert(4 * HOOK_DEADLINE_NS < CLEAN_DEADLINE_NS, "the way down, too");
 
 struct hook_run {
     struct hook_run *next;

@@ -19,8 +19,8 @@
 #include "hooks.h"
 #include "keeper_wire.h"
 
-#define HOOK_DEADLINE_NS UINT64_C(10000000000) /* of one script; then its whole group is killed */
-#define HOOK_SAID_BYTES 128                    /* of the last words that are kept */
+#define HOOK_DEADLINE_NS UINT64_C(7000000000) /* of one script; then its whole group is killed */
+#define HOOK_SAID_BYTES 128                   /* of the last words that are kept */
 
 struct agent;
 struct hook_run;

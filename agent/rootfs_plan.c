@@ -77,6 +77,8 @@ int making_lock(const struct making *making, int mount_consumed, uint64_t attrib
     return mount_lock(making->rootfs->mntns, mount, attributes, is_file);
 }
 
+/* LIMIT: of what a mount hook mounted below DROVER_ROOT nothing comes along into a container with
+ * a user namespace, as one mount alone is locked: it sees what lies below. */
 static int clone_root(struct making *making)
 {
     if (making->request->has_root)
