@@ -150,6 +150,8 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
     }
     if (slot->has_cgroup && !slot->seen.is_ended)
         (void)watch_start(agent, index);
+    if (node_get(agent->node, index)->state == CT_BOOTING)
+        readiness_start(agent, index);
 }
 
 /* Its launch was sent, and the agent died before it could write down what it had planned: the same
@@ -163,16 +165,16 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
                                      .uuid = row->uuid,
                                      .generation = row->generation,
                                      .uid_base = row->uid_base,
-                                     .uid_count = UID_RANGE,
+                                     .uid_count = slot_uid_count(slot),
                                      .node = agent->options->node};
 
     if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {
         slot->family = FAMILY_UNKNOWN; /* what it booted from is gone: signals are all we have */
-        slot->is_ready_on_exec = slot->view.ready != READY_NOTIFY;
+        slot->is_ready_on_exec = slot->view.ready <= READY_EXEC;
         return;
     }
     slot->family = plan.family;
-    slot->is_ready_on_exec = !plan.is_ready_by_notify;
+    slot->is_ready_on_exec = plan.ready == READY_EXEC;
     launch_close(&plan);
 }
 
@@ -206,6 +208,8 @@ static void adopt_orphan(struct agent *agent, uint32_t index, const struct ct_fo
     slot->seen.is_ready = found->is_ready;
     orphans_take(agent, index, found->pid); /* not: it ended since we looked, nobody saw how */
     (void)watch_start(agent, index);
+    if (node_get(agent->node, index)->state == CT_BOOTING)
+        readiness_start(agent, index);
 }
 
 /* -errno: nobody may be called dead for it. */
@@ -344,8 +348,7 @@ static bool on_row(const struct store_row *row, void *context)
     bool is_later = slot.generation > row->generation;
     if (is_later || (held != NULL && row->state == CT_PREPARING))
         plan_again(agent, row, &slot);
-    facts.policy =
-        (struct ct_policy){slot.view.restart, slot.view.is_reboot_denied, slot.view.stop_grace_ns};
+    facts.policy = config_policy(&slot.view);
     facts.is_ready_on_exec = slot.is_ready_on_exec;
     if (is_later)
         slot.oom_kills = 0;

@@ -229,6 +229,28 @@ static int open_doors(struct agent *agent, struct fault *fault)
     return result;
 }
 
+static int open_sysfilters(struct agent *agent, struct fault *fault)
+{
+    int result = sysfilters_open(&agent->sysfilters);
+
+    if (result < 0)
+        fault_set(fault, STATUS_UNSUPPORTED, -result,
+                  "no filter of system calls can be made for this machine's architecture");
+    return result;
+}
+
+/* A sandbox may withhold it. */
+static void open_devices(struct agent *agent)
+{
+    int result = devices_open(&agent->devices);
+
+    if (result < 0)
+        (void)fprintf(stderr,
+                      "drover-agent: no programs of devices can be loaded (bpf: %s); "
+                      "privileged guests can open every device\n",
+                      strerrordesc_np(-result));
+}
+
 int agent_open(struct agent *agent, const struct options *options, struct fault *fault)
 {
     agent->options = options;
@@ -239,6 +261,9 @@ int agent_open(struct agent *agent, const struct options *options, struct fault 
     agent->keeper.on_lost = keeper_records_on_lost;
     int result = subid_check(options->uid_base, options->uid_count, fault);
 
+    if (result == 0)
+        result = open_sysfilters(agent, fault);
+    open_devices(agent);
     if (result == 0)
         result = open_loop(agent, fault);
     if (result == 0)
@@ -299,5 +324,6 @@ void agent_close(struct agent *agent)
         (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
     keeper_client_close(&agent->keeper);
     cgroups_close(&agent->cgroups);
+    devices_close(&agent->devices);
     rootfs_close(&agent->rootfs);
 }

@@ -10,8 +10,10 @@ add_executable(drover-agent
     configs.c
     console_rebind.c
     console_tail.c
+    devices.c
     effects.c
     executor.c
+    hook_run.c
     inbox.c
     inits.c
     keeper_client.c
@@ -25,12 +27,14 @@ add_executable(drover-agent
     orphans.c
     prepare.c
     publisher.c
+    readiness.c
     recall.c
     record_seen.c
     requests.c
     results.c
     slots.c
     stop.c
+    stop_look.c
     strays.c
     stream_console.c
     stream_exec.c
@@ -47,7 +51,7 @@ add_executable(drover-agent
 target_link_libraries(drover-agent PRIVATE
     drover_flags drover_base drover_daemon drover_model drover_codec
     drover_session drover_local drover_link drover_boundary drover_cgroup
-    drover_rootfs drover_template drover_store
+    drover_rootfs drover_sysfilter drover_template drover_store
     PkgConfig::LIBUV PkgConfig::SODIUM)
 # Beside it, so that a built agent finds it.
 add_dependencies(drover-agent drover-keeper)

@@ -18,7 +18,9 @@
 #include "cgroup.h"
 #include "configs.h"
 #include "console_rebind.h"
+#include "devices.h"
 #include "executor.h"
+#include "hook_run.h"
 #include "inbox.h"
 #include "keeper_client.h"
 #include "listing.h"
@@ -26,21 +28,25 @@
 #include "node.h"
 #include "options.h"
 #include "publisher.h"
+#include "readiness.h"
 #include "record_seen.h"
 #include "results.h"
 #include "rootfs.h"
 #include "store.h"
 #include "streams.h"
+#include "sysfilter.h"
 #include "turn_core.h"
 #include "upstream.h"
 
 #define ORIGIN_UPSTREAM UINT64_MAX /* of a request; else a local client's id */
 
+struct asking;
+
 struct slot {
     struct octets config; /* codec_encode_config(), heap; NULL: slot is free */
     bool is_config_new;   /* not yet in the store */
     uint64_t revision;
-    uint32_t uid_base;  /* 0: privileged */
+    uint32_t uid_base;  /* 0: privileged; how many there are: slot_uid_count() */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
 
@@ -68,7 +74,10 @@ struct slot {
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
-    uint64_t exec_number; /* of exec leaves, grows over restarts of the agent too */
+    struct asking *asking;       /* to stop or reboot, until it goes down; NULL: none */
+    bool is_asked;               /* and a way was taken */
+    struct readiness *readiness; /* watches for a text, file or port; NULL: nothing to watch */
+    uint64_t exec_number;        /* of exec leaves, grows over restarts of the agent too */
     uint64_t stale_below; /* exec leaves of lower numbers are of sessions that are lost; 0: none */
 };
 
@@ -90,16 +99,18 @@ struct agent {
     struct turn_core core;
     uint64_t started_wall_ns;
     bool is_ending;
-    bool
-        is_adopted; /* rows and keeper's table are brought together; records are news from now on */
+    bool is_adopted;          /* rows and keeper's table are one; records are news from now on */
     uint32_t adopted_unsaved; /* turns of the adoption that are not committed yet */
     struct stray *strays;     /* guests that node.db does not know */
     struct held_record *held; /* the keeper's table until then */
 
     struct console_rebinds rebinds;
+    struct hook_run *hook_runs; /* that are under way */
 
     struct rootfs rootfs;
+    struct sysfilters sysfilters;
     struct cgroups cgroups;
+    struct devices devices;
     struct store *store;
     struct executor executor;
     struct keeper_client keeper;
@@ -137,6 +148,11 @@ struct octets octets_copy(const struct octets *octets); /* heap */
 /* -errno: the octets are no configuration; they are the slot's all the same. */
 int slot_fill(struct slot *slot, struct octets config_consumed);
 void slot_empty(struct slot *slot);
+/* How many ids its range has, as its configuration says; 0: privileged. */
+uint32_t slot_uid_count(const struct slot *slot);
+/* A range that is free, for what the configuration says now. For a stopped container: ids on disk
+ * count from 0, so that a range is as good as another. */
+void slot_choose_range(struct agent *agent, struct slot *slot);
 void slot_close_console(struct slot *slot);
 /* A create was accepted or refused: its configuration finds its slot, or is dropped. */
 void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);

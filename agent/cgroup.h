@@ -57,6 +57,7 @@ struct cgroup_request {
     const struct cgroup_limits *limits;
     uid_t owner; /* uid and gid that guest/ is delegated to: directory, cgroup.procs, .threads,
                   * .subtree_control. 0: nobody but root */
+    int devices; /* program that says which devices may be opened (devices.h); 0: none */
 };
 
 struct cgroup {

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "boundary.h"
@@ -23,6 +25,9 @@
  * leaves, so that a guest at its bound can still be entered. */
 #define GUEST_DESCENDANTS_MAX "1024"
 #define DESCENDANTS_MAX "1280"
+/* Groups within groups. Each walk from a process to the root of all pays for each (charges of
+ * memory, the scheduler's shares); systemd has five, and each layer of containers as many more. */
+#define GUEST_DEPTH_MAX "32"
 
 static int write_file(const struct cgroup *cgroup, int path, const char *file, const char *value,
                       struct fault *fault)
@@ -132,7 +137,29 @@ static int fill_v2(const struct cgroup *cgroup, const struct cgroup_hierarchy *v
         return cgroup_fail_file(cgroup, "guest", errno, fault);
     result =
         write_file(cgroup, v2->path, "guest/cgroup.max.descendants", GUEST_DESCENDANTS_MAX, fault);
+    if (result == 0)
+        result = write_file(cgroup, v2->path, "guest/cgroup.max.depth", GUEST_DEPTH_MAX, fault);
     return result < 0 ? result : delegate(cgroup, v2->path, owner, fault);
+}
+
+/* Before anybody is in it. ALLOW_MULTI: programs of groups above and below hold beside ours, and a
+ * guest that may attach its own cannot take ours away. */
+static int attach_devices(const struct cgroup *cgroup, int program, struct fault *fault)
+{
+    union bpf_attr attr;
+
+    if (program == 0)
+        return 0;
+    memset(&attr, 0, sizeof(attr));
+    attr.target_fd = (uint32_t)cgroup->dir;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = BPF_CGROUP_DEVICE;
+    attr.attach_flags = BPF_F_ALLOW_MULTI;
+    if (syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)) == 0)
+        return 0;
+    fault_set(fault, STATUS_FAILED, errno, "%s/%s: cannot attach the program of its devices",
+              cgroup->path, cgroup->leaf);
+    return -fault->error;
 }
 
 static void unmake(struct cgroups *cgroups, const char *leaf, size_t count)
@@ -166,6 +193,8 @@ int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
     }
     if (result == 0)
         result = cgroup_open_files(cgroups, &cgroup, fault);
+    if (result == 0)
+        result = attach_devices(&cgroup, request->devices, fault);
     if (result < 0) {
         cgroup_close(&cgroup);
         unmake(cgroups, request->leaf, made);

@@ -32,7 +32,10 @@ struct cleaning {
     struct cgroup cgroup;
     bool has_cgroup;
     bool is_leaf_taken;
-    bool is_populated; /* the worker left it to the loop to wait */
+    bool is_populated;  /* the worker left it to the loop to wait */
+    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t hooks;     /* HOOK_BIT of those to run before the groups go */
+    bool is_hooked;     /* they have run, or there is none */
     const struct kw_ring *ring;
     size_t ring_bytes;
     uv_poll_t events;
@@ -53,8 +56,22 @@ static void finish(struct cleaning *cleaning)
     free(cleaning);
 }
 
+/* Whatever ran is gone: the hooks of the way down have their turn, if there are any. */
+static bool has_hooks(struct cleaning *cleaning)
+{
+    if (!cleaning->is_hooked && cleaning->has_cgroup)
+        cleaning->hooks = hook_run_look(cleaning->agent->options->hooks_dir, true);
+    cleaning->is_hooked = cleaning->is_hooked || (cleaning->hooks | cleaning->own_hooks) == 0 ||
+                          !cleaning->has_cgroup;
+    if (!cleaning->is_hooked)
+        (void)cgroup_freeze(&cleaning->cgroup, false); /* or they would be frozen, too */
+    return !cleaning->is_hooked;
+}
+
 static void remove_groups(struct cleaning *cleaning)
 {
+    if (has_hooks(cleaning))
+        return;
     int result = cgroup_remove(&cleaning->agent->cgroups, cleaning->leaf, &cleaning->seen.fault);
 
     cleaning->seen.kind = result < 0 ? IN_CLEAN_FAILED : IN_CLEANED_STOP;
@@ -77,7 +94,7 @@ static bool run_sweep(struct work *work)
     struct fault ignored;
 
     boundary(clean_begun);
-    if (cleaning->ring != NULL)
+    if (cleaning->ring != NULL && !cleaning->is_hooked)
         console_tail_keep(&agent->rootfs, cleaning->uuid, cleaning->ring, cleaning->ring_bytes);
     boundary(tail_kept);
     if (cleaning->is_leaf_taken) {
@@ -103,9 +120,47 @@ static bool run_remove(struct work *work)
     return true;
 }
 
+static void on_swept(struct work *work);
+
+/* What they left behind is swept like what the guest did. */
+static void on_hooked(void *context, const struct hook_walk *walk, int root_consumed)
+{
+    struct cleaning *cleaning = context;
+
+    if (root_consumed >= 0)
+        (void)close(root_consumed);
+    if (walk->has_failed)
+        (void)fprintf(stderr, "drover-agent: %s: %s; it is cleaned up all the same\n",
+                      cleaning->name, walk->fault.text);
+    cleaning->is_hooked = true;
+    cleaning->is_populated = false;
+    cleaning->work = (struct work){.run = run_sweep, .on_done = on_swept};
+    executor_post(&cleaning->agent->executor, WORKER_CLEAN, &cleaning->work);
+}
+
+/* All is removed, or nothing yet because of hooks. */
+static void go_on(struct cleaning *cleaning)
+{
+    struct hook_request request = {.ct = cleaning->seen.ct,
+                                   .generation = cleaning->seen.generation,
+                                   .cgroup = &cleaning->cgroup,
+                                   .there = cleaning->hooks,
+                                   .is_down = true,
+                                   .on_end = on_hooked,
+                                   .context = cleaning};
+
+    if (cleaning->is_hooked || cleaning->seen.kind != IN_UNSET) {
+        finish(cleaning);
+        return;
+    }
+    memcpy(request.name, cleaning->name, NAME_BYTES);
+    memcpy(request.uuid, cleaning->uuid, UUID_BYTES);
+    hook_run_begin(cleaning->agent, &request);
+}
+
 static void on_removed(struct work *work)
 {
-    finish(container_of(work, struct cleaning, work));
+    go_on(container_of(work, struct cleaning, work));
 }
 
 /* ---- waiting for the last process, on the loop ---- */
@@ -183,7 +238,7 @@ static void on_swept(struct work *work)
     uv_loop_t *loop = &cleaning->agent->loop;
 
     if (!cleaning->is_populated) {
-        finish(cleaning);
+        go_on(cleaning);
         return;
     }
     (void)uv_timer_init(loop, &cleaning->timer);
@@ -205,6 +260,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
 
     ENSURE(cleaning != NULL);
     watch_stop(agent, effect->ct);
+    readiness_stop(agent, effect->ct);
     streams_end_generation(&agent->streams, effect->ct);
     cleaning->work = (struct work){.run = run_sweep, .on_done = on_swept};
     cleaning->agent = agent;
@@ -214,6 +270,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, cleaning->leaf);
     cleaning->cgroup = slot->has_cgroup ? slot->cgroup : (struct cgroup)CGROUP_EMPTY;
     cleaning->has_cgroup = slot->has_cgroup;
+    cleaning->own_hooks = hook_run_own(agent, effect->ct, true);
     cleaning->is_leaf_taken = slot->is_leaf_taken;
     slot->is_leaf_taken = false;
     cleaning->ring = slot->ring;

@@ -54,7 +54,7 @@ static int order(struct agent *agent, struct slot *slot, struct rebind *rebind)
     struct kw_console record = {.launch = slot->launch,
                                 .deadline_ns = clock_monotonic_ns() + REBIND_NS,
                                 .uid_base = slot->uid_base,
-                                .uid_count = slot->uid_base != 0 ? UID_RANGE : 0,
+                                .uid_count = slot_uid_count(slot),
                                 .roles = {KW_FD_RING}};
     AUTO_FD ring = rootfs_make_ring();
     const int fds[] = {ring, slot->pty};

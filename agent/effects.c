@@ -98,7 +98,7 @@ static int make(struct deed *deed)
         fault_set(fault, STATUS_INVALID, -result, "the configuration cannot be read");
     if (result == 0 && !config.is_privileged && deed->uid_base == 0) {
         fault_set(fault, STATUS_NO_CAPACITY, 0, "no range of %u ids is free for %s",
-                  (uint64_t)UID_RANGE, deed->name);
+                  (uint64_t)(config.is_nested ? UID_RANGE_NESTED : UID_RANGE), deed->name);
         fault_hint(fault, "give drover-agent a larger --uid-count, or destroy a container");
         result = -ENOSPC;
     }

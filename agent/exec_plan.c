@@ -66,8 +66,34 @@ static void fill(struct plan *plan, const struct stream_open *open, bool has_use
     plan_add_limits(plan, !has_userns);
 }
 
-int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
-              struct fault *fault)
+static int seal(struct plan *plan, int *ret_memfd, struct fault *fault)
+{
+    int fd = plan_seal(plan);
+    plan_close(plan);
+    if (fd < 0) {
+        fault_set(fault, fd == -E2BIG ? STATUS_INVALID : STATUS_FAILED, -fd,
+                  "cannot pack the command: %s", strerrordesc_np(-fd));
+        return fd;
+    }
+    *ret_memfd = fd;
+    return 0;
+}
+
+int probe_plan(const struct stream_open *open, uint32_t probe, bool has_userns, int *ret_memfd,
+               struct fault *fault)
+{
+    struct plan plan;
+
+    plan_init(&plan);
+    plan.header.flags = KP_JOIN_MNT | KP_JOIN_NET | probe;
+    if (has_userns)
+        plan.header.flags |= KP_JOIN_USER;
+    plan_add_item(&plan, &plan.argv, open->argv[0]);
+    return seal(&plan, ret_memfd, fault);
+}
+
+int exec_plan(const struct stream_open *open, int root, bool has_userns,
+              const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault)
 {
     struct passwd passwd;
     struct plan plan;
@@ -82,13 +108,6 @@ int exec_plan(const struct stream_open *open, int root, bool has_userns, int *re
 
     plan_init(&plan);
     fill(&plan, open, has_userns, &passwd);
-    int fd = plan_seal(&plan);
-    plan_close(&plan);
-    if (fd < 0) {
-        fault_set(fault, fd == -E2BIG ? STATUS_INVALID : STATUS_FAILED, -fd,
-                  "cannot pack the command: %s", strerrordesc_np(-fd));
-        return fd;
-    }
-    *ret_memfd = fd;
-    return 0;
+    plan.sysfilter = sysfilter;
+    return seal(&plan, ret_memfd, fault);
 }

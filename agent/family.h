@@ -13,18 +13,23 @@
 #define DROVER_FAMILY_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "layers.h"
 #include "rootfs.h"
 
 struct init {
     enum family family;
+    uint32_t systemd_version;      /* of systemd: what its file says; 0: it does not */
     bool takes_arguments;          /* `-z "      "`, as OpenVZ gave: room for a title */
     int errors[KW_CANDIDATES_MAX]; /* per candidate: 0, or a positive errno; ENXIO: no file that
                                       could be executed (FIFO, socket, device) */
 };
 
-int init_find(const struct layers *layers, char candidates[][64], size_t count,
+#define SYSTEMD_VERSION_MIN 230 /* the first that lives with cgroup v2 alone */
+
+/* said: what its configuration calls it; UNKNOWN: to be found out. */
+int init_find(const struct layers *layers, char candidates[][64], size_t count, enum family said,
               struct init *ret_init);
 
 #endif

@@ -177,6 +177,8 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
     for (size_t i = 0; i < news.count; i++) {
         take_news(agent, index, record, &news.list[i]);
         post(agent, index, record, news.list[i]);
+        if (news.list[i].kind == IN_BOOTED)
+            readiness_start(agent, index);
     }
     if (news.ack == RECORD_ACK_NOW)
         keeper_client_ack(&agent->keeper, record->launch, record->labels.generation,
@@ -192,6 +194,7 @@ static void on_refused(struct agent *agent, const struct kw_refused *refused)
 
     if (refused->type == KW_SPAWN) {
         streams_spawn_refused(&agent->streams, refused->number, refused->error);
+        hook_run_refused(agent, refused);
         return;
     }
     if (refused->type == KW_CONSOLE) {
@@ -232,6 +235,7 @@ void keeper_records_on_record(struct keeper_client *client, const struct kw_head
     case KW_SPAWN_RECORD:
         streams_spawn_record(&agent->streams, (const void *)header, fds, roles);
         console_rebind_ended(agent, (const void *)header);
+        hook_run_record(agent, (const void *)header);
         return;
     case KW_REFUSED:
         on_refused(agent, (const void *)header);

@@ -13,6 +13,7 @@
 #include "local.h"
 
 #define STATE_DEFAULT "/var/lib/drover"
+#define HOOKS_DEFAULT "/etc/drover/hooks"
 #define RUN_DEFAULT "/run/drover"
 #define CONFIG_DEFAULT "/etc/drover/agent.ini"
 #define UID_BASE_DEFAULT 0x70000000u
@@ -20,17 +21,12 @@
 #define CT_RANGES_DEFAULT 4096u
 
 static const struct option long_options[] = {
-    {"state-dir", required_argument, NULL, 's'},
-    {"run-dir", required_argument, NULL, 'r'},
-    {"config", required_argument, NULL, 'c'},
-    {"node", required_argument, NULL, 'n'},
-    {"cgroup", required_argument, NULL, 'g'},
-    {"uid-base", required_argument, NULL, 'u'},
-    {"uid-count", required_argument, NULL, 'U'},
-    {"controller", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {0},
+    {"state-dir", required_argument, NULL, 's'}, {"run-dir", required_argument, NULL, 'r'},
+    {"config", required_argument, NULL, 'c'},    {"node", required_argument, NULL, 'n'},
+    {"cgroup", required_argument, NULL, 'g'},    {"uid-base", required_argument, NULL, 'u'},
+    {"uid-count", required_argument, NULL, 'U'}, {"controller", required_argument, NULL, 'C'},
+    {"hooks-dir", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},         {0},
 };
 
 void options_print_help(void)
@@ -38,7 +34,7 @@ void options_print_help(void)
     (void)puts(
         "usage: drover-agent [--state-dir DIR] [--run-dir DIR] [--config FILE] [--node NAME]\n"
         "                    [--cgroup PATH] [--uid-base N] [--uid-count N]\n"
-        "                    [--controller tcp://HOST:PORT]...\n"
+        "                    [--controller tcp://HOST:PORT]... [--hooks-dir DIR]\n"
         "\n"
         "Boots and keeps the system containers of this node. Its socket is RUN/agent.sock.\n"
         "SIGTERM ends the agent and leaves the containers and the keeper running.\n"
@@ -50,7 +46,8 @@ void options_print_help(void)
         "  --cgroup PATH     top-level cgroup of its own (default drover.NODE)\n"
         "  --uid-base N      first id of the range that containers get theirs from\n"
         "  --uid-count N     how many ids; 65536 a container\n"
-        "  --controller URL  report to it and obey it (of several, the first)");
+        "  --controller URL  report to it and obey it (of several, the first)\n"
+        "  --hooks-dir DIR   scripts run for each container (default " HOOKS_DEFAULT ")");
 }
 
 static int copy(char *to, size_t room, const char *from, const char *what, struct fault *fault)
@@ -70,7 +67,8 @@ static int read_number(uint32_t *ret_number, const char *text, const char *what,
 
     errno = 0;
     unsigned long long number = strtoull(text, &end, 0);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number > UINT32_MAX) {
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number == 0 ||
+        number > UINT32_MAX) { /* 0 is the host's root, and no count */
         fault_set(fault, STATUS_INVALID, 0, "%s: %s is not a number of an id", what, text);
         return -EINVAL;
     }
@@ -96,6 +94,8 @@ static int set(struct options *options, int key, const char *value, struct fault
         return copy(options->state_dir, sizeof(options->state_dir), value, "--state-dir", fault);
     case 'r':
         return copy(options->run_dir, sizeof(options->run_dir), value, "--run-dir", fault);
+    case 'k':
+        return copy(options->hooks_dir, sizeof(options->hooks_dir), value, "--hooks-dir", fault);
     case 'c':
         return copy(options->config, sizeof(options->config), value, "--config", fault);
     case 'n':
@@ -131,7 +131,8 @@ static bool is_given(const struct options *given, int key)
     return key == 'c' || (key == 's' && given->state_dir[0] != '\0') ||
            (key == 'r' && given->run_dir[0] != '\0') || (key == 'n' && given->node[0] != '\0') ||
            (key == 'g' && given->cgroup[0] != '\0') || (key == 'u' && given->uid_base != 0) ||
-           (key == 'U' && given->uid_count != 0) || (key == 'C' && given->controller_count != 0);
+           (key == 'U' && given->uid_count != 0) || (key == 'C' && given->controller_count != 0) ||
+           (key == 'k' && given->hooks_dir[0] != '\0');
 }
 
 static bool on_key(void *context, const char *name, const char *value, struct fault *fault)
@@ -152,12 +153,19 @@ static int fill_defaults(struct options *options, struct fault *fault)
         (void)snprintf(options->state_dir, sizeof(options->state_dir), "%s", STATE_DEFAULT);
     if (options->run_dir[0] == '\0')
         (void)snprintf(options->run_dir, sizeof(options->run_dir), "%s", RUN_DEFAULT);
+    if (options->hooks_dir[0] == '\0')
+        (void)snprintf(options->hooks_dir, sizeof(options->hooks_dir), "%s", HOOKS_DEFAULT);
     if (options->node[0] == '\0') {
         char name[256] = "";
 
         (void)gethostname(name, sizeof(name) - 1);
         name[strcspn(name, ".")] = '\0';
         (void)snprintf(options->node, sizeof(options->node), "%.63s", name);
+    }
+    if (options->hooks_dir[0] != '/') {
+        fault_set(fault, STATUS_INVALID, 0, "--hooks-dir %s: a path from / is needed",
+                  options->hooks_dir);
+        return -EINVAL;
     }
     if (!name_check(options->node)) {
         fault_set(fault, STATUS_INVALID, 0, "--node %s: not a name", options->node);

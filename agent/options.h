@@ -20,7 +20,8 @@
 #include "units.h"
 
 #define CONTROLLERS_MAX 4
-#define UID_RANGE 65536u /* ids of one container */
+#define UID_RANGE 65536u                 /* ids of one container */
+#define UID_RANGE_NESTED (4 * UID_RANGE) /* of one with containers inside */
 
 struct options {
     char state_dir[PATH_MAX];
@@ -32,6 +33,7 @@ struct options {
     uint32_t uid_count;
     char controllers[CONTROLLERS_MAX][128];
     size_t controller_count;
+    char hooks_dir[PATH_MAX];
     char keeper[PATH_MAX]; /* binary, beside this one */
     bool is_help;
     bool is_version;

@@ -33,9 +33,10 @@ void orphans_lose_notify(struct agent *agent, uint32_t index)
     struct input input = {.kind = INPUT_OBSERVATION, .observation = {.kind = IN_READY}};
 
     slot->has_lost_notify = true;
-    if (slot->seen.is_ready)
-        return;
+    if (slot->seen.is_ready || slot->view.ready == READY_FILE || slot->view.ready == READY_TCP)
+        return; /* those are looked for again */
     slot->seen.is_ready = true;
+    readiness_stop(agent, index);
     input.observation.ct = index;
     input.observation.generation = node_get(agent->node, index)->generation;
     inbox_post(&agent->inbox, &input);
@@ -105,6 +106,7 @@ void keeper_records_on_lost(struct keeper_client *client)
     uint64_t launch_last = client->launch_last;
 
     streams_keeper_lost(&agent->streams);
+    hook_run_keeper_lost(agent);
     (void)fprintf(stderr, "drover-agent: the keeper is gone; starting another\n");
     if (keeper_client_open(client, agent->options->run_dir, agent->options->keeper, &agent->cgroups,
                            &fault) < 0)

@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "sys.h"
+#include "sysfilter.h"
 
 #define TEXT_FIRST_BYTES 2048
 
@@ -17,6 +18,7 @@ void plan_init(struct plan *plan)
     plan->candidates.count = 0;
     plan->argv.count = 0;
     plan->env.count = 0;
+    plan->sysfilter = NULL;
     plan->text = NULL;
     plan->text_bytes = 0;
     plan->text_room_bytes = 0;
@@ -172,8 +174,11 @@ int plan_seal(const struct plan *plan)
 
     if (plan->error != 0)
         return plan->error;
+    if (plan->sysfilter != NULL)
+        header.seccomp_count = plan->sysfilter->count;
     size_t tables_bytes =
-        sizeof(header) + header.mount_count * sizeof(struct kp_mount) +
+        sizeof(header) + header.seccomp_count * sizeof(struct sock_filter) +
+        header.mount_count * sizeof(struct kp_mount) +
         header.rlimit_count * sizeof(struct kp_rlimit) +
         (plan->candidates.count + plan->argv.count + plan->env.count + header.group_count) *
             sizeof(uint32_t);
@@ -186,6 +191,9 @@ int plan_seal(const struct plan *plan)
         return -ENOMEM;
     struct layout layout = {
         .block = block, .used_bytes = sizeof(header), .text = (uint32_t)tables_bytes};
+    if (plan->sysfilter != NULL)
+        header.seccomp = place_table(&layout, plan->sysfilter->filter,
+                                     header.seccomp_count * sizeof(struct sock_filter));
     place_mounts(&layout, plan, &header.mounts);
     header.rlimits =
         place_table(&layout, plan->rlimits, header.rlimit_count * sizeof(struct kp_rlimit));

@@ -21,6 +21,8 @@
 
 #define PLAN_GROUPS_MAX 256
 
+struct sysfilter;
+
 /* A list of strings: positions in `text`, plus one. */
 struct plan_list {
     uint32_t items[KP_ARGS_MAX];
@@ -36,6 +38,7 @@ struct plan {
     struct plan_list argv;
     struct plan_list env;
     uint32_t groups[PLAN_GROUPS_MAX];
+    const struct sysfilter *sysfilter; /* borrowed until plan_seal(); NULL: none */
     char *text;
     size_t text_bytes;
     size_t text_room_bytes;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "prepare.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent.h"
 #include "boundary.h"
@@ -20,8 +22,13 @@ struct preparing {
     char leaf[CGROUP_LEAF_BYTES];
     uint8_t uuid[UUID_BYTES];
     struct octets config; /* a copy, heap */
-    uint32_t uid_base;
+    uint32_t uid_base, uid_count;
     bool is_plan_done, is_cgroup_done, is_durable;
+    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
+    bool is_hooked;     /* they have run, or there is none */
+    bool has_plan;      /* it was made */
+    int root;           /* that a mount hook left; -1: the container's own */
 
     struct launch plan;
     int plan_result;
@@ -43,6 +50,10 @@ static bool run_plan(struct work *work)
     struct config config;
 
     preparing->plan_began_ns = clock_monotonic_ns();
+    if (!preparing->is_hooked)
+        preparing->hooks = hook_run_look(preparing->agent->options->hooks_dir, false);
+    if (!preparing->is_hooked && (preparing->hooks | preparing->own_hooks) != 0)
+        return true;
     preparing->plan_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
     if (preparing->plan_result == 0) {
@@ -52,16 +63,36 @@ static bool run_plan(struct work *work)
             .uuid = preparing->uuid,
             .generation = preparing->generation,
             .uid_base = preparing->uid_base,
-            .uid_count = UID_RANGE,
+            .uid_count = preparing->uid_count,
+            .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
+            .has_root = preparing->root >= 0,
+            .root = preparing->root,
         };
         preparing->plan_result = rootfs_plan(&preparing->agent->rootfs, &request, &preparing->plan,
                                              &preparing->plan_fault);
     }
+    preparing->has_plan = preparing->plan_result == 0;
     arena_close(&arena);
     preparing->plan_ns = clock_monotonic_ns();
     boundary(plan_made);
     return true;
+}
+
+static int make_cgroup(struct preparing *preparing, const struct config *config)
+{
+    struct fault *fault = &preparing->cgroup_fault;
+    struct cgroup_limits limits;
+    int devices = devices_program(&preparing->agent->devices, config);
+    struct cgroup_request request = {preparing->leaf, &limits, preparing->uid_base, devices};
+
+    if (devices < 0) {
+        fault_set(fault, STATUS_FAILED, -devices, "%s: cannot load the program of its devices",
+                  preparing->name);
+        return devices;
+    }
+    limits_of_config(config, &limits);
+    return cgroup_make(&preparing->agent->cgroups, &request, &preparing->cgroup, fault);
 }
 
 static bool run_cgroup(struct work *work)
@@ -73,14 +104,8 @@ static bool run_cgroup(struct work *work)
     preparing->cgroup_began_ns = clock_monotonic_ns();
     preparing->cgroup_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
-    if (preparing->cgroup_result == 0) {
-        struct cgroup_limits limits;
-        struct cgroup_request request = {preparing->leaf, &limits, preparing->uid_base};
-
-        limits_of_config(&config, &limits);
-        preparing->cgroup_result = cgroup_make(&preparing->agent->cgroups, &request,
-                                               &preparing->cgroup, &preparing->cgroup_fault);
-    }
+    if (preparing->cgroup_result == 0)
+        preparing->cgroup_result = make_cgroup(preparing, &config);
     arena_close(&arena);
     preparing->cgroup_ns = clock_monotonic_ns();
     boundary(cgroup_made);
@@ -102,9 +127,49 @@ static void observe(struct preparing *preparing)
         seen->fault = preparing->plan_result < 0 ? preparing->plan_fault : preparing->cgroup_fault;
     if (result < 0 && seen->fault.status == STATUS_UNSET)
         fault_set(&seen->fault, STATUS_FAILED, -result, "%s cannot be prepared", preparing->name);
-    seen->is_ready_on_exec = result == 0 && !preparing->plan.is_ready_by_notify;
+    seen->is_ready_on_exec = result == 0 && preparing->plan.ready == READY_EXEC;
     inbox_post(&preparing->agent->inbox, &input);
     agent_wake(preparing->agent);
+}
+
+static void on_planned(struct work *work);
+static void settle(struct preparing *preparing);
+
+/* What they mounted may be the root, so the plan is made now. */
+static void on_hooked(void *context, const struct hook_walk *walk, int root_consumed)
+{
+    struct preparing *preparing = context;
+
+    preparing->is_hooked = true;
+    preparing->root = root_consumed;
+    if (walk->has_failed) {
+        preparing->plan_result = -ECANCELED;
+        preparing->plan_fault = walk->fault;
+        settle(preparing);
+        return;
+    }
+    preparing->is_plan_done = false;
+    preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
+    executor_post(&preparing->agent->executor, WORKER_MOUNT, &preparing->plan_work);
+}
+
+/* True: they have begun. Hooks change the world, so the intent is durable before them. */
+static bool begin_hooks(struct preparing *preparing)
+{
+    struct hook_request request = {.ct = preparing->ct,
+                                   .generation = preparing->generation,
+                                   .cgroup = &preparing->cgroup,
+                                   .there = preparing->hooks,
+                                   .on_end = on_hooked,
+                                   .context = preparing};
+
+    if (preparing->is_hooked || (preparing->hooks | preparing->own_hooks) == 0 ||
+        preparing->cgroup_result < 0)
+        return false;
+    memcpy(request.name, preparing->name, NAME_BYTES);
+    memcpy(request.uuid, preparing->uuid, UUID_BYTES);
+    hook_run_begin(preparing->agent, &request);
+    return true;
 }
 
 /* The model waits for this before anything else of the container: the slot is its. */
@@ -114,6 +179,10 @@ static void settle(struct preparing *preparing)
 
     if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
         return;
+    if (begin_hooks(preparing))
+        return;
+    if (preparing->root >= 0)
+        (void)close(preparing->root);
     slot->generation = preparing->generation;
     slot->is_leaf_taken = false; /* that was another generation's group */
     slot->has_cgroup = preparing->cgroup_result == 0;
@@ -122,11 +191,11 @@ static void settle(struct preparing *preparing)
     slot->times.done_ns[BOOT_plan] = preparing->plan_ns;
     slot->times.began_ns[BOOT_cgroup] = preparing->cgroup_began_ns;
     slot->times.done_ns[BOOT_cgroup] = preparing->cgroup_ns;
-    if (preparing->plan_result == 0) {
+    if (preparing->has_plan) {
         slot->plan = preparing->plan;
         slot->has_plan = true;
         slot->family = preparing->plan.family;
-        slot->is_ready_on_exec = !preparing->plan.is_ready_by_notify;
+        slot->is_ready_on_exec = preparing->plan.ready == READY_EXEC;
     }
     slot->preparing = NULL;
     observe(preparing);
@@ -166,7 +235,10 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, preparing->leaf);
     preparing->config = octets_copy(&slot->config);
     preparing->uid_base = slot->uid_base;
+    preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;
+    preparing->root = -1;
+    preparing->own_hooks = hook_run_own(agent, effect->ct, false);
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;

@@ -155,14 +155,21 @@ static int take_config(struct agent *agent, const struct command *command,
         fault_hint(fault, "lower case letters, digits and -, at most 63");
         return -EINVAL;
     }
+    if (!config_has_ready(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: that cannot be waited for to be ready",
+                  command->container);
+        return -EINVAL;
+    }
+    if (!config_has_hooks(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: its hooks are no hooks", command->container);
+        return -EINVAL;
+    }
     if (!is_label_list(config)) {
         fault_set(fault, STATUS_INVALID, 0, "%s: its labels have more than 64 KiB",
                   command->container);
         return -EINVAL;
     }
-    ret_command->policy = (struct ct_policy){.restart = config->restart,
-                                             .is_reboot_denied = config->is_reboot_denied,
-                                             .grace_ns = config->stop_grace_ns};
+    ret_command->policy = config_policy(config);
     ret_command->is_started = command->is_started;
     randombytes_buf(ret_command->uuid, UUID_BYTES);
     ret_command->uuid[6] =

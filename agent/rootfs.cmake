@@ -1,4 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+# What a guest may call. seccomp.h is libseccomp's, included by sysfilter.c alone.
+pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+add_library(drover_sysfilter STATIC
+    sysfilter.c
+    sysfilter_compile.c
+    sysfilter_rules.c)
+target_include_directories(drover_sysfilter PUBLIC . ${PROJECT_SOURCE_DIR}/proto)
+target_link_libraries(drover_sysfilter
+    PUBLIC drover_base drover_model PRIVATE drover_flags PkgConfig::LIBSECCOMP)
+
 add_library(drover_rootfs STATIC
     exec_plan.c
     family.c

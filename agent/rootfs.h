@@ -26,6 +26,8 @@
 #include "keeper_wire.h"
 #include "message.h"
 
+struct sysfilter;
+
 struct rootfs {
     int state;      /* STATE */
     int templates;  /* STATE/templates */
@@ -36,29 +38,13 @@ struct rootfs {
     char file_system[32];
 };
 
-/* Who PID 1 is: decides arguments, environment, readiness and how it is asked to stop. */
-#define FAMILY_LIST(X)                                                                             \
-    X(UNKNOWN, unknown)                                                                            \
-    X(SYSTEMD, systemd)                                                                            \
-    X(SYSVINIT, sysvinit)                                                                          \
-    X(OPENRC, openrc)                                                                              \
-    X(BUSYBOX, busybox)                                                                            \
-    X(RUNIT, runit)
-
-enum family {
-#define FAMILY_ENUM(upper, lower) FAMILY_##upper,
-    FAMILY_LIST(FAMILY_ENUM)
-#undef FAMILY_ENUM
-        FAMILY_COUNT
-};
-
 struct launch {
     int fds[KW_FDS_MAX]; /* PLAN, layers, MOUNTs, NOTIFY, RING; the cgroup's are appended later */
     uint8_t roles[KW_FDS_MAX];
     size_t fd_count;
     enum family family;
-    bool is_ready_by_notify; /* else ready is exec */
-    int ring;                /* duplicate of the RING fd, for the agent itself */
+    enum ready ready; /* AUTO resolved: EXEC or NOTIFY */
+    int ring;         /* duplicate of the RING fd, for the agent itself */
     char candidates[KW_CANDIDATES_MAX]
                    [64]; /* paths tried, in order, for the errnos that come back */
     size_t candidate_count;
@@ -71,7 +57,10 @@ struct launch_request {
     uint64_t generation;
     uint32_t uid_base; /* of the range; ignored when privileged */
     uint32_t uid_count;
+    const struct sysfilter *sysfilter; /* borrowed; NULL: every call is allowed */
     const char *node;
+    bool has_root; /* the next one instead of the configuration's */
+    int root;      /* a detached mount; borrowed */
 };
 
 /* STATE is made 0700 if missing; refused when others can enter it or it is not root's. */
@@ -99,8 +88,13 @@ int rootfs_make_ring(void);
 /* What an exec session carries: a packed plan for SPAWN in a memfd. user: "" root, else a name or
  * uid[:gid] looked up in the guest's /etc/passwd below `root` (a descriptor of the guest's root,
  * from /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME,
- * USER, PATH, TERM get defaults. joins: KP_JOIN_*. */
-int exec_plan(const struct stream_open *open, int root, bool has_userns, int *ret_memfd,
-              struct fault *fault);
+ * USER, PATH, TERM get defaults. sysfilter: the guest's own, or its root could take the command
+ * over and make calls that are refused to itself. */
+int exec_plan(const struct stream_open *open, int root, bool has_userns,
+              const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault);
+/* The same of a probe: KP_PROBE_FILE or KP_PROBE_TCP, for what `open` has as its only argument. It
+ * stays out of the guest's pid namespace: nobody in it can see or touch it. */
+int probe_plan(const struct stream_open *open, uint32_t probe, bool has_userns, int *ret_memfd,
+               struct fault *fault);
 
 #endif

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "message.h"
 
 int mount_clone(int dir, const char *path)
 {
@@ -96,13 +97,33 @@ static void author_end(const struct author *author)
     }
 }
 
+struct node {
+    const char *name;
+    unsigned major, minor;
+};
+
+static int make_node(int dev, const struct node *node)
+{
+    dev_t number = makedev(node->major, node->minor);
+    return mknodat(dev, node->name, S_IFCHR | 0666, number) < 0 ? -errno : 0;
+}
+
+/* Each with its line in devices.c. */
+static int make_asked_nodes(int dev, const struct config *config)
+{
+    static const struct node fuse = {"fuse", 10, 229};
+    static const struct node tun = {"net/tun", 10, 200};
+    int rc = config->has_fuse ? make_node(dev, &fuse) : 0;
+
+    if (rc == 0 && config->has_tun && mkdirat(dev, "net", 0755) < 0)
+        rc = -errno;
+    return rc == 0 && config->has_tun ? make_node(dev, &tun) : rc;
+}
+
 static int make_dev_nodes(int dev)
 {
-    static const struct {
-        const char *name;
-        unsigned major, minor;
-    } nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
-                 {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+    static const struct node nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                                        {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
     static const struct {
         const char *name, *target;
     } links[] = {{"ptmx", "pts/ptmx"},          {"fd", "/proc/self/fd"},
@@ -111,9 +132,9 @@ static int make_dev_nodes(int dev)
     static const char *const places[] = {"pts", "shm", "mqueue"};
 
     for (size_t i = 0; i < COUNT_OF(nodes); i++) {
-        if (mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) <
-            0)
-            return -errno;
+        int rc = make_node(dev, &nodes[i]);
+        if (rc < 0)
+            return rc;
     }
     for (size_t i = 0; i < COUNT_OF(links); i++)
         if (symlinkat(links[i].target, dev, links[i].name) < 0)
@@ -126,7 +147,7 @@ static int make_dev_nodes(int dev)
 
 /* Real nodes, made in the first user namespace: a guest's own mknod is refused, and binding the
  * host's nodes one by one would cost the stage six mounts. */
-int mount_make_dev(uint32_t owner, int *ret_mount)
+int mount_make_dev(uint32_t owner, const struct config *config, int *ret_mount)
 {
     struct author author = {0};
     char id[12];
@@ -141,6 +162,8 @@ int mount_make_dev(uint32_t owner, int *ret_mount)
     if (rc < 0)
         return rc;
     rc = make_dev_nodes(dev);
+    if (rc == 0)
+        rc = make_asked_nodes(dev, config);
     author_end(&author);
     if (rc < 0)
         return rc;

@@ -35,8 +35,9 @@ int mount_lock(int mntns, int mount, uint64_t attributes, bool is_file);
 /* From now on umask, working directory and mount namespace are this thread's own. */
 int thread_own_fs(void);
 
-/* The guest's /dev, its files owned by the host id `owner`. */
-int mount_make_dev(uint32_t owner, int *ret_mount);
+/* The guest's /dev, its files owned by the host id `owner`, with what the options ask for. */
+struct config;
+int mount_make_dev(uint32_t owner, const struct config *config, int *ret_mount);
 
 /* The guest's /run/host: who runs it, its id, the socket for READY=1 (ret_notify NULL: none). */
 int mount_make_host(const char *uuid, int *ret_mount, int *ret_notify);

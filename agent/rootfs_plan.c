@@ -77,13 +77,21 @@ int making_lock(const struct making *making, int mount_consumed, uint64_t attrib
     return mount_lock(making->rootfs->mntns, mount, attributes, is_file);
 }
 
+/* LIMIT: of what a mount hook mounted below DROVER_ROOT nothing comes along into a container with
+ * a user namespace, as one mount alone is locked: it sees what lies below. */
+static int clone_root(struct making *making)
+{
+    if (making->request->has_root)
+        return fcntl(making->request->root, F_DUPFD_CLOEXEC, 0);
+    AUTO_FD dir = rootfs_open_root(making->config->root, making->fault);
+    return dir < 0 ? dir : mount_clone(dir, "");
+}
+
 static int add_root(struct making *making)
 {
-    const char *path = making->config->root;
-    AUTO_FD dir = rootfs_open_root(path, making->fault);
-    if (dir < 0)
-        return dir;
-    AUTO_FD mount = mount_clone(dir, "");
+    AUTO_FD mount = clone_root(making);
+    if (mount < 0 && making->fault->status != STATUS_UNSET)
+        return mount;
     /* An overlay in a user namespace opens no device; a plain directory would. */
     if (mount >= 0 && !making->config->is_privileged)
         mount = making_lock(making, mount, MOUNT_ATTR_NODEV, false);
@@ -98,7 +106,7 @@ static int add_layers(struct making *making)
 {
     if (!making->config->is_privileged && !making->rootfs->has_idmap)
         return rootfs_fail_idmap("the state directory", making->rootfs->file_system, making->fault);
-    if (making->config->root[0] != '\0')
+    if (making->config->root[0] != '\0' || making->request->has_root)
         return add_root(making);
     int rc = add_lower(making);
     return rc < 0 ? rc : add_upper(making);
@@ -118,9 +126,21 @@ static int fail_init(struct making *making, const struct init *init)
     }
     const char *root =
         making->config->root[0] != '\0' ? making->config->root : making->config->template_name;
+    if (making->request->has_root)
+        root = "what its mount hook mounted";
     fault_set(making->fault, STATUS_BAD_TEMPLATE, ENOENT, "no init in %s: %s", root, text);
     fault_hint(making->fault, "name the program to run with --init");
     return -ENOENT;
+}
+
+static int fail_systemd(struct making *making, const struct init *init)
+{
+    fault_set(
+        making->fault, STATUS_GUEST_UNSUPPORTED, 0,
+        "its systemd is version %u: guests have cgroup v2 alone, which %u is the first to know",
+        (uint64_t)init->systemd_version, (uint64_t)SYSTEMD_VERSION_MIN);
+    fault_hint(making->fault, "upgrade systemd in it, or install sysvinit-core there");
+    return -ENOTSUP;
 }
 
 /* The candidates go to the stage whatever is found here: execve's errno is the truth, and a bind
@@ -137,14 +157,18 @@ static int add_init(struct making *making, struct init *ret_init)
         (void)snprintf(launch->candidates[i], sizeof(launch->candidates[i]), "%s", path);
         plan_add_item(&making->plan, &making->plan.candidates, path);
     }
-    int rc = init_find(&making->layers, launch->candidates, launch->candidate_count, ret_init);
+    int rc = init_find(&making->layers, launch->candidates, launch->candidate_count,
+                       making->config->family, ret_init);
     if (rc < 0 && making->config->bind_count == 0)
         return fail_init(making, ret_init);
 
+    /* LIMIT: with v1 hierarchies on the host, too: name=systemd is not handed on to guests. */
+    if (ret_init->systemd_version != 0 && ret_init->systemd_version < SYSTEMD_VERSION_MIN)
+        return fail_systemd(making, ret_init);
     launch->family = ret_init->family;
-    launch->is_ready_by_notify =
-        making->config->ready == READY_NOTIFY ||
-        (making->config->ready != READY_EXEC && launch->family == FAMILY_SYSTEMD);
+    launch->ready = making->config->ready;
+    if (launch->ready <= READY_AUTO)
+        launch->ready = launch->family == FAMILY_SYSTEMD ? READY_NOTIFY : READY_EXEC;
     plan_add_item(&making->plan, &making->plan.argv, "init");
     if (ret_init->takes_arguments) { /* room that init may write its title over */
         plan_add_item(&making->plan, &making->plan.argv, "-z");
@@ -172,7 +196,7 @@ static void add_env(struct making *making)
     add_default_env(making, "container",
                     making->launch->family == FAMILY_OPENRC ? "lxc" : "drover");
     add_default_env(making, "container_uuid", uuid_format(making->request->uuid, uuid));
-    if (making->launch->is_ready_by_notify)
+    if (making->launch->ready == READY_NOTIFY)
         add_default_env(making, "NOTIFY_SOCKET", NOTIFY_PATH);
     for (size_t i = 0; i < making->config->env_count; i++)
         plan_add_env(&making->plan, making->config->env[i].key, making->config->env[i].value);
@@ -214,6 +238,7 @@ static int add_plan(struct making *making)
     }
     header->hostname = plan_add_text(&making->plan, making->request->name);
     plan_add_limits(&making->plan, making->config->is_privileged);
+    making->plan.sysfilter = making->request->sysfilter;
     int fd = plan_seal(&making->plan);
     if (fd < 0)
         return making_fail(making, fd, "the plan");

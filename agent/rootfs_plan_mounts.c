@@ -38,6 +38,15 @@ static const struct row rows_dev[] = {
     {KP_TMPFS, "run", "mode=755,size=20%,nr_inodes=800k", MS_NOSUID | MS_NODEV, false},
 };
 
+/* The kernel lets a user namespace mount a proc or sysfs only where it sees one that nothing is
+ * mounted over, and as writable: the guest's own are masked and read-only. Nobody need look at
+ * these. */
+static const struct row rows_nested[] = {
+    {KP_MKDIR, "dev/.drover", NULL, 0700, false},
+    {KP_PROC, "dev/.drover/proc", NULL, STRICT, false},
+    {KP_SYSFS, "dev/.drover/sys", NULL, STRICT, false},
+};
+
 /* Comfort, not walls. What the host's root alone may open needs none in a user
  * namespace: these are what anyone may read. */
 static const struct row rows_masks[] = {
@@ -91,7 +100,7 @@ static void add_attach(struct making *making, int fd_consumed, unsigned role, co
  * rest it would be a fourth of the plan's time. */
 static bool has_run_host(const struct launch *launch)
 {
-    return launch->is_ready_by_notify || launch->family == FAMILY_SYSTEMD ||
+    return launch->ready == READY_NOTIFY || launch->family == FAMILY_SYSTEMD ||
            launch->family == FAMILY_SYSVINIT || launch->family == FAMILY_OPENRC;
 }
 
@@ -104,16 +113,18 @@ int making_add_system_mounts(struct making *making)
     int notify = -1;
 
     add_rows(&making->plan, rows_kernel, COUNT_OF(rows_kernel));
-    int rc = mount_make_dev(owner, &dev);
+    int rc = mount_make_dev(owner, making->config, &dev);
     if (rc < 0)
         return making_fail(making, rc, "/dev");
     add_attach(making, dev, KW_FD_MOUNT, "dev", 0, false);
     add_rows(&making->plan, rows_dev, COUNT_OF(rows_dev));
+    if (making->config->is_nested && !making->config->is_privileged) /* who may mount any */
+        add_rows(&making->plan, rows_nested, COUNT_OF(rows_nested));
 
     if (!has_run_host(making->launch))
         return 0;
     rc = mount_make_host(uuid_format(making->request->uuid, uuid), &host,
-                         making->launch->is_ready_by_notify ? &notify : NULL);
+                         making->launch->ready == READY_NOTIFY ? &notify : NULL);
     if (rc < 0)
         return making_fail(making, rc, "/run/host");
     add_attach(making, host, KW_FD_MOUNT, "run/host", MOUNT_ATTR_RDONLY, false);

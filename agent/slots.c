@@ -11,20 +11,36 @@
 
 #include "ensure.h"
 
-static uint32_t free_range(const struct agent *agent)
+uint32_t slot_uid_count(const struct slot *slot)
 {
-    uint32_t count = agent->options->uid_count / UID_RANGE;
+    if (slot->view.is_privileged)
+        return 0;
+    return slot->view.is_nested ? UID_RANGE_NESTED : UID_RANGE;
+}
 
-    for (uint32_t range = 0; range < count; range++) {
-        uint32_t base = agent->options->uid_base + range * UID_RANGE;
+static bool is_overlap(const struct slot *slot, uint32_t base, uint32_t count)
+{
+    return slot->uid_base != 0 && slot->uid_base < base + count &&
+           base < slot->uid_base + slot_uid_count(slot);
+}
+
+void slot_choose_range(struct agent *agent, struct slot *slot)
+{
+    uint32_t count = slot_uid_count(slot);
+    uint32_t end = agent->options->uid_base + agent->options->uid_count;
+
+    slot->uid_base = 0;
+    for (uint32_t base = agent->options->uid_base; count != 0 && count <= end - base;
+         base += UID_RANGE) {
         bool is_free = true;
 
         for (uint32_t i = 0; node_next(agent->node, &i) && is_free; i++)
-            is_free = agent->slots[i].uid_base != base;
-        if (is_free)
-            return base;
+            is_free = !is_overlap(&agent->slots[i], base, count);
+        if (!is_free)
+            continue;
+        slot->uid_base = base;
+        return;
     }
-    return 0;
 }
 
 struct octets octets_copy(const struct octets *octets)
@@ -76,8 +92,7 @@ void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt)
     int result = slot_fill(slot, config);
     ENSURE(result == 0); /* encoded by us a moment ago */
     slot->is_config_new = true;
-    if (!slot->view.is_privileged)
-        slot->uid_base = free_range(agent);
+    slot_choose_range(agent, slot);
 }
 
 void slot_row(const struct agent *agent, uint32_t index, struct store_row *row)

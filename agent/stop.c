@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asking a guest to stop or reboot, by what its PID 1 is: a signal where that works, a command run
- * inside where it does not. A signal is held until PID 1 can hear it: before that the kernel drops
- * it for a PID 1 (signal(7), pid_namespaces(7)), and the guest would run on.
+ * inside where it does not. It is held until PID 1 can hear it: before that the kernel drops a
+ * signal for a PID 1 (signal(7), pid_namespaces(7)), nobody reads a command's fifo, and the guest
+ * would run on. From then on it is watched for signs that it goes down: those end the asking.
  */
 #include "agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -17,12 +16,21 @@
 
 #include "boundary.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "ensure.h"
-#include "sys.h"
+#include "stop_look.h"
 
 #define HOLD_FIRST_MS 5
 #define HOLD_MAX_MS 80
+#define WATCH_MS 250
+#define WAY_TIMEOUT_NS (60 * SECOND_NS)
+#define AT_ONCE_NS (2 * SECOND_NS) /* a way that fails sooner was not taken */
+#define YOUNG_NS (10 * SECOND_NS)  /* its init may not take commands yet */
 #define SIGNALS_MAX 3
+#define EXIT_TIMEOUT 124
+#define EXIT_OURS 125
+#define EXIT_CANNOT 126
+#define EXIT_NOT_FOUND 127
 
 /* Tried in this order: the first that PID 1 can hear. 0: run a command inside instead. */
 struct way {
@@ -41,49 +49,26 @@ static const struct way ways[FAMILY_COUNT] = {
     [FAMILY_RUNIT] = {{0}, {0}},
 };
 
-struct hold {
+/* By step; the first is of families without a signal. */
+static const char *const commands[STOP_STEPS_MAX][2][3] = {
+    {{"/sbin/init", "0", NULL}, {"/sbin/init", "6", NULL}},
+    {{"halt", NULL, NULL}, {"reboot", NULL, NULL}},
+    {{"init", "0", NULL}, {"init", "6", NULL}},
+};
+
+struct asking {
     struct agent *agent;
     uint32_t ct;
     uint64_t generation;
     bool is_reboot;
+    bool is_sent;
     uint64_t wait_ms;
     uv_timer_t timer;
 };
 
-static uint64_t read_mask(const char *text, const char *name)
+static bool is_by_command(const struct slot *slot)
 {
-    const char *line = strstr(text, name);
-
-    return line == NULL ? 0 : strtoull(line + strlen(name), NULL, 16);
-}
-
-/* The kernel takes waited-for signals out of the blocked ones that it shows, so a PID 1 that sits
- * in sigtimedwait(2), as busybox and sinit do, seems deaf. Which ones it waits for is not told. */
-static bool is_waiting_for_signals(pid_t pid)
-{
-    char path[64];
-    char text[128];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
-    return sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) > 0 &&
-           strstr(text, "sigtimedwait") != NULL;
-}
-
-/*
- * Signals that PID 1 can hear, as a bit mask (bit n-1 = signal n); 0 when it cannot be read. Caught
- * ones have a handler; blocked ones are kept for signalfd(2) (systemd) or sigtimedwait(2).
- */
-static uint64_t heard_signals(pid_t pid)
-{
-    char path[64];
-    char text[8192];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
-    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
-        return 0;
-    if (is_waiting_for_signals(pid))
-        return UINT64_MAX;
-    return read_mask(text, "\nSigCgt:") | read_mask(text, "\nSigBlk:");
+    return ways[slot->family].stop[0] == 0;
 }
 
 /* Through a pidfd that is checked to be of this container: never a bare number (I10). */
@@ -103,7 +88,7 @@ static int choose_signal(const struct agent *agent, uint32_t index, bool is_rebo
 {
     const struct way *way = &ways[agent->slots[index].family];
     const int *signals = is_reboot ? way->reboot : way->stop;
-    uint64_t heard = heard_signals(node_get(agent->node, index)->pid);
+    uint64_t heard = look_heard_signals(node_get(agent->node, index)->pid);
 
     for (size_t i = 0; i < SIGNALS_MAX; i++)
         if (signals[i] != 0 && (heard >> (signals[i] - 1) & 1) != 0)
@@ -111,95 +96,173 @@ static int choose_signal(const struct agent *agent, uint32_t index, bool is_rebo
     return 0;
 }
 
-static void on_hold_closed(uv_handle_t *handle)
+/* Is it on its way down? Then its grace is its own, and asking again would only cut it short. */
+static bool is_going_down(const struct agent *agent, uint32_t index)
 {
-    free(container_of((uv_timer_t *)(void *)handle, struct hold, timer));
+    const struct slot *slot = &agent->slots[index];
+
+    /* A systemd that has no socket to tell it on was asked, and could hear: it is believed. */
+    if (slot->family == FAMILY_SYSTEMD && slot->is_asked &&
+        (slot->has_lost_notify || slot->is_ready_on_exec || slot->view.ready > READY_NOTIFY))
+        return true;
+    if (slot->family == FAMILY_RUNIT && slot->is_asked)
+        return true;
+    return slot->seen.is_stopping ||
+           (slot->is_asked && look_is_going_down(slot->family, node_get(agent->node, index)->pid));
 }
 
-static void end_hold(struct hold *hold)
+static void post(struct agent *agent, uint32_t index, const struct observation *seen)
 {
-    uv_close((uv_handle_t *)&hold->timer, on_hold_closed);
+    struct input input = {.kind = INPUT_OBSERVATION, .observation = *seen};
+
+    input.observation.kind = IN_STEP;
+    input.observation.ct = index;
+    input.observation.generation = node_get(agent->node, index)->generation;
+    inbox_post(&agent->inbox, &input);
+    agent_wake(agent);
 }
 
-static void on_hold(uv_timer_t *timer)
-{
-    struct hold *hold = container_of(timer, struct hold, timer);
-    struct agent *agent = hold->agent;
-    const struct ct *ct = node_get(agent->node, hold->ct);
+/* ---- a command inside ---- */
 
-    if (!ct->is_used || ct->generation != hold->generation || ct->state != CT_STOPPING ||
-        ct->stop_step != 0) {
-        end_hold(hold); /* it ended, or the next way of asking has begun */
+/* It may be asked once more in the same way: for want of room on our side nothing was said yet, and
+ * an init that has just begun does not take commands yet. */
+static bool is_to_be_tried_again(const struct agent *agent, const struct inside_end *end)
+{
+    const struct ct *ct = node_get(agent->node, end->ct);
+    bool is_absent = end->exit_code == EXIT_CANNOT || end->exit_code == EXIT_NOT_FOUND;
+
+    return end->exit_code == EXIT_OURS ||
+           (!is_absent && clock_monotonic_ns() < ct->booted_ns + YOUNG_NS);
+}
+
+static void on_way_ended(struct agent *agent, const struct inside_end *end)
+{
+    const struct ct *ct = node_get(agent->node, end->ct);
+    struct slot *slot = &agent->slots[end->ct];
+    struct observation seen = {.count = end->step};
+
+    if (!ct->is_used || ct->generation != end->generation || ct->state != CT_STOPPING)
+        return;
+    if (end->exit_code == 0)
+        slot->is_asked = true;
+    if (end->exit_code == 0 || end->exit_code == EXIT_TIMEOUT || end->lasted_ns > AT_ONCE_NS ||
+        is_going_down(agent, end->ct))
+        return;
+    if (is_to_be_tried_again(agent, end)) {
+        if (end->step == 0 && slot->asking != NULL)
+            slot->asking->is_sent = false;
         return;
     }
-    int signal_number = choose_signal(agent, hold->ct, hold->is_reboot);
-    if (signal_number != 0) {
-        boundary(ask_unsent);
-        (void)send_signal(agent, hold->ct, signal_number);
-        boundary(ask_sent);
-        end_hold(hold);
-        return;
-    }
-    hold->wait_ms = hold->wait_ms * 2 > HOLD_MAX_MS ? HOLD_MAX_MS : hold->wait_ms * 2;
-    (void)uv_timer_start(timer, on_hold, hold->wait_ms, 0);
+    bool is_last = end->step + 1 == STOP_STEPS_MAX;
+    if (is_last && (slot->is_asked || !is_by_command(slot)))
+        return; /* it heard, or still may: the grace is for this */
+    fault_set(&seen.fault, STATUS_FAILED, 0, "%s ended with code %u",
+              commands[end->step][ct->order == ORDER_REBOOT][0], (uint64_t)end->exit_code);
+    post(agent, end->ct, &seen);
 }
 
-static void run_inside(struct agent *agent, uint32_t index, const char *const *argv)
+static void run_way(struct agent *agent, uint32_t index, uint32_t step, bool is_reboot)
 {
-    streams_run_inside(&agent->streams, index, argv);
+    const struct inside inside = {.argv = commands[step][is_reboot],
+                                  .timeout_ns = WAY_TIMEOUT_NS,
+                                  .on_end = on_way_ended,
+                                  .step = step};
+
+    streams_run_inside(&agent->streams, index, &inside);
+}
+
+/* ---- held, sent, watched ---- */
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(container_of((uv_timer_t *)(void *)handle, struct asking, timer));
+}
+
+static void end_asking(struct asking *asking)
+{
+    struct slot *slot = &asking->agent->slots[asking->ct];
+
+    if (slot->asking == asking)
+        slot->asking = NULL;
+    uv_close((uv_handle_t *)&asking->timer, on_timer_closed);
+}
+
+static bool is_over(const struct asking *asking)
+{
+    const struct ct *ct = node_get(asking->agent->node, asking->ct);
+
+    return asking->agent->slots[asking->ct].asking != asking || !ct->is_used ||
+           ct->generation != asking->generation || ct->state != CT_STOPPING;
+}
+
+/* False: it cannot be heard yet. */
+static bool ask_now(struct asking *asking)
+{
+    struct agent *agent = asking->agent;
+    struct slot *slot = &agent->slots[asking->ct];
+
+    if (is_by_command(slot)) {
+        if (!look_takes_commands(slot->family, node_get(agent->node, asking->ct)->pid))
+            return false;
+        asking->is_sent = true; /* its end may be told at once */
+        run_way(agent, asking->ct, 0, asking->is_reboot);
+        return true;
+    }
+    int signal_number = choose_signal(agent, asking->ct, asking->is_reboot);
+    if (signal_number == 0)
+        return false;
+    boundary(ask_unsent);
+    (void)send_signal(agent, asking->ct, signal_number);
+    boundary(ask_sent);
+    asking->is_sent = slot->is_asked = true;
+    return true;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct asking *asking = container_of(timer, struct asking, timer);
+
+    if (is_over(asking)) {
+        end_asking(asking);
+        return;
+    }
+    if (asking->is_sent && is_going_down(asking->agent, asking->ct)) {
+        post(asking->agent, asking->ct,
+             &(struct observation){.count = node_get(asking->agent->node, asking->ct)->stop_step,
+                                   .is_going_down = true});
+        end_asking(asking);
+        return;
+    }
+    if (asking->is_sent || ask_now(asking)) {
+        (void)uv_timer_start(timer, on_timer, WATCH_MS, 0);
+        return;
+    }
+    asking->wait_ms = asking->wait_ms * 2 > HOLD_MAX_MS ? HOLD_MAX_MS : asking->wait_ms * 2;
+    (void)uv_timer_start(timer, on_timer, asking->wait_ms, 0);
 }
 
 static void ask_first(struct agent *agent, const struct effect *effect)
 {
-    const struct way *way = &ways[agent->slots[effect->ct].family];
+    struct slot *slot = &agent->slots[effect->ct];
+    struct asking *asking = calloc(1, sizeof(*asking));
 
-    if (way->stop[0] == 0) {
-        static const char *const halt[] = {"/sbin/init", "0", NULL};
-        static const char *const reboot[] = {"/sbin/init", "6", NULL};
-
-        run_inside(agent, effect->ct, effect->is_reboot ? reboot : halt);
-        return;
-    }
-    struct hold *hold = calloc(1, sizeof(*hold));
-    ENSURE(hold != NULL);
-    hold->agent = agent;
-    hold->ct = effect->ct;
-    hold->generation = effect->generation;
-    hold->is_reboot = effect->is_reboot;
-    hold->wait_ms = HOLD_FIRST_MS;
-    (void)uv_timer_init(&agent->loop, &hold->timer);
-    on_hold(&hold->timer);
-}
-
-/* Is it on its way down? Then its grace is its own, and asking again would only cut it short. */
-static bool is_shutting_down(const struct agent *agent, uint32_t index)
-{
-    const struct slot *slot = &agent->slots[index];
-
-    /* busybox init lets go of its signals as soon as it begins; the others' scripts cannot be
-     * seen. A systemd that cannot be heard any more was asked, and could hear: it is believed. */
-    if (slot->family == FAMILY_BUSYBOX)
-        return (heard_signals(node_get(agent->node, index)->pid) >> (SIGUSR2 - 1) & 1) == 0;
-    return slot->seen.is_stopping || (slot->has_lost_notify && slot->family == FAMILY_SYSTEMD);
+    ENSURE(asking != NULL);
+    asking->agent = agent;
+    asking->ct = effect->ct;
+    asking->generation = effect->generation;
+    asking->is_reboot = effect->is_reboot;
+    asking->wait_ms = HOLD_FIRST_MS;
+    slot->asking = asking; /* one before it sees that, and ends */
+    slot->is_asked = false;
+    (void)uv_timer_init(&agent->loop, &asking->timer);
+    on_timer(&asking->timer);
 }
 
 void stop_ask(struct agent *agent, const struct effect *effect)
 {
-    static const char *const halt[] = {"halt", "-f", NULL};
-    static const char *const reboot[] = {"reboot", "-f", NULL};
-    static const char *const init_0[] = {"init", "0", NULL};
-    static const char *const init_6[] = {"init", "6", NULL};
-    struct slot *slot = &agent->slots[effect->ct];
-
-    bool has_scripts = slot->family == FAMILY_SYSVINIT || slot->family == FAMILY_OPENRC ||
-                       slot->family == FAMILY_RUNIT;
-
-    if (effect->step > 0 && is_shutting_down(agent, effect->ct))
-        return;
+    ENSURE(effect->step < STOP_STEPS_MAX);
     if (effect->step == 0)
         ask_first(agent, effect);
-    else if (effect->step == 1)
-        run_inside(agent, effect->ct, effect->is_reboot ? init_6 : init_0);
-    else if (!has_scripts) /* theirs may still run, and would be cut off */
-        run_inside(agent, effect->ct, effect->is_reboot ? reboot : halt);
+    else if (!is_going_down(agent, effect->ct))
+        run_way(agent, effect->ct, effect->step, effect->is_reboot);
 }

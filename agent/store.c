@@ -449,8 +449,10 @@ void store_full_fault(const struct store *store, struct fault *fault)
         fault_hint(fault, "let a controller take its events; guests go on meanwhile");
         return;
     }
-    fault_set(fault, STATUS_STORE_FULL, ENOSPC, "the file system of %s is full", store->path);
-    fault_hint(fault, "make room there; guests go on meanwhile");
+    fault_set(fault, STATUS_STORE_FULL, ENOSPC,
+              "the file system of %s is full: it has no room for the reserve of %u MiB",
+              store->path, STORE_RESERVE_BYTES >> 20);
+    fault_hint(fault, "make room there; guests go on meanwhile, and the reserve is for their ends");
 }
 
 const char *store_ledger_id(const struct store *store)

@@ -86,6 +86,11 @@ struct stream {
     size_t kept_at;
 
     atomic_bool is_input_cut; /* IMPORT: its worker looks */
+
+    uint32_t probe; /* of a command of ours: struct inside */
+    uint32_t step;
+    inside_fn on_end; /* NULL: told, or nobody's */
+    uint64_t began_ns;
 };
 
 /* streams.c */

@@ -37,6 +37,8 @@ struct preparation {
     uint64_t leaf;
     pid_t pid;
     bool has_userns;
+    const struct sysfilter *sysfilter;
+    uint32_t probe; /* KP_PROBE_*; 0: a command */
     struct cgroup_exec exec;
     int plan;
     int target;
@@ -68,9 +70,14 @@ static bool run_plan(struct work *work)
         preparation->result = -errno;
     if (preparation->result == 0)
         preparation->result = open_target(preparation);
-    if (preparation->result == 0)
-        preparation->result = exec_plan(&preparation->open, root, preparation->has_userns,
-                                        &preparation->plan, &preparation->fault);
+    if (preparation->result == 0 && preparation->probe != 0)
+        preparation->result =
+            probe_plan(&preparation->open, preparation->probe, preparation->has_userns,
+                       &preparation->plan, &preparation->fault);
+    else if (preparation->result == 0)
+        preparation->result =
+            exec_plan(&preparation->open, root, preparation->has_userns, preparation->sysfilter,
+                      &preparation->plan, &preparation->fault);
     return true;
 }
 
@@ -270,6 +277,8 @@ void stream_exec_start(struct stream *stream)
         .leaf = next_leaf(slot),
         .pid = ct->pid,
         .has_userns = slot->uid_base != 0,
+        .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
+        .probe = stream->probe,
         .exec = {-1, -1},
         .plan = -1,
         .target = -1,

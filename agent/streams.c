@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "ensure.h"
 
 void streams_open(struct streams *streams, struct agent *agent)
@@ -63,6 +64,20 @@ static void let_go(struct stream *stream)
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
+static void tell_inside(struct stream *stream, int32_t exit_code)
+{
+    const struct inside_end end = {.ct = stream->ct,
+                                   .generation = stream->generation,
+                                   .step = stream->step,
+                                   .exit_code = exit_code,
+                                   .lasted_ns = clock_monotonic_ns() - stream->began_ns};
+    inside_fn on_end = stream->on_end;
+
+    stream->on_end = NULL;
+    if (on_end != NULL)
+        on_end(stream_agent(stream), &end);
+}
+
 void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_code)
 {
     struct message message = {.kind = MESSAGE_STREAM_END};
@@ -82,6 +97,7 @@ void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_c
         return;
     }
     let_go(stream);
+    tell_inside(stream, exit_code);
 }
 
 void stream_fail(struct stream *stream, enum status status, int error, const char *text)
@@ -348,6 +364,7 @@ void streams_console_grew(struct streams *streams, uint32_t ct)
 {
     struct stream *next;
 
+    readiness_console_grew(streams->agent, ct);
     for (struct stream *stream = streams->first; stream != NULL; stream = next) {
         next = stream->next;
         if (stream->ct == ct && !stream->is_closed &&
@@ -405,25 +422,29 @@ void streams_keeper_lost(struct streams *streams)
     }
 }
 
-void streams_run_inside(struct streams *streams, uint32_t ct, const char *const *argv)
+void streams_run_inside(struct streams *streams, uint32_t ct, const struct inside *inside)
 {
     struct stream_open open = {.kind = STREAM_EXEC,
                                .container = node_get(streams->agent->node, ct)->name,
-                               .argv = argv,
-                               .timeout_ns = 60 * SECOND_NS,
+                               .argv = inside->argv,
+                               .timeout_ns = inside->timeout_ns,
                                .node = "",
                                .request_id = "",
                                .cwd = "",
                                .user = ""};
 
-    while (argv[open.argv_count] != NULL)
+    while (inside->argv[open.argv_count] != NULL)
         open.argv_count++;
     struct stream *stream = stream_new(streams, 0, &open);
+    stream->ct = ct;
+    stream->generation = node_get(streams->agent->node, ct)->generation;
+    stream->probe = inside->probe;
+    stream->on_end = inside->on_end;
+    stream->step = inside->step;
+    stream->began_ns = clock_monotonic_ns();
     if (copy_open(stream, &open) < 0) {
         stream_fail(stream, STATUS_FAILED, 0, "");
         return;
     }
-    stream->ct = ct;
-    stream->generation = node_get(streams->agent->node, ct)->generation;
     stream_exec_start(stream);
 }

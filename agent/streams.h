@@ -48,7 +48,23 @@ void streams_end_generation(struct streams *streams, uint32_t ct);
 /* The keeper is gone, and every spawn with it. */
 void streams_keeper_lost(struct streams *streams);
 
-/* A command of ours in the guest, whose output nobody reads. */
-void streams_run_inside(struct streams *streams, uint32_t ct, const char *const *argv);
+/* A command of ours in the guest, whose output nobody reads; how it ended is told on the loop,
+ * possibly before the call returns. */
+struct inside_end {
+    uint32_t ct;
+    uint64_t generation;
+    uint32_t step;      /* as it was given */
+    int32_t exit_code;  /* as exec's: 124 timeout, 125 ours, 126, 127, 128+n */
+    uint64_t lasted_ns; /* with its preparation */
+};
+typedef void (*inside_fn)(struct agent *agent, const struct inside_end *end);
+struct inside {
+    const char *const *argv;
+    uint32_t probe;      /* KP_PROBE_*: argv[0] is looked for in the guest, nothing executed; 0 */
+    uint64_t timeout_ns; /* 0: none */
+    inside_fn on_end;
+    uint32_t step; /* the caller's own */
+};
+void streams_run_inside(struct streams *streams, uint32_t ct, const struct inside *inside);
 
 #endif

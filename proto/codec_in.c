@@ -168,11 +168,22 @@ void in_config(struct in *in, const Drover__Config *from, struct config *ret)
         .on_node_lost = (enum node_lost)in_order(in, (int)from->on_node_lost, NODE_LOST_COUNT),
         .is_privileged = from->privileged,
         .stop_grace_ns = from->stop_grace_ns,
+        .family = (enum family)in_order(in, (int)from->family, FAMILY_COUNT),
+        .ready_text = from->ready_text,
+        .ready_ns = from->ready_ns,
+        .is_ready_kept = from->ready_kept,
     };
     ret->binds = in_binds(in, from, &ret->bind_count);
     ret->tmpfs = in_tmpfs(in, from, &ret->tmpfs_count);
     ret->env = in_pairs(in, from->env, from->n_env, &ret->env_count);
     ret->labels = in_pairs(in, from->labels, from->n_labels, &ret->label_count);
+    ret->hooks = in_pairs(in, from->hooks, from->n_hooks, &ret->hook_count);
+    if (from->isolation == NULL)
+        return;
+    ret->is_nested = from->isolation->nested;
+    ret->has_fuse = from->isolation->fuse;
+    ret->has_tun = from->isolation->tun;
+    ret->has_ptrace = from->isolation->ptrace;
 }
 
 const struct config *in_config_new(struct in *in, const Drover__Config *from)

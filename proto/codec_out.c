@@ -107,6 +107,22 @@ static Drover__Tmpfs **out_tmpfs(struct out *out, const struct config *from, siz
     return list;
 }
 
+/* Absent where it says nothing: a build that does not know it can then read the rest. */
+static Drover__Isolation *out_isolation(struct out *out, const struct config *from)
+{
+    bool is_any = from->is_nested || from->has_fuse || from->has_tun || from->has_ptrace;
+    Drover__Isolation *to = is_any ? out_list(out, 1, sizeof(*to)) : NULL;
+
+    if (to == NULL)
+        return NULL;
+    drover__isolation__init(to);
+    to->nested = from->is_nested;
+    to->fuse = from->has_fuse;
+    to->tun = from->has_tun;
+    to->ptrace = from->has_ptrace;
+    return to;
+}
+
 Drover__Config *out_config(struct out *out, const struct config *from)
 {
     Drover__Config *to = from != NULL ? out_list(out, 1, sizeof(*to)) : NULL;
@@ -131,6 +147,12 @@ Drover__Config *out_config(struct out *out, const struct config *from)
     to->privileged = from->is_privileged;
     to->labels = out_pairs(out, from->labels, from->label_count, &to->n_labels);
     to->stop_grace_ns = from->stop_grace_ns;
+    to->isolation = out_isolation(out, from);
+    to->hooks = out_pairs(out, from->hooks, from->hook_count, &to->n_hooks);
+    to->family = (Drover__Family)from->family;
+    to->ready_text = (char *)from->ready_text;
+    to->ready_ns = from->ready_ns;
+    to->ready_kept = from->is_ready_kept;
     return to;
 }
 

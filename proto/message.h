@@ -71,10 +71,38 @@ struct config {
     bool is_reboot_denied;
     enum node_lost on_node_lost;
     bool is_privileged;
+    bool is_nested; /* containers inside: four ranges of ids, proc and sysfs without masks */
+    bool has_fuse;  /* /dev/fuse */
+    bool has_tun;   /* /dev/net/tun */
+    bool has_ptrace;
     const struct pair *labels;
     size_t label_count;
+    const struct pair *hooks; /* point and path of the host; config_has_hooks() */
+    size_t hook_count;
     uint64_t stop_grace_ns; /* 0: 120 s */
+    enum family family;     /* UNKNOWN: found out from the init file */
+    const char *ready_text; /* of CONSOLE, FILE, TCP: the text, path, port; "" */
+    uint64_t ready_ns;      /* as in ct_policy */
+    bool is_ready_kept;
 };
+
+#define READY_TEXT_BYTES_MAX 255
+
+/* Does what is to be looked for go with the kind? */
+bool config_has_ready(const struct config *config);
+/* Each hook has a point that there is, once, and a path from /. */
+#define HOOK_PATH_BYTES_MAX 1024
+bool config_has_hooks(const struct config *config);
+
+/* What the model must know of it. */
+static inline struct ct_policy config_policy(const struct config *config)
+{
+    return (struct ct_policy){.restart = config->restart,
+                              .is_reboot_denied = config->is_reboot_denied,
+                              .grace_ns = config->stop_grace_ns,
+                              .ready_ns = config->ready_ns,
+                              .is_ready_kept = config->is_ready_kept};
+}
 
 struct command {
     const char *request_id;

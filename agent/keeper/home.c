@@ -21,6 +21,7 @@
 
 #include "cleanup.h"
 #include "keeper.h"
+#include "stage_steps.h"
 #include "sys.h"
 
 /* By reading, not through a mapping: a file that is cut short meanwhile must not cost a SIGBUS. */
@@ -72,7 +73,7 @@ static int make_null(void)
 
 /* In the working directory: all that a stage needs, each fully visible, or the kernel would refuse
  * a guest's user namespace its own proc and sysfs. root, layers: places to mount on. */
-static int fill_root(void)
+static int fill_root(int devpts)
 {
     static const char *const directories[] = {"proc", "sys",    "dev",  "dev/pts", "mnt",
                                               "tmp",  "layers", "root", "empty"};
@@ -83,8 +84,7 @@ static int fill_root(void)
         return -errno;
     if (mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return -errno;
-    if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-              "newinstance,ptmxmode=0666,mode=0620") < 0)
+    if (move_mount(devpts, "", AT_FDCWD, "dev/pts", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return -errno;
     if (symlink("pts/ptmx", "dev/ptmx") < 0)
         return -errno;
@@ -96,8 +96,14 @@ static int fill_root(void)
     return make_null();
 }
 
+/* The devpts is made before we leave the host's first mount namespace: one that was made there
+ * takes ptys from kernel.pty.reserve (1024) too, which no guest can use up. */
 int home_enter_namespace(void)
 {
+    AUTO_FD devpts =
+        mount_new("devpts", "newinstance,ptmxmode=0666,mode=0620", MS_NOSUID | MS_NOEXEC);
+    if (devpts < 0)
+        return devpts;
     if (unshare(CLONE_NEWNS) < 0)
         return -errno;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -106,7 +112,7 @@ int home_enter_namespace(void)
         return -errno;
     if (chdir("/tmp") < 0)
         return -errno;
-    int rc = fill_root();
+    int rc = fill_root(devpts);
     if (rc < 0)
         return rc;
     if (syscall(SYS_pivot_root, ".", ".") < 0)

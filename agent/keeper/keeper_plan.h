@@ -39,6 +39,8 @@
 #define KP_NEWTIME (1u << 12) /* launch: own time namespace; boot time and monotonic begin at 0 */
 #define KP_FIND_IN_PATH (1u << 13) /* spawn: argv[0] without a slash is looked for in env's PATH */
 #define KP_PTY (1u << 14)          /* launch: a console is allocated (always, but for tests) */
+#define KP_PROBE_FILE (1u << 15)   /* spawn: execute nothing; end with 0 once argv[0] is there */
+#define KP_PROBE_TCP (1u << 16)    /* … once port argv[0] of the loopback address accepts */
 
 /* One thing done below the new root, in order. `target` is relative to the root, resolved with
  * openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); directories on its way are made if missing. */

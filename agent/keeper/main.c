@@ -6,6 +6,7 @@
  *   drover-keeper --listen-fd N --cgroup PATH --hierarchy FD [--hierarchy FD]…
  *   drover-keeper --check-table FD     can this build go on with that table?
  *   drover-keeper --resume FD          go on with it (only the keeper itself says this)
+ *   drover-keeper --run-hooks          no keeper at all: the helper of hooks_run.h
  *
  * Reading order: main, home, loop, receive, launch, child, reap, send, table; then spawn, console,
  * notify, adopt, reexec. What runs in a child is stage.h.
@@ -24,6 +25,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "hooks_run.h"
 #include "keeper.h"
 #include "sys.h"
 
@@ -209,6 +211,8 @@ int main(int argc, char **argv)
         return say(STDOUT_FILENO, "drover-keeper " DROVER_VERSION "\n", 0);
     if (argc == 3 && strcmp(argv[1], "--check-table") == 0)
         return reexec_check_table(parse_fd(argv[2]));
+    if (argc == 2 && strcmp(argv[1], "--run-hooks") == 0)
+        return hooks_run();
     if (argc == 3 && strcmp(argv[1], "--resume") == 0) {
         take_name();
         /* Without a table there is nothing to go on with; the check said that there is one. */

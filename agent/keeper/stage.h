@@ -28,7 +28,7 @@ enum stage_report_kind {
     STAGE_ERRNO,     /* that execve failed with `error` */
     STAGE_FAILED,    /* `step`, `error`, `detail` (index of a mount entry); last words */
     STAGE_PTY,  /* spawn with KP_TTY: one descriptor, the master of a pty of the guest's devpts */
-    STAGE_DONE, /* rebind: the console is bound; nothing is executed */
+    STAGE_DONE, /* rebind: the console is bound; probe: it begins; nothing is executed */
 };
 
 struct stage_report {

@@ -99,5 +99,7 @@ _Noreturn void stage_spawn(const struct stage *stage)
     stage_check(stage, KW_STEP_SECCOMP, ids_filter(plan)); /* while we still may */
     stage_check(stage, KW_STEP_IDS, ids_become(plan));
     stage_check(stage, KW_STEP_CWD, chdir(cwd) < 0 ? -errno : 0);
+    if ((plan->flags & (KP_PROBE_FILE | KP_PROBE_TCP)) != 0)
+        stage_probe(stage, program.argv[0]);
     run(stage, &program);
 }

@@ -103,6 +103,11 @@ int exec_reset(void);
 int exec_try(const struct stage *stage, struct stage_program *program, const char *path,
              int number);
 
+/* stage_probe.c ------------------------------------------------------------------------------ */
+
+/* Look for a file or a port until it is there, then end with 0. */
+_Noreturn void stage_probe(const struct stage *stage, const char *what);
+
 /* stage_tty.c -------------------------------------------------------------------------------- */
 
 /* A pty of the devpts at /dev/pts, handed out; returns the slave, our controlling terminal. */

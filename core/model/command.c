@@ -11,6 +11,12 @@ static const char *const verb_names[VERB_COUNT] = {
 #undef VERB_NAME
 };
 
+static const char *const family_names[FAMILY_COUNT] = {
+#define FAMILY_NAME(upper, lower) [FAMILY_##upper] = #lower,
+    FAMILY_LIST(FAMILY_NAME)
+#undef FAMILY_NAME
+};
+
 static const char *const input_names[CT_INPUT_COUNT] = {
 #define INPUT_NAME(upper, lower) [IN_##upper] = #lower,
     CT_INPUT_LIST(INPUT_NAME)
@@ -27,6 +33,12 @@ const char *verb_name(enum verb verb)
 {
     ENSURE((unsigned)verb < VERB_COUNT);
     return verb_names[verb];
+}
+
+const char *family_name(enum family family)
+{
+    ENSURE((unsigned)family < FAMILY_COUNT);
+    return family_names[family];
 }
 
 const char *ct_input_name(enum ct_input input)

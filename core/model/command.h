@@ -36,7 +36,36 @@ enum verb {
 };
 const char *verb_name(enum verb verb);
 
-enum ready { READY_UNSET, READY_AUTO, READY_EXEC, READY_NOTIFY, READY_COUNT };
+/* Numbers are on the wire and in databases: append only. */
+enum ready {
+    READY_UNSET,
+    READY_AUTO,
+    READY_EXEC,
+    READY_NOTIFY,
+    READY_CONSOLE, /* a text on its console */
+    READY_FILE,    /* a path that is there */
+    READY_TCP,     /* a port that accepts */
+    READY_COUNT
+};
+
+/* Who PID 1 is: decides arguments, environment, readiness and how it is asked to stop. Numbers are
+ * on the wire and in databases: append only. */
+#define FAMILY_LIST(X)                                                                             \
+    X(UNKNOWN, unknown)                                                                            \
+    X(SYSTEMD, systemd)                                                                            \
+    X(SYSVINIT, sysvinit)                                                                          \
+    X(OPENRC, openrc)                                                                              \
+    X(BUSYBOX, busybox)                                                                            \
+    X(RUNIT, runit)
+
+enum family {
+#define FAMILY_ENUM(upper, lower) FAMILY_##upper,
+    FAMILY_LIST(FAMILY_ENUM)
+#undef FAMILY_ENUM
+        FAMILY_COUNT
+};
+const char *family_name(enum family family);
+
 enum restart_on { RESTART_UNSET, RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_COUNT };
 enum node_lost { NODE_LOST_UNSET, NODE_LOST_REPORT, NODE_LOST_RESTART, NODE_LOST_COUNT };
 enum wait_for { WAIT_FOR_UNSET, WAIT_FOR_READY, WAIT_FOR_EXEC, WAIT_FOR_ACCEPTED, WAIT_FOR_COUNT };
@@ -60,6 +89,8 @@ struct ct_policy {
     enum restart_on restart;
     bool is_reboot_denied;
     uint64_t grace_ns;
+    uint64_t ready_ns;  /* for it to be ready, from its init on; 0: BOOT_DEADLINE_NS */
+    bool is_ready_kept; /* not ready by then: the command ends, and the guest goes on */
 };
 
 struct ct_command {

@@ -150,7 +150,7 @@ static uint64_t deadline_of(const struct ct *ct, enum ct_state state)
     case CT_LAUNCHING:
         return LAUNCH_DEADLINE_NS;
     case CT_BOOTING:
-        return BOOT_DEADLINE_NS;
+        return ct_ready_ns(ct);
     case CT_STOPPING: /* without an init there is nobody to be graceful to */
         return ct->has_init || ct->grace_ns < LAUNCH_DEADLINE_NS ? ct->grace_ns
                                                                  : LAUNCH_DEADLINE_NS;

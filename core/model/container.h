@@ -50,6 +50,7 @@ enum ct_action {
     ACT_ESCALATE, /* ask in the next way */
     ACT_GRACE_OVER,
     ACT_BOOT_LATE,
+    ACT_KEEP, /* not ready in time, and to go on: the command ends */
     ACT_KILL,
     ACT_END,     /* close the generation with its cause; clean up */
     ACT_SETTLE,  /* at rest: the command ends */
@@ -166,6 +167,12 @@ void ct_finish(struct ct *ct, enum phase phase, const struct fault *fault, const
 
 /* Which CLEANED_* an observation CLEANED_STOP is for this container. */
 enum ct_input ct_cleaned_input(const struct ct *ct);
+
+/* How long it may take to be ready. */
+static inline uint64_t ct_ready_ns(const struct ct *ct)
+{
+    return ct->policy.ready_ns != 0 ? ct->policy.ready_ns : BOOT_DEADLINE_NS;
+}
 
 /* States in which an init may be alive. */
 bool ct_state_has_init(enum ct_state state);

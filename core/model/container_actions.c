@@ -291,8 +291,10 @@ static void act_escalate(struct step *step)
     ct_ask(ct, step->now, step->out);
 
     struct fault words = {0}; /* borrowed for its small formatter */
-    fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u", (uint64_t)ct->stop_step + 1,
-              (uint64_t)STOP_STEPS_MAX);
+    const char *why =
+        step->seen->fault.status != STATUS_UNSET ? step->seen->fault.text : "it does not go down";
+    fault_set(&words, STATUS_UNSET, 0, "asked again, way %u of %u: %s", (uint64_t)ct->stop_step + 1,
+              (uint64_t)STOP_STEPS_MAX, why);
     struct event *event = ct_tell(step->out, ct, EVENT_ESCALATED, step->now);
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
 }
@@ -307,8 +309,21 @@ static void act_grace_over(struct step *step)
     fault_set(&words, STATUS_UNSET, 0,
               is_whole ? "grace of %u s is over: killed" : "grace of %u ms is over: killed",
               ct->grace_ns / (is_whole ? SECOND_NS : SECOND_NS / 1000));
+    if (step->seen->fault.status != STATUS_UNSET) /* it cannot be asked: nothing to wait for */
+        fault_set(&words, STATUS_UNSET, 0, "no way of asking is left: killed (%s)",
+                  step->seen->fault.text);
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
     kill_all(ct, step->out);
+}
+
+static void set_unready(const struct ct *ct, struct fault *fault)
+{
+    uint64_t ready_ns = ct_ready_ns(ct);
+    bool is_whole = ready_ns % SECOND_NS == 0;
+
+    fault_set(fault, STATUS_TIMEOUT, 0,
+              is_whole ? "%s was not ready within %u s" : "%s was not ready within %u ms", ct->name,
+              ready_ns / (is_whole ? SECOND_NS : SECOND_NS / 1000));
 }
 
 static void act_boot_late(struct step *step)
@@ -316,9 +331,20 @@ static void act_boot_late(struct step *step)
     struct ct *ct = step->ct;
 
     ct->order = ORDER_BOOT_TIMEOUT;
-    fault_set(&ct->fault, STATUS_TIMEOUT, 0, "%s was not ready within %u s", ct->name,
-              BOOT_DEADLINE_NS / SECOND_NS);
+    set_unready(ct, &ct->fault);
     kill_all(ct, step->out);
+}
+
+static void act_keep(struct step *step)
+{
+    struct ct *ct = step->ct;
+    struct fault fault;
+
+    set_unready(ct, &fault);
+    fault_hint(&fault, "it goes on, as --ready-policy keep says");
+    ct->deadline_ns = step->now->ns + ct_ready_ns(ct);
+    if (ct_has_boot_command(ct))
+        ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
 }
 
 static void act_kill(struct step *step)
@@ -507,6 +533,7 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_ESCALATE] = act_escalate,
     [ACT_GRACE_OVER] = act_grace_over,
     [ACT_BOOT_LATE] = act_boot_late,
+    [ACT_KEEP] = act_keep,
     [ACT_KILL] = act_kill,
     [ACT_END] = act_end,
     [ACT_SETTLE] = act_settle,

@@ -190,7 +190,7 @@ const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT] = {
         [IN_CLEAN_FAILED] = BUG,
         [IN_REMOVED] = BUG,
         [IN_REMOVE_FAILED] = BUG,
-        [IN_STEP] = BUG,
+        [IN_STEP] = DO(ACT_KEEP),
         [IN_DEADLINE] = TO(CT_KILLING, ACT_BOOT_LATE),
     },
     [CT_RUNNING] = {

@@ -199,6 +199,24 @@ static bool is_of_a_boot(enum ct_input kind)
     return kind == IN_BOOTED || kind == IN_READY || kind == IN_LAUNCH_FAILED || kind == IN_ENDED;
 }
 
+/* What became of asking a guest to stop. Heard: its grace is its own from here. Not to be asked so:
+ * the next way at once, and after the last there is nobody to be graceful to. */
+static void observe_asking(struct node *node, struct ct *ct, const struct observation *seen,
+                           const struct now *now, struct out *out)
+{
+    struct observation next = *seen;
+
+    if (ct->state != CT_STOPPING || !ct->has_init || ct->stop_step != seen->count)
+        return; /* of a way that is over */
+    if (seen->is_going_down) {
+        ct->step_ns = 0;
+        node_keep_in_line(node, ct);
+        return;
+    }
+    next.kind = ct->stop_step + 1 < STOP_STEPS_MAX ? IN_STEP : IN_DEADLINE;
+    node_feed(node, ct, &next, now, out);
+}
+
 static void observe(struct node *node, const struct observation *seen, const struct now *now,
                     struct out *out)
 {
@@ -214,6 +232,10 @@ static void observe(struct node *node, const struct observation *seen, const str
         return; /* said again by a keeper that lost our acknowledgement; or before any launch */
     if (answered != EFFECT_UNSET)
         ct->awaited = EFFECT_UNSET;
+    if (seen->kind == IN_STEP) {
+        observe_asking(node, ct, seen, now, out);
+        return;
+    }
     node_feed(node, ct, seen, now, out);
 }
 
@@ -257,7 +279,8 @@ static bool step_due(struct node *node, const struct now *now, struct out *out)
         node_feed(node, ct, &late, now, out);
         return true;
     }
-    node_step_kind(node, ct, IN_DEADLINE, now, out);
+    bool is_kept = ct->state == CT_BOOTING && ct->policy.is_ready_kept;
+    node_step_kind(node, ct, is_kept ? IN_STEP : IN_DEADLINE, now, out);
     return true;
 }
 

@@ -224,7 +224,7 @@ static void arm(struct ct *ct, const struct now *now)
         ct->deadline_ns = now->ns + LAUNCH_DEADLINE_NS;
         break;
     case CT_BOOTING:
-        ct->deadline_ns = now->ns + BOOT_DEADLINE_NS;
+        ct->deadline_ns = now->ns + ct_ready_ns(ct);
         break;
     case CT_STOPPING:
         ct->deadline_ns = now->ns + ct->grace_ns;

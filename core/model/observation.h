@@ -49,7 +49,7 @@
     X(CLEAN_FAILED, clean_failed)                                                                  \
     X(REMOVED, removed) /* its directory is gone */                                                \
     X(REMOVE_FAILED, remove_failed)                                                                \
-    X(STEP, step)         /* the shorter of its two timers */                                      \
+    X(STEP, step)         /* the shorter of its two timers; news of a way of asking */             \
     X(DEADLINE, deadline) /* of the state */
 
 enum ct_input {
@@ -73,7 +73,8 @@ struct observation {
     int wait_status;
     bool is_node_down;     /* ENDED: the machine went down with it */
     bool is_ready_on_exec; /* PREPARED: exec is ready */
-    uint64_t count;        /* OOM: kills since the last reading */
+    uint64_t count;        /* OOM: kills since the last reading. STEP: the way of asking meant */
+    bool is_going_down;    /* STEP: it was heard; else that way could not be taken */
 };
 
 enum input_kind { INPUT_COMMAND = 1, INPUT_OBSERVATION };

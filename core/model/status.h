@@ -39,7 +39,9 @@
     X(REQUEST_ID_REUSED, request_id_reused, 4)                                                     \
     X(STREAM_LOST, stream_lost, 1)                                                                 \
     X(AGENT_LOST, agent_lost, 1)                                                                   \
-    X(EXPIRED, expired, 10)
+    X(EXPIRED, expired, 10)                                                                        \
+    X(GUEST_UNSUPPORTED, guest_unsupported, 1)                                                     \
+    X(HOOK_FAILED, hook_failed, 1)
 
 enum status {
 #define STATUS_ENUM(upper, lower, code) STATUS_##upper,

@@ -106,5 +106,6 @@ int verb_logs(struct cli *cli);
 int verb_template(struct cli *cli);
 int verb_completion(struct cli *cli);
 int verb_help(struct cli *cli);
+int verb_import(struct cli *cli);
 
 #endif

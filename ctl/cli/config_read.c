@@ -176,25 +176,72 @@ static int read_limits(struct config *config, const struct options *options, str
     return 0;
 }
 
+/* auto, exec, notify, or console=TEXT, file=PATH, tcp=PORT. */
+static int read_ready(struct config *config, const struct options *options, struct fault *fault)
+{
+    static const char *const words[] = {"auto", "exec", "notify", NULL};
+    static const char *const kinds[] = {"console=", "file=", "tcp="};
+    static const char *const policies[] = {"kill", "keep", NULL};
+    const char *given = options_find(options, OPTION_READY);
+    int word = 0;
+
+    config->ready_text = "";
+    config->ready = READY_UNSET;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && given != NULL; i++) {
+        if (strncmp(given, kinds[i], strlen(kinds[i])) != 0)
+            continue;
+        config->ready = (enum ready)(READY_CONSOLE + i);
+        config->ready_text = given + strlen(kinds[i]);
+    }
+    if (config->ready == READY_UNSET) {
+        word = options_get_word(options, OPTION_READY, words, 0, fault);
+        config->ready = (enum ready)(READY_AUTO + word);
+    }
+    int policy = options_get_word(options, OPTION_READY_POLICY, policies, 0, fault);
+    if (word < 0 || policy < 0 ||
+        options_get_duration(options, OPTION_READY_TIMEOUT, &config->ready_ns, fault) < 0)
+        return -EINVAL;
+    if (!config_has_ready(config))
+        return refuse(fault, OPTION_READY, given,
+                      "console=TEXT (1 to 255 octets), file=PATH (from /) or tcp=PORT is needed");
+    config->is_ready_kept = policy == 1;
+    return 0;
+}
+
+static int read_family(struct config *config, const struct options *options, struct fault *fault)
+{
+    const char *given = options_find(options, OPTION_FAMILY);
+
+    if (given == NULL)
+        return 0;
+    for (unsigned i = FAMILY_UNKNOWN + 1; i < FAMILY_COUNT; i++)
+        if (strcmp(given, family_name((enum family)i)) == 0)
+            config->family = (enum family)i;
+    if (config->family == FAMILY_UNKNOWN)
+        return refuse(fault, OPTION_FAMILY, given, "systemd, sysvinit, openrc, busybox or runit");
+    return 0;
+}
+
 static int read_policy(struct config *config, const struct options *options, struct fault *fault)
 {
-    static const char *const ready[] = {"auto", "exec", "notify", NULL};
     static const char *const restart[] = {"never", "on-failure", "always", NULL};
     static const char *const reboot[] = {"yes", "no", NULL};
     static const char *const lost[] = {"report", "restart", NULL};
-    int words[] = {options_get_word(options, OPTION_READY, ready, 0, fault),
-                   options_get_word(options, OPTION_RESTART, restart, 0, fault),
+    int words[] = {options_get_word(options, OPTION_RESTART, restart, 0, fault),
                    options_get_word(options, OPTION_ALLOW_REBOOT, reboot, 0, fault),
                    options_get_word(options, OPTION_ON_NODE_LOST, lost, 0, fault)};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (words[i] < 0)
             return -EINVAL;
-    config->ready = (enum ready)(READY_AUTO + words[0]);
-    config->restart = (enum restart_on)(RESTART_NEVER + words[1]);
-    config->is_reboot_denied = words[2] == 1;
-    config->on_node_lost = (enum node_lost)(NODE_LOST_REPORT + words[3]);
+    config->restart = (enum restart_on)(RESTART_NEVER + words[0]);
+    config->is_reboot_denied = words[1] == 1;
+    config->on_node_lost = (enum node_lost)(NODE_LOST_REPORT + words[2]);
     config->is_privileged = options_has(options, OPTION_PRIVILEGED);
+    config->is_nested = options_has(options, OPTION_NESTED);
+    config->has_fuse = options_has(options, OPTION_FUSE);
+    config->has_tun = options_has(options, OPTION_TUN);
+    config->has_ptrace = options_has(options, OPTION_PTRACE);
     return 0;
 }
 
@@ -223,18 +270,27 @@ int config_read(struct config_read *read, const struct options *options, struct 
     read->config.tmpfs = read->tmpfs;
     read->config.env = read->env;
     read->config.labels = read->labels;
+    read->config.hooks = read->hooks;
     if (read_root(read, options, fault) < 0 || read_limits(&read->config, options, fault) < 0 ||
-        read_policy(&read->config, options, fault) < 0 || read_binds(read, options, fault) < 0 ||
+        read_policy(&read->config, options, fault) < 0 ||
+        read_ready(&read->config, options, fault) < 0 ||
+        read_family(&read->config, options, fault) < 0 || read_binds(read, options, fault) < 0 ||
         read_tmpfs(read, options, fault) < 0)
         return -EINVAL;
 
     int env = pairs_read(&read->texts, options, OPTION_ENV, read->env, fault);
     int labels =
         env < 0 ? env : pairs_read(&read->texts, options, OPTION_LABEL, read->labels, fault);
-    if (labels < 0)
-        return labels;
+    int hooks =
+        labels < 0 ? labels : pairs_read(&read->texts, options, OPTION_HOOK, read->hooks, fault);
+    if (hooks < 0)
+        return hooks;
     read->config.env_count = (size_t)env;
     read->config.label_count = (size_t)labels;
+    read->config.hook_count = (size_t)hooks;
+    if (!config_has_hooks(&read->config))
+        return refuse(fault, OPTION_HOOK, options_find(options, OPTION_HOOK),
+                      "premount, mount, umount or postumount, each once, and a path from /");
     return 0;
 }
 

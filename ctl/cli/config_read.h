@@ -21,6 +21,7 @@ struct config_read {
     struct tmpfs tmpfs[CONFIG_LIST_MAX];
     struct pair env[CONFIG_LIST_MAX];
     struct pair labels[CONFIG_LIST_MAX];
+    struct pair hooks[CONFIG_LIST_MAX];
 };
 
 int config_read(struct config_read *read, const struct options *options, struct fault *fault);

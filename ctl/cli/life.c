@@ -72,6 +72,8 @@ static int post_more(struct life *life, struct fault *fault)
         message.command.container = item->name;
         message.command.node = item->node;
         message.command.request_id = item->request;
+        if (life->own != NULL)
+            message.command.config = life->own->configs[life->posted];
         int result = wire_post(&life->cli->wire, &message, fault);
         if (result < 0)
             return result;
@@ -221,9 +223,16 @@ static void life_close(struct life *life)
 
 int life_run(struct cli *cli, const struct command *shape, const struct targets *targets)
 {
+    return life_run_own(cli, shape, targets, NULL);
+}
+
+int life_run_own(struct cli *cli, const struct command *shape, const struct targets *targets,
+                 const struct life_own *own)
+{
     static const int signals[] = {SIGINT, SIGTERM, 0};
     struct fault fault = {0};
     struct life life = {.cli = cli,
+                        .own = own,
                         .shape = *shape,
                         .is_detached = options_has(&cli->options, OPTION_DETACH),
                         .is_many = targets->is_many,

@@ -35,9 +35,18 @@ struct life_item {
     uint64_t took_ns;
 };
 
+/* A round in which each container has a configuration of its own, and whose rows another prints. */
+struct life;
+struct life_own {
+    const struct config *const *configs; /* one a target */
+    void (*on_end)(void *context, const struct life *life);
+    void *context;
+};
+
 struct life {
     struct cli *cli;
-    struct command shape; /* without container, node and request id */
+    const struct life_own *own; /* NULL: the shape is the same for all */
+    struct command shape;       /* without container, node and request id */
     struct life_item *items;
     size_t count;
     size_t posted;
@@ -50,10 +59,14 @@ struct life {
 
 /* Without a connection (the person was told) nothing is sent, and the rows say so. */
 int life_run(struct cli *cli, const struct command *shape, const struct targets *targets);
+int life_run_own(struct cli *cli, const struct command *shape, const struct targets *targets,
+                 const struct life_own *own);
 
 /* Pure: the exit code of one receipt, and of many. */
 int life_exit_code(const struct life_item *item);
 int life_exit_code_all(const struct life_item *items, size_t count);
+/* done, unchanged, failed, … */
+const char *life_phase_word(enum phase phase);
 
 /* life_tell.c: lines for people as they come, rows for programs at the end. */
 void life_tell_item(const struct life *life, const struct life_item *item);

@@ -16,7 +16,7 @@ static const struct column columns[] = {
     {"pid", COLUMN_BOTH, -8},     {"request", COLUMN_BOTH, 36}, {NULL, COLUMN_BOTH, 0},
 };
 
-static const char *phase_word(enum phase phase)
+const char *life_phase_word(enum phase phase)
 {
     static const char *const words[PHASE_COUNT] = {
         [PHASE_ACCEPTED] = "accepted",      [PHASE_DONE] = "done",
@@ -59,7 +59,7 @@ static void tell_done(const struct life *life, const struct life_item *item)
 
     cli_say(life->cli, "%s: ", item->name);
     if (item->phase != PHASE_DONE)
-        cli_say(life->cli, "%s%s", phase_word(item->phase), has_state ? ", " : "");
+        cli_say(life->cli, "%s%s", life_phase_word(item->phase), has_state ? ", " : "");
     if (is_gone && item->phase == PHASE_DONE)
         cli_say(life->cli, "destroyed");
     else if (is_made && item->phase == PHASE_DONE)
@@ -79,7 +79,7 @@ static void tell_done(const struct life *life, const struct life_item *item)
  * "superseded: stop took its place". */
 static void add_word(struct fault *fault, const struct life_item *item)
 {
-    const char *word = phase_word(item->phase);
+    const char *word = life_phase_word(item->phase);
     char text[FAULT_TEXT_BYTES];
     size_t length = strlen(item->name);
     bool is_named = strncmp(fault->text, item->name, length) == 0 && fault->text[length] == ':';
@@ -104,7 +104,7 @@ void life_tell_item(const struct life *life, const struct life_item *item)
     struct fault fault = item->fault;
     if (fault.status == STATUS_UNSET)
         fault_set(&fault, item->phase == PHASE_SUPERSEDED ? STATUS_SUPERSEDED : STATUS_FAILED, 0,
-                  "%s", phase_word(item->phase));
+                  "%s", life_phase_word(item->phase));
     if (life->cli->format == FORMAT_TABLE)
         add_word(&fault, item);
     (void)cli_fail(life->cli, &fault, item->name, node_of(item));
@@ -116,7 +116,7 @@ void life_tell_lost(const struct life *life)
         return;
     for (size_t i = 0; i < life->count; i++)
         (void)fprintf(stderr, "        %s: %s\n", life->items[i].name,
-                      phase_word(life->items[i].phase));
+                      life_phase_word(life->items[i].phase));
 }
 
 static json_t *row_of(const struct life *life, const struct life_item *item)
@@ -124,7 +124,7 @@ static json_t *row_of(const struct life *life, const struct life_item *item)
     bool is_gone = life->shape.verb == VERB_DESTROY && item->phase == PHASE_DONE;
     json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:s}", "name", item->name, "id",
                             row_uuid(item->uuid), "node", row_text(node_of(item)), "receipt",
-                            phase_word(item->phase), "state", json_null(), "generation",
+                            life_phase_word(item->phase), "state", json_null(), "generation",
                             json_null(), "pid", json_null(), "request", item->request);
 
     if (!item->has_view)
@@ -143,7 +143,11 @@ int life_tell_end(struct life *life)
     size_t failed = 0;
     char took[32];
 
+    if (life->own != NULL)
+        life->own->on_end(life->own->context, life);
     if (life->cli->format != FORMAT_TABLE) {
+        if (life->own != NULL)
+            return 0;
         int code = cli_render(life->cli, &render, columns);
         if (code != 0)
             return code;

@@ -21,9 +21,10 @@ const struct cli_verb verbs[] = {
     {"history", "NAME", "print the events of a container", 0, BIT(REQUEST_ID), verb_history},
     {"create", "NAME --template T | --root DIR", "make a container",
      BIT(TEMPLATE) | BIT(ROOT) | BIT(MEMORY) | BIT(SWAP) | BIT(PIDS) | BIT(CPUS) | BIT(CPU_WEIGHT) |
-         BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(READY) | BIT(RESTART) |
-         BIT(ALLOW_REBOOT) | BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(LABEL) | BIT(START) |
-         BIT(WAIT) | BIT(DETACH),
+         BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(FAMILY) | BIT(READY) |
+         BIT(READY_TIMEOUT) | BIT(READY_POLICY) | BIT(RESTART) | BIT(ALLOW_REBOOT) |
+         BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(HOOK) | BIT(NESTED) | BIT(FUSE) | BIT(TUN) |
+         BIT(PTRACE) | BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
      0, verb_create},
     {"start", TARGETS, "boot containers; returns when they are ready",
      BIT(ALL) | BIT(WAIT) | BIT(DETACH), 0, verb_life},
@@ -50,6 +51,8 @@ const struct cli_verb verbs[] = {
     {"boot", "NAME", "where the time of the last boot went", 0, BIT(REQUEST_ID), verb_boot},
     {"template", "import NAME PATH", "make a template from a directory or a tar", 0, 0,
      verb_template},
+    {"import", "openvz|lxc FILE...", "make containers as their OpenVZ or LXC configurations say",
+     BIT(TEMPLATE) | BIT(DRY_RUN) | BIT(START) | BIT(WAIT) | BIT(DETACH), 0, verb_import},
     {"node", "ls", "list nodes", 0, BIT(REQUEST_ID), verb_node},
     {"completion", "bash", "print the completion script of a shell", 0, SERVER | OUTPUT,
      verb_completion},
@@ -70,8 +73,8 @@ const struct cli_verb *cli_find_verb(const char *name)
 
 const char *cli_unsupported(const char *name)
 {
-    static const char *const names[] = {"set", "top",    "apply",   "plan",  "import",
-                                        "job", "doctor", "metrics", "token", "key"};
+    static const char *const names[] = {"set",    "top",     "apply", "plan", "job",
+                                        "doctor", "metrics", "token", "key"};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(names[i], name) == 0)

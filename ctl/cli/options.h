@@ -45,13 +45,23 @@
     X(TMPFS, "tmpfs", 0, "DST[:SIZE]", "a tmpfs at DST (repeatable)")                              \
     X(ENV, "env", 0, "K=V", "a variable of its environment (repeatable)")                          \
     X(INIT, "init", 0, "PATH", "boot this instead of the usual candidates")                        \
-    X(READY, "ready", 0, "auto|exec|notify", "what counts as ready (default auto)")                \
+    X(FAMILY, "family", 0, "FAMILY", "what its init is, if its file does not tell")                \
+    X(READY, "ready", 0, "auto|exec|notify|...", "what counts as ready (default auto)")            \
+    X(READY_TIMEOUT, "ready-timeout", 0, "D", "how long that may take (default 10m)")              \
+    X(READY_POLICY, "ready-policy", 0, "kill|keep", "what then becomes of it (default kill)")      \
     X(RESTART, "restart", 0, "never|on-failure|always", "after an end by itself (default never)")  \
     X(ALLOW_REBOOT, "allow-reboot", 0, "yes|no", "whether it may reboot itself (default yes)")     \
     X(ON_NODE_LOST, "on-node-lost", 0, "report|restart", "when its node is lost (default report)") \
     X(PRIVILEGED, "privileged", 0, NULL, "without a user namespace: trusts its root")              \
+    X(HOOK, "hook", 0, "POINT=PATH",                                                               \
+      "a script of its node at premount, mount, umount, postumount")                               \
+    X(NESTED, "nested", 0, NULL, "containers inside: four ranges of ids, proc without masks")      \
+    X(FUSE, "fuse", 0, NULL, "with /dev/fuse")                                                     \
+    X(TUN, "tun", 0, NULL, "with /dev/net/tun")                                                    \
+    X(PTRACE, "ptrace", 0, NULL, "debuggers work inside")                                          \
     X(LABEL, "label", 0, "K=V", "a label that selectors match (repeatable)")                       \
     X(START, "start", 0, NULL, "start it at once")                                                 \
+    X(DRY_RUN, "dry-run", 0, NULL, "say what would be done, and do nothing")                       \
     X(TTY, "tty", 't', NULL, "give it a terminal")                                                 \
     X(USER, "user", 0, "U", "as this user of the container")                                       \
     X(CWD, "cwd", 0, "DIR", "in this directory of the container")                                  \

@@ -117,25 +117,47 @@ static json_t *limits_of(const struct config *config)
                      "cpu_weight", (int)config->cpu_weight);
 }
 
+/* As it was written for --ready. */
+static json_t *ready_of(const struct config *config)
+{
+    static const char *const words[READY_COUNT] = {
+        [READY_UNSET] = "auto",    [READY_AUTO] = "auto",        [READY_EXEC] = "exec",
+        [READY_NOTIFY] = "notify", [READY_CONSOLE] = "console=", [READY_FILE] = "file=",
+        [READY_TCP] = "tcp="};
+    char text[READY_TEXT_BYTES_MAX + 16];
+
+    (void)snprintf(text, sizeof(text), "%s%s", words[config->ready],
+                   config->ready > READY_NOTIFY ? config->ready_text : "");
+    return row_text(text);
+}
+
+static json_t *family_of(const struct config *config)
+{
+    return config->family == FAMILY_UNKNOWN ? json_null() : row_text(family_name(config->family));
+}
+
 static json_t *config_of(const struct config *config)
 {
-    static const char *const ready[READY_COUNT] = {
-        [READY_AUTO] = "auto", [READY_EXEC] = "exec", [READY_NOTIFY] = "notify"};
     static const char *const restart[RESTART_COUNT] = {[RESTART_NEVER] = "never",
                                                        [RESTART_ON_FAILURE] = "on-failure",
                                                        [RESTART_ALWAYS] = "always"};
     static const char *const node_lost[NODE_LOST_COUNT] = {
         [NODE_LOST_REPORT] = "report", [NODE_LOST_RESTART] = "restart"};
 
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o}",
-                     "template", row_text(config->template_name), "root", row_text(config->root),
-                     "limits", limits_of(config), "binds", binds_of(config), "tmpfs",
-                     tmpfs_of(config), "env", pairs_of(config->env, config->env_count), "init",
-                     row_text(config->init), "ready", row_text(ready[config->ready]), "restart",
-                     row_text(restart[config->restart]), "allow_reboot", !config->is_reboot_denied,
-                     "on_node_lost", row_text(node_lost[config->on_node_lost]), "privileged",
-                     config->is_privileged, "stop_grace_ns",
-                     config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:b, "
+        "s:b, s:b, s:b, s:b, s:o, s:o}",
+        "template", row_text(config->template_name), "root", row_text(config->root), "limits",
+        limits_of(config), "binds", binds_of(config), "tmpfs", tmpfs_of(config), "env",
+        pairs_of(config->env, config->env_count), "init", row_text(config->init), "family",
+        family_of(config), "ready", ready_of(config), "ready_timeout_ns",
+        config->ready_ns == 0 ? json_null() : number_of(config->ready_ns), "ready_policy",
+        config->is_ready_kept ? "keep" : "kill", "restart", row_text(restart[config->restart]),
+        "allow_reboot", !config->is_reboot_denied, "on_node_lost",
+        row_text(node_lost[config->on_node_lost]), "privileged", config->is_privileged, "nested",
+        config->is_nested, "fuse", config->has_fuse, "tun", config->has_tun, "ptrace",
+        config->has_ptrace, "hooks", pairs_of(config->hooks, config->hook_count), "stop_grace_ns",
+        config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
 }
 
 json_t *row_shown(const struct container_view *view, const struct config *config)

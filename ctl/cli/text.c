@@ -27,6 +27,19 @@ static size_t shown_length(const unsigned char *at, size_t left)
     return length;
 }
 
+bool text_is_shown(const char *text, size_t size_bytes)
+{
+    const unsigned char *from = (const unsigned char *)text;
+
+    for (size_t i = 0; i < size_bytes;) {
+        size_t length = shown_length(from + i, size_bytes - i);
+        if (length == 0)
+            return false;
+        i += length;
+    }
+    return true;
+}
+
 char *text_sanitise(const char *text, size_t size_bytes, bool is_multiline)
 {
     static const char digits[] = "0123456789abcdef";

@@ -19,6 +19,9 @@
 /* Controls, and what is not UTF-8, as \xNN; is_multiline keeps tab, newline and return. */
 char *text_sanitise(const char *text, size_t size_bytes, bool is_multiline);
 
+/* Nothing in it that text_sanitise() would change: UTF-8 without controls. */
+bool text_is_shown(const char *text, size_t size_bytes);
+
 /* A value as a table shows it: times to the millisecond, objects as key=value, null as -. */
 char *text_of_value(const json_t *value);
 

@@ -121,7 +121,7 @@ static void check_init(void)
     struct layers_found found;
     struct init init;
 
-    int result = init_find(&layers, candidates, COUNT_OF(candidates), &init);
+    int result = init_find(&layers, candidates, COUNT_OF(candidates), FAMILY_UNKNOWN, &init);
     PROMISE(result == 0 || result == -ENOENT);
     for (size_t i = 0; i < COUNT_OF(candidates); i++) {
         if (layers_find(&layers, candidates[i], &found) < 0)

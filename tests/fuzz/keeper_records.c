@@ -105,6 +105,24 @@ void console_rebind_refused(struct agent *a, const struct kw_refused *refused)
     PROMISE(refused->type == KW_CONSOLE);
 }
 
+void readiness_start(struct agent *a, uint32_t index)
+{
+    (void)a;
+    (void)index;
+}
+
+void hook_run_record(struct agent *a, const struct kw_spawn_record *record)
+{
+    (void)a;
+    (void)record;
+}
+
+void hook_run_refused(struct agent *a, const struct kw_refused *refused)
+{
+    (void)a;
+    PROMISE(refused->type == KW_SPAWN);
+}
+
 int keeper_start(const char *path, const char *binary, const struct cgroups *cgroups,
                  struct fault *fault)
 {

@@ -29,6 +29,7 @@ static const struct {
     {"console", seeds_console},
     {"flow", seeds_flow},
     {"guest_files", seeds_guest_files},
+    {"import", seeds_import},
     {"keeper", seeds_keeper},
     {"keeper_plan", seeds_keeper_plan},
     {"keeper_records", seeds_keeper_records},

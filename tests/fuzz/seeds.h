@@ -48,6 +48,7 @@ void seeds_codec(void);
 void seeds_console(void);
 void seeds_flow(void);
 void seeds_guest_files(void);
+void seeds_import(void);
 void seeds_keeper(void);
 void seeds_keeper_plan(void);
 void seeds_keeper_records(void);

@@ -165,6 +165,42 @@ void seeds_guest_files(void)
     seed_write(seed.data, seed.size_bytes);
 }
 
+/* As import.c reads them: of whom, what the disk shows, the file's name, another file, the file. */
+static void write_import(unsigned kind, const char *name, const char *other, const char *text)
+{
+    static struct seed seed;
+
+    seed.size_bytes = 0;
+    seed_octet(&seed, kind);
+    seed_part(&seed, 64, name, strlen(name));
+    seed_part(&seed, 4096, other, strlen(other));
+    seed_add(&seed, text, strlen(text));
+    seed_write(seed.data, seed.size_bytes);
+}
+
+void seeds_import(void)
+{
+    write_import(
+        0, "/etc/vz/conf/101.conf",
+        "VE_PRIVATE=\"/vz/private/$VEID\"\nVE_ROOT=/vz/root/${VEID}\nCPUUNITS=1000\n",
+        "# RAM\nPHYSPAGES=\"0:256M\"\nSWAPPAGES=\"0:131072\"\nNUMPROC=\"240:unlimited\"\n"
+        "CPULIMIT='50%' # half\nCPUS=2\nNAME=\"Web 1\"\nBINDMOUNT=\"/a:/b,rw /c:/d,nosuid\"\n"
+        "VE_ENVIRONMENT=\"A=1 B=2\"\nDESCRIPTION=\"a \\\"b\\\"\"\nALLOWREBOOT=no\n");
+    write_import(2, "ve.conf", "", "VEID=7\nVE_PRIVATE=/p/$VEID\nVE_LAYOUT=simfs\nUUID={AB-CD}\n");
+    write_import(4, "1.conf", "VE_PRIVATE=/p\n", "VE_LAYOUT=ploop\nSLMMEMORYLIMIT=1024:4096\n");
+    write_import(1, "/var/lib/lxc/web/config",
+                 "/srv/a\\040b srv none bind 0 0\ntmpfs tmp tmpfs size=1m 0 0\n",
+                 "lxc.rootfs = dir:/r\nlxc.utsname = web\nlxc.mount = /fstab\n"
+                 "lxc.cgroup.memory.limit_in_bytes = 512M\n"
+                 "lxc.cgroup.memory.memsw.limit_in_bytes = 1G\nlxc.cgroup.cpu.shares = 512\n"
+                 "lxc.environment = A=\"1\"\nlxc.include = /i\n");
+    write_import(
+        3, "web.conf", "lxc.cgroup2.cpu.max = 100000 50000\nlxc.net =\n",
+        "lxc.rootfs.path = /r\nlxc.include = /d\nlxc.cgroup2.memory.max = max\n"
+        "lxc.mount.entry = /a b none bind,rw 0 0\nlxc.idmap = u 0 1 2\nlxc.net.0.type = veth\n"
+        "lxc.init.cmd = /sbin/init x\nlxc.group = a\nlxc.group = b\n");
+}
+
 /* Members as template.c reads them: type, name, how; then a link's target or octets. */
 void seeds_template(void)
 {

@@ -187,12 +187,19 @@ static void keeper_is_lost(void)
     streams_keeper_lost(&agent.streams);
 }
 
+static void on_inside_ended(struct agent *owner, const struct inside_end *end)
+{
+    if (owner != &agent || end->ct != 0)
+        abort();
+}
+
 /* `halt` inside: nobody reads it. */
 static void run_inside(void)
 {
     static const char *const argv[] = {"/sbin/init", "0", NULL};
+    const struct inside inside = {.argv = argv, .on_end = on_inside_ended};
 
-    streams_run_inside(&agent.streams, 0, argv);
+    streams_run_inside(&agent.streams, 0, &inside);
 }
 
 /* More than there may be: none is answered now, so each is kept until it is. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "readiness.h"
 #include "streams_world.h"
 
 /* ---- the other side ---- */
@@ -213,4 +214,12 @@ void stream_exec_remove_leaf(struct stream *stream)
 void stream_exec_generation_over(struct stream *stream)
 {
     stream_exec_kill(stream);
+}
+
+/* ---- who looks for a text on the console ---- */
+
+void readiness_console_grew(struct agent *a, uint32_t index)
+{
+    if (a != &agent || index >= CT_MAX)
+        abort();
 }

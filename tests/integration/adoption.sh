@@ -50,7 +50,7 @@ ends() {
 check() {
     local first=$1 since=$2 n
     for n in $(seq $((first + 30)) $((first + 44))); do echo "a-$n"; done |
-        xargs "$BUILD/drover" $TO wait --for running --timeout 30s >/dev/null
+        xargs "$BUILD/drover" $TO wait --for running --timeout "$(slowly 30)" >/dev/null
     d events --since "$since" -f jsonl |
         jq -r 'select(.type == "changed" and .cause != null and (.name | startswith("a-"))) |
             "\(.name) \(.cause) \(.status | tojson)"' | sort >"$WORK/got"

@@ -109,6 +109,7 @@ want 2 "$BUILD/drover-agent" --config "$WORK/bad.ini" 2>"$WORK/err"
 want 2 "$BUILD/drover-controller" --config "$WORK/bad.ini" 2>>"$WORK/err"
 same 'an unknown key' 2 "$(grep -c 'unknown key nosuch' "$WORK/err")"
 want 2 "$BUILD/drover-agent" --config "$WORK/none.ini" 2>/dev/null
+want 2 "$BUILD/drover-agent" --uid-base 0 2>/dev/null # never the default in its place
 want 8 "$BUILD/drover-controller" --state-dir "$WORK/controller" --run-dir "$WORK/r2" 2>"$WORK/err"
 grep -q "$CONTROLLER_PID" "$WORK/err" || fail "the holder is not named: $(cat "$WORK/err")"
 

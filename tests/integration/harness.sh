@@ -15,6 +15,8 @@
 #                             because of the network, and may be asked again
 #   itself NAME WORD CAUSE SINCE  the guest runs WORD and ends by itself, by that cause, once
 #   template NAME             import a guest root of tests/support as a template (through $TO)
+#   slowly SECONDS            a deadline, longer on a slow machine ($DROVER_TEST_SLOW times)
+#   few MANY FEW              how many: FEW where $DROVER_TEST_FEW is set
 #   d VERB…                   drover towards $TO (--agent SOCK or --controller SOCK)
 #   want CODE COMMAND…        the command ends with this exit code
 #   same WHAT EXPECTED GOT    two texts are equal
@@ -142,10 +144,21 @@ lossy_start() {
     fail "the bad network does not start"
 }
 
+# A machine without hardware help ($DROVER_TEST_SLOW times slower) needs longer, and has no room for many.
+slowly() { echo "$(($1 * ${DROVER_TEST_SLOW:-1}))s"; }
+few() { if [[ -n ${DROVER_TEST_FEW:-} ]]; then echo "$2"; else echo "$1"; fi; }
+
 d() {
+    local -a argv=("$@")
+    local i
+    # Bounds are longer there, too; what is shorter than a second is meant to pass.
+    for ((i = 1; i < $# && ${DROVER_TEST_SLOW:-1} > 1; i++)); do
+        [[ ${argv[i - 1]} == --timeout && ${argv[i]} =~ ^([0-9]+)s$ ]] || continue
+        argv[i]=$(slowly "${BASH_REMATCH[1]}")
+    done
     # What hangs is a failure here, not the end of the test's own time.
     # shellcheck disable=SC2086 # two words
-    timeout -k 5 "${D_SECONDS:-60}" "$BUILD/drover" $TO "$@"
+    timeout -k 5 "$(slowly "${D_SECONDS:-60}")" "$BUILD/drover" $TO "${argv[@]}"
 }
 
 # A level: only what came after the question can still be waited for.

@@ -201,7 +201,7 @@ static void test_plan__default_container__carries_layers_and_a_checked_plan(void
     assert_int_equal(fstatat(scene->launch.fds[1], "sbin/init", &stat, 0), 0);
     assert_int_equal(fstatat(scene->launch.fds[2], "work", &stat, 0), 0);
     assert_int_equal(find_fd(scene, KW_FD_NOTIFY), -1);
-    assert_int_equal(scene->launch.is_ready_by_notify, false);
+    assert_int_equal(scene->launch.ready, READY_EXEC);
 
     assert_int_equal(pread(scene->launch.ring, &ring, sizeof(ring), 0), sizeof(ring));
     assert_int_equal(ring.magic, KW_MAGIC);
@@ -385,7 +385,8 @@ static void test_plan__init_variants__name_their_family(void **state)
 
         assert_int_equal(scene->launch.family, rows[i].family);
         assert_int_equal(plan->argv_count, rows[i].argv_count);
-        assert_int_equal(scene->launch.is_ready_by_notify, rows[i].family == FAMILY_SYSTEMD);
+        assert_int_equal(scene->launch.ready,
+                         rows[i].family == FAMILY_SYSTEMD ? READY_NOTIFY : READY_EXEC);
         assert_int_equal(find_fd(scene, KW_FD_NOTIFY) >= 0, rows[i].family == FAMILY_SYSTEMD);
         if (rows[i].argv_count == 3) {
             assert_string_equal(item(plan, plan->argv, 1), "-z");

@@ -8,6 +8,12 @@ add_executable(test.support.lossy ${PROJECT_SOURCE_DIR}/tests/support/lossy.c
     ${PROJECT_SOURCE_DIR}/tests/support/lossy_pair.c)
 target_include_directories(test.support.lossy PRIVATE ${PROJECT_SOURCE_DIR}/tests/support)
 target_link_libraries(test.support.lossy PRIVATE drover_base drover_flags)
+# A guest's root that wants out: it runs in guests of any kind.
+add_executable(test.support.hostile ${PROJECT_SOURCE_DIR}/tests/support/hostile.c
+    ${PROJECT_SOURCE_DIR}/tests/support/hostile_helpers.c
+    ${PROJECT_SOURCE_DIR}/tests/support/hostile_rage.c)
+target_link_libraries(test.support.hostile PRIVATE drover_plain_flags)
+target_link_options(test.support.hostile PRIVATE -static)
 function(drover_script name timeout)
     if(EXISTS ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh)
         add_test(NAME integration.${name} COMMAND bash
@@ -18,6 +24,14 @@ function(drover_script name timeout)
 endfunction()
 drover_script(life 120)
 drover_script(systemd 180)
+drover_script(families 180)
+drover_script(readiness 120)
+drover_script(stop_instants 240)
+add_test(NAME integration.stop_instants.full
+    COMMAND bash ${PROJECT_SOURCE_DIR}/tests/integration/stop_instants.sh ${CMAKE_BINARY_DIR} full)
+set_tests_properties(integration.stop_instants.full PROPERTIES
+    SKIP_RETURN_CODE 77 TIMEOUT 1200 LABELS "integration;plain;full")
+set_property(TEST integration.stop_instants APPEND PROPERTY LABELS plain)
 drover_script(verbs 180)
 drover_script(storm 180)
 drover_script(adoption 300)
@@ -28,15 +42,24 @@ drover_script(adoption_console 180)
 drover_script(adoption_rows 180)
 drover_script(units 180)
 drover_script(refusals 180)
+drover_script(hooks 120)
+drover_script(import 120)
 drover_script(contract 120)
 drover_script(contract_requests 60)
 drover_script(contract_nodes 60)
 drover_script(restored 90)
 drover_script(many 120)
 drover_script(results 120)
+drover_script(hostile 180)
+drover_script(hostile_rage 240)
+drover_script(isolation 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
     integration.results APPEND PROPERTY LABELS plain)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
+# Run on Debian's own kernel with pure cgroup v2, too.
+set_property(TEST integration.life integration.systemd integration.storm integration.refusals
+    integration.adoption_rows integration.restored integration.hostile
+    integration.hostile_rage integration.isolation APPEND PROPERTY LABELS vm)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 
 # Each boundary once; --full: at its second and third crossing, too.

@@ -5,7 +5,7 @@
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
 
-COUNT=300
+COUNT=$(few 300 30)
 controller_start
 node_start
 TO="--controller $CONTROLLER_SOCK"
@@ -26,9 +26,9 @@ for i in $(seq $COUNT); do
     ((i % 3 == 2)) || echo "s-$i $([[ $((i % 3)) == 0 ]] && echo reboot || echo halt)"
 done | xargs -P 4 -L 1 sh -c "\"$BUILD/drover\" $TO exec \"\$1\" -- /sbin/init \"\$2\" >/dev/null 2>&1 || true" sh
 for i in $(seq 3 3 $COUNT); do echo "s-$i"; done |
-    xargs "$BUILD/drover" $TO wait --for generation=2 --timeout 60s >/dev/null
+    xargs "$BUILD/drover" $TO wait --for generation=2 --timeout "$(slowly 60)" >/dev/null
 for i in $(seq 1 3 $COUNT); do echo "s-$i"; done |
-    xargs "$BUILD/drover" $TO wait --for stopped --timeout 60s >/dev/null
+    xargs "$BUILD/drover" $TO wait --for stopped --timeout "$(slowly 60)" >/dev/null
 want 0 d kill --all --timeout 60s >/dev/null
 d ls -f json | expect 'all ended' "length == $COUNT and all(.[]; .state == \"stopped\" and .pid == null)"
 want 0 d destroy --all --timeout 60s >/dev/null
@@ -39,7 +39,7 @@ d events -f jsonl >"$WORK/agent.events"
 last=$(tail -n 1 "$WORK/agent.events" | jq .seq)
 TO="--controller $CONTROLLER_SOCK"
 # The last ones may be on their way: follow until they are there.
-timeout 20 "$BUILD/drover" $TO events --follow --since 2000-01-01T00:00:00Z -f jsonl |
+timeout "$(slowly 20)" "$BUILD/drover" $TO events --follow --since 2000-01-01T00:00:00Z -f jsonl |
     sed "/\"seq\": *${last}[,}]/q" >"$WORK/controller.events" || true
 jq -cS 'del(.cursor)' "$WORK/agent.events" >"$WORK/a"
 jq -cS 'select(.seq != null and .seq != 0) | del(.cursor)' "$WORK/controller.events" >"$WORK/c"

@@ -73,12 +73,13 @@ want 0 d stop sd --timeout 60s
 same 'stopped early' operator_stop "$(d ls sd -f json | jq -r '.[0].cause')"
 
 # Many at a time.
-for i in $(seq 8); do
+count=$(few 8 4)
+for i in $(seq "$count"); do
     want 0 d create "many-$i" --template debian --memory 512M
 done
 began=$(date +%s%N)
 want 0 d start 'many-*' --timeout 120s
-echo "8 ready after $((($(date +%s%N) - began) / 1000000)) ms"
+echo "$count ready after $((($(date +%s%N) - began) / 1000000)) ms"
 want 0 d stop 'many-*'
-d ls 'many-*' -f json | expect 'all stopped by themselves' 'length == 8 and all(.[]; .cause == "operator_stop")'
+d ls 'many-*' -f json | expect 'all stopped by themselves' "length == $count and all(.[]; .cause == \"operator_stop\")"
 echo "ok"

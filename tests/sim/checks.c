@@ -347,7 +347,9 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
         return "the agent is dead";
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
-        bool is_up = ct->state == CT_RUNNING || ct->state == CT_FROZEN;
+        /* One that never says that it is ready, and is to be kept, boots for ever. */
+        bool is_kept = ct->state == CT_BOOTING && ct->policy.is_ready_kept;
+        bool is_up = ct->state == CT_RUNNING || ct->state == CT_FROZEN || is_kept;
         const struct proc *proc = find_live(sim, ct->uuid);
 
         *ret_ct = ct;

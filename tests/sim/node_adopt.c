@@ -97,8 +97,7 @@ static void read_slot(const struct store_row *row, struct sim_slot *slot)
                               .oom_kills = row->oom_kills};
     int result = codec_decode_config(copy, row->config.size_bytes, &arena, &config);
     ENSURE(result == 0);
-    slot->policy =
-        (struct ct_policy){config.restart, config.is_reboot_denied, config.stop_grace_ns};
+    slot->policy = config_policy(&config);
     arena_close(&arena);
 }
 

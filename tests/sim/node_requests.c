@@ -72,7 +72,7 @@ void requests_settle_create(struct sim *sim, const struct ct_receipt *receipt)
     *slot = (struct sim_slot){.config = config, .is_config_new = true};
     int result = codec_decode_config(config.data, config.size_bytes, &arena, &view);
     ENSURE(result == 0);
-    slot->policy = (struct ct_policy){view.restart, view.is_reboot_denied, view.stop_grace_ns};
+    slot->policy = config_policy(&view);
     arena_close(&arena);
 }
 
@@ -105,8 +105,7 @@ static bool take_config(struct sim *sim, const struct command *command, struct c
 {
     struct fault fault = {0};
 
-    to->policy = (struct ct_policy){command->config->restart, command->config->is_reboot_denied,
-                                    command->config->stop_grace_ns};
+    to->policy = config_policy(command->config);
     to->is_started = command->is_started;
     for (size_t i = 0; i < UUID_BYTES; i += 8) {
         uint64_t half = prng_next(&sim->prng);

@@ -42,6 +42,8 @@ static void fill(const struct demand *asked, struct command *command, struct con
                               .pids_max = LIMIT_NONE,
                               .cpu_weight = 100,
                               .init = "",
+                              .ready_text = "",
+                              .is_ready_kept = asked->lot % 4 == 0,
                               .ready = READY_AUTO,
                               .on_node_lost = NODE_LOST_REPORT,
                               .is_privileged = true};

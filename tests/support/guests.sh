@@ -4,6 +4,9 @@
 #
 #   guest_busybox DIR    2 MB: busybox as init, a shell on the console
 #   guest_debian DIR     Debian 12 with systemd, kept as a tar between runs
+#   guest_sysvinit DIR   likewise, with sysvinit-core
+#   guest_openrc DIR     likewise, with openrc on sysvinit-core
+#   guest_runit DIR      likewise, with runit-init
 #   guest_trivial DIR    one static init (trivial_init.c), for storms
 #   guest_run NAME DIR   one of these by name
 #
@@ -15,9 +18,9 @@ guests_support=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 guest_run() {
     case $1 in
-        busybox | debian | trivial) "guest_$1" "$2" ;;
+        busybox | debian | sysvinit | openrc | runit | trivial) "guest_$1" "$2" ;;
         *)
-            echo "no guest is named '$1' (busybox debian trivial)" >&2
+            echo "no guest is named '$1' (busybox debian sysvinit openrc runit trivial)" >&2
             return 2
             ;;
     esac
@@ -69,27 +72,43 @@ guests_fill_busybox() {
 }
 
 guest_trivial() {
-    command -v "${CC:-gcc}" >/dev/null || packages_install build || return
+    [[ -e $guests_trivial_made ]] || command -v "${CC:-gcc}" >/dev/null || packages_install build || return
     guests_make "$1" guests_fill_trivial
 }
 
+# Where there is no compiler: who made the machine left it there.
+guests_trivial_made=${XDG_CACHE_HOME:-/var/cache}/drover-tests/trivial_init
+
 guests_fill_trivial() {
-    mkdir "$1"/{sbin,etc,proc,sys,dev,run,tmp,bench} &&
-        "${CC:-gcc}" -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -static -s \
-            -o "$1/sbin/init" "$guests_support/trivial_init.c"
+    mkdir "$1"/{sbin,etc,proc,sys,dev,run,tmp,bench} || return
+    if ! command -v "${CC:-gcc}" >/dev/null; then
+        cp "$guests_trivial_made" "$1/sbin/init"
+        return
+    fi
+    "${CC:-gcc}" -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -static -s \
+        -o "$1/sbin/init" "$guests_support/trivial_init.c"
 }
 
-guest_debian() {
-    local cache="${XDG_CACHE_HOME:-/var/cache}/drover-tests" tar
-    tar="$cache/debian-$(declare -f guests_bootstrap_debian | sha256sum | cut -c1-16).tar"
+guest_debian() { guests_cached "$1" debian systemd,systemd-sysv,dbus,procps,iproute2; }
+guest_sysvinit() { guests_cached "$1" sysvinit sysvinit-core,procps,iproute2; }
+guest_openrc() { guests_cached "$1" openrc sysvinit-core,openrc,procps,iproute2; }
+guest_runit() { guests_cached "$1" runit runit-init,procps,iproute2; }
+
+# guests_cached DIR NAME PACKAGES: Debian 12 with these, from a tar that is kept; one tar a guest.
+guests_cached() {
+    local dir=$1 name=$2 packages=$3 cache="${XDG_CACHE_HOME:-/var/cache}/drover-tests" sum tar
+    sum=$({ declare -f guests_bootstrap && echo "$packages"; } | sha256sum | cut -c1-16)
+    tar="$cache/bookworm-$name-$sum.tar"
     mkdir -p "$cache" || return
     # Whoever comes second waits for the first one's tar.
     (
         flock 9 || exit
-        [[ -e $tar ]] || guests_bootstrap_debian "$tar"
-    ) 9>"$cache/lock" || return
+        [[ -e $tar ]] && exit
+        rm -f "$cache/bookworm-$name"-*.tar "$cache/bookworm-$name"-*.part
+        guests_bootstrap "$tar" "$packages"
+    ) 9>"$cache/$name.lock" || return
     guests_tar=$tar
-    guests_make "$1" guests_unpack
+    guests_make "$dir" guests_unpack
 }
 
 guests_unpack() {
@@ -97,15 +116,13 @@ guests_unpack() {
         mkdir -p "$1/dev"
 }
 
-guests_bootstrap_debian() {
-    local tar=$1 part="$1.part"
+guests_bootstrap() {
+    local tar=$1 packages=$2 part="$1.part"
     packages_install guests || return
-    echo "bootstrapping Debian 12 (kept in $tar)" >&2
-    rm -f "$(dirname "$tar")"/debian-*.tar "$(dirname "$tar")"/debian-*.part
+    echo "bootstrapping Debian 12 with $packages (kept in $tar)" >&2
     # Without documentation and device nodes: a guest is given its /dev.
     # shellcheck disable=SC2016 # $1 is the hook's
-    if ! mmdebstrap --quiet --variant=minbase --mode=root --format=tar \
-        --include=systemd,systemd-sysv,dbus,procps,iproute2 \
+    if ! mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --skip=output/dev --customize-hook='rm -f "$1/etc/hostname"' bookworm "$part" >&2; then

@@ -9,6 +9,7 @@
 # guests   make guest roots, read what drover says as JSON, and attack it (socat, small disks)
 # bench    the peers that tests/bench/run measures beside Drover
 # tidy     what tests/tidy checks with, and the second compiler
+# vm       the virtual machine of tests/vm
 # fuzz     clang's libFuzzer and sanitizers, and llvm-cov
 #
 # libc6-dev is named since gcc only recommends it, and recommended packages are left out.
@@ -20,8 +21,8 @@ packages_of() {
             build)
                 echo gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler \
                     libprotobuf-c-dev libuv1-dev libnanomsg-dev libsodium-dev libcgroup-dev \
-                    libsqlite3-dev libarchive-dev libjansson-dev libsmartcols-dev libinih-dev \
-                    libcmocka-dev patch
+                    libseccomp-dev libsqlite3-dev libarchive-dev libjansson-dev \
+                    libsmartcols-dev libinih-dev libcmocka-dev patch
                 ;;
             guests)
                 echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs \
@@ -29,9 +30,10 @@ packages_of() {
                 ;;
             bench) echo lxc crun jq ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;
+            vm) echo qemu-system-x86 cpio kmod gcc libc6-dev ;;
             fuzz) echo clang libclang-rt-dev llvm jq ;;
             *)
-                echo "packages_of: no group '$group' (build guests bench tidy fuzz)" >&2
+                echo "packages_of: no group '$group' (build guests bench tidy vm fuzz)" >&2
                 return 2
                 ;;
         esac

@@ -2,6 +2,8 @@
 drover_test(unit/cli/config drover_cli)
 drover_test(unit/cli/flow drover_cli)
 drover_test(unit/cli/goal drover_cli)
+drover_test(unit/cli/import_lxc drover_cli)
+drover_test(unit/cli/import_openvz drover_cli)
 drover_test(unit/cli/life drover_cli)
 drover_test(unit/cli/options drover_cli)
 drover_test(unit/cli/pack drover_cli)

@@ -140,6 +140,7 @@ static void test_schema__enums__have_no_word_beyond_the_models(void **state)
         {&drover__event_type__descriptor, EVENT_TYPE_COUNT},
         {&drover__verb__descriptor, VERB_COUNT},
         {&drover__ready__descriptor, READY_COUNT},
+        {&drover__family__descriptor, FAMILY_COUNT},
         {&drover__restart__descriptor, RESTART_COUNT},
         {&drover__node_lost__descriptor, NODE_LOST_COUNT},
         {&drover__wait_for__descriptor, WAIT_FOR_COUNT},

@@ -117,6 +117,8 @@ static const struct {
     {CT_BOOTING, IN_READY, VERB_CREATE, "", "changed result", PHASE_DONE},
     {CT_BOOTING, IN_READY, VERB_UNSET, "", "changed", PHASE_UNSET},
     {CT_BOOTING, IN_DEADLINE, VERB_START, "kill", "changed", PHASE_UNSET},
+    {CT_BOOTING, IN_STEP, VERB_START, "", "result", PHASE_FAILED},
+    {CT_BOOTING, IN_STEP, VERB_UNSET, "", "", PHASE_UNSET},
     {CT_RUNNING, IN_OOM, VERB_UNSET, "", "oom", PHASE_UNSET},
     /* stop, kill, reboot */
     {CT_PREPARING, IN_STOP, VERB_STOP, "", "changed", PHASE_UNSET},

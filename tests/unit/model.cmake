@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(part deadlines fault names)
+foreach(part deadlines fault hooks names)
     drover_test(unit/${part} drover_model)
 endforeach()
 

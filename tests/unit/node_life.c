@@ -271,6 +271,32 @@ static void test_node_life__boot_that_is_never_ready__is_killed(void **state)
     world_close(world);
 }
 
+/* The container's own time, and its policy: the command ends, and the guest goes on till it is. */
+static void test_node_life__boot_that_is_kept__ends_the_start_and_goes_on(void **state)
+{
+    struct world *world = world_open();
+    struct ct_policy policy = {.ready_ns = 3 * SECOND_NS, .is_ready_kept = true};
+    uint32_t ct = world_make(world, "web", &policy);
+
+    (void)state;
+    assert_int_equal(world_order(world, VERB_START, "web"), PHASE_ACCEPTED);
+    world_launch(world, ct);
+    world_see(world, ct, IN_BOOTED);
+    world_pass(world, 3 * SECOND_NS - 1);
+    assert_null(world_final(world, "r2"));
+    world_pass(world, 1);
+    assert_int_equal(world_final(world, "r2")->fault.status, STATUS_TIMEOUT);
+    assert_string_equal(world_final(world, "r2")->fault.text, "web was not ready within 3 s");
+    assert_state(world, ct, CT_BOOTING);
+    world_pass(world, 10 * SECOND_NS);
+    assert_state(world, ct, CT_BOOTING);
+    assert_int_equal(world_count_effects(world, EFFECT_KILL), 0);
+    world_see(world, ct, IN_READY);
+
+    assert_state(world, ct, CT_RUNNING);
+    world_close(world);
+}
+
 static void test_node_life__launch_without_a_word__is_killed_and_failed(void **state)
 {
     struct world *world = world_open();
@@ -505,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_node_life__start_that_fails__goes_back_to_what_was_desired),
         cmocka_unit_test(test_node_life__restart_that_fails__is_tried_again_by_policy),
         cmocka_unit_test(test_node_life__boot_that_is_never_ready__is_killed),
+        cmocka_unit_test(test_node_life__boot_that_is_kept__ends_the_start_and_goes_on),
         cmocka_unit_test(test_node_life__launch_without_a_word__is_killed_and_failed),
         cmocka_unit_test(test_node_life__launch_that_was_only_late__is_a_boot_timeout),
         cmocka_unit_test(test_node_life__ready_on_exec__runs_with_boot_alone),

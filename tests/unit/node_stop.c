@@ -130,6 +130,63 @@ test_node_stop__deaf_guest__is_asked_in_each_way_and_killed_after_its_grace(void
     world_close(world);
 }
 
+static void see_asking(struct world *world, uint32_t ct, uint64_t step, bool is_going_down)
+{
+    struct observation seen = {
+        .kind = IN_STEP, .ct = ct, .generation = 1, .count = step, .is_going_down = is_going_down};
+
+    if (!is_going_down)
+        fault_set(&seen.fault, STATUS_FAILED, 0, "halt ended with code 127");
+    world_observe(world, &seen);
+}
+
+/* A way that cannot be taken costs no time, and after the last nothing is left to wait for. */
+static void test_node_stop__ways_that_fail__are_passed_over_at_once(void **state)
+{
+    struct world *world = world_open();
+    uint32_t ct = world_run(world, "web", NULL);
+
+    (void)state;
+    order(world, VERB_STOP, 0);
+    for (uint32_t step = 0; step + 1 < STOP_STEPS_MAX; step++) {
+        see_asking(world, ct, step, false);
+        assert_int_equal(world_effect(world, EFFECT_ASK)->step, step + 1);
+        see_asking(world, ct, step, false); /* said again */
+        assert_int_equal(world_count_effects(world, EFFECT_ASK), step + 2);
+    }
+    assert_string_equal(world_event(world, EVENT_ESCALATED)->detail,
+                        "asked again, way 3 of 3: halt ended with code 127");
+    see_asking(world, ct, STOP_STEPS_MAX - 1, false);
+
+    assert_state(world, ct, CT_KILLING);
+    assert_string_equal(world_event(world, EVENT_ESCALATED)->detail,
+                        "no way of asking is left: killed (halt ended with code 127)");
+    world_end(world, ct, KILLED(SIGKILL));
+    assert_cause(world, CAUSE_OPERATOR_KILL);
+    world_close(world);
+}
+
+/* One that goes down has all its grace, and no second word. */
+static void test_node_stop__guest_that_is_going_down__is_left_alone(void **state)
+{
+    struct world *world = world_open();
+    uint32_t ct = world_run(world, "web", NULL);
+
+    (void)state;
+    order(world, VERB_STOP, 60 * SECOND_NS);
+    world_pass(world, STOP_STEP_NS);
+    assert_int_equal(world_effect(world, EFFECT_ASK)->step, 1);
+    see_asking(world, ct, 0, true); /* of the way before: it may mean anything */
+    see_asking(world, ct, 1, true);
+    world_pass(world, 60 * SECOND_NS - STOP_STEP_NS - 1);
+    assert_int_equal(world_count_effects(world, EFFECT_ASK), 2);
+    assert_state(world, ct, CT_STOPPING);
+    world_pass(world, 1);
+
+    assert_state(world, ct, CT_KILLING);
+    world_close(world);
+}
+
 /* The command's own grace, else the container's, else the default. */
 static void test_node_stop__grace__is_the_nearest_that_is_set(void **state)
 {
@@ -412,6 +469,8 @@ int main(void)
         cmocka_unit_test(
             test_node_stop__deaf_guest__is_asked_in_each_way_and_killed_after_its_grace),
         cmocka_unit_test(test_node_stop__grace__is_the_nearest_that_is_set),
+        cmocka_unit_test(test_node_stop__ways_that_fail__are_passed_over_at_once),
+        cmocka_unit_test(test_node_stop__guest_that_is_going_down__is_left_alone),
         cmocka_unit_test(
             test_node_stop__stop_while_preparing__waits_for_the_answer_and_launches_nothing),
         cmocka_unit_test(test_node_stop__stop_while_launching__is_held_until_init_runs),

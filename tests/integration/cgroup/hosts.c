@@ -113,7 +113,7 @@ static void test_cgroups__path_of_two_parts__is_made_and_works(void **state)
     scene_path(path);
     strcat(path, "/inner");
     assert_int_equal(cgroups_open(&cgroups, path, SCENE_LEDGER, &scene->fault), 0);
-    int result = cgroup_make(&cgroups, &(struct cgroup_request){"web.1", &scene_unlimited, 0},
+    int result = cgroup_make(&cgroups, &(struct cgroup_request){"web.1", &scene_unlimited, 0, 0},
                              &cgroup, &scene->fault);
     assert_int_equal(result, 0);
     pid_t pid = scene_spawn(scene, &cgroup, cgroup.guest, NULL);
@@ -325,7 +325,7 @@ static int live_without_v2(const char *path)
     limits.pids_max = 64;
     MUST(cgroup_check(&scene.cgroups, &limits, &scene.fault) == 0 ||
          scene.fault.status == STATUS_UNSUPPORTED);
-    MUST(cgroup_make(&scene.cgroups, &(struct cgroup_request){"web.1", &limits, 0}, &cgroup,
+    MUST(cgroup_make(&scene.cgroups, &(struct cgroup_request){"web.1", &limits, 0, 0}, &cgroup,
                      &scene.fault) == 0);
     limits.pids_max = 32;
     MUST(cgroup_set(&scene.cgroups, &cgroup, &limits, &scene.fault) == 0);

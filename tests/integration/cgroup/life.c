@@ -226,21 +226,27 @@ static void test_cgroup__removed_under_us__kill_has_nothing_to_do(void **state)
 #define DEEP 1000
 #define DEEP_NAME "a-name-of-a-group-that-is-long-enough" /* the path is then nine times PATH_MAX */
 
-static void test_cgroup__groups_nested_beyond_any_path__are_removed(void **state)
+static void nest(struct scene *scene, bool is_bounded)
 {
-    struct scene *scene = *state;
     struct cgroup cgroup = scene_make(scene, "web.1", &scene_unlimited);
+    if (!is_bounded)
+        assert_int_equal(sys_write_text_at(cgroup.guest, "cgroup.max.depth", "max"), 0);
+    errno = 0;
     AUTO_FD at = openat(cgroup.guest, ".", CGROUP_DIR_FLAGS);
     char name[32];
     pid_t found;
+    int depth = 0;
 
-    for (int depth = 0; depth < DEEP; depth++) {
-        assert_int_equal(mkdirat(at, DEEP_NAME, 0755), 0);
+    for (; depth < DEEP; depth++) {
+        if (mkdirat(at, DEEP_NAME, 0755) < 0)
+            break;
         AUTO_FD next = openat(at, DEEP_NAME, CGROUP_DIR_FLAGS);
         assert_true(next >= 0);
         (void)close(at);
         at = take_fd(&next);
     }
+    assert_int_equal(errno, is_bounded ? EAGAIN : 0);
+    assert_int_equal(depth, is_bounded ? 32 : DEEP);
     pid_t pid = scene_spawn(scene, &cgroup, at, NULL);
     assert_true(cgroup_find_process(&cgroup, &found, name, sizeof(name)));
     assert_int_equal(found, pid);
@@ -252,6 +258,17 @@ static void test_cgroup__groups_nested_beyond_any_path__are_removed(void **state
     assert_int_equal(cgroup_remove(&scene->cgroups, "web.1", &scene->fault), 0);
     assert_false(scene_has_leaf(scene, "web.1"));
     assert_int_equal(scene_count_fds(), before);
+}
+
+/* As an earlier build let guests make them. */
+static void test_cgroup__groups_nested_beyond_any_path__are_removed(void **state)
+{
+    nest(*state, false);
+}
+
+static void test_cgroup__groups_nested__end_at_a_bound(void **state)
+{
+    nest(*state, true);
 }
 
 static void test_cgroup__groups_wide_and_nested__are_removed_in_all_hierarchies(void **state)
@@ -392,8 +409,9 @@ static void test_cgroup__name_in_use_in_one_hierarchy__fails_and_leaves_only_tha
     assert_int_equal(sys_write_text_at(path, "web.1/cgroup.procs", text), 0);
     int before = scene_count_fds();
 
-    assert_true(cgroup_make(&scene->cgroups, &(struct cgroup_request){"web.1", &scene_unlimited, 0},
-                            &cgroup, &scene->fault) < 0);
+    assert_true(cgroup_make(&scene->cgroups,
+                            &(struct cgroup_request){"web.1", &scene_unlimited, 0, 0}, &cgroup,
+                            &scene->fault) < 0);
 
     assert_int_equal(scene_count_fds(), before);
     assert_true(scene_is_alive(pid));
@@ -434,7 +452,7 @@ static void test_cgroup__times__are_told(void **state)
                                    .cpu_weight = 200};
     struct cgroup cgroup;
     char leaf[CGROUP_LEAF_BYTES];
-    struct cgroup_request request = {leaf, &limits, OWNER};
+    struct cgroup_request request = {leaf, &limits, OWNER, 0};
     uint64_t make_ns = 0;
     uint64_t remove_ns = 0;
     const int count = 200;
@@ -472,6 +490,7 @@ int main(void)
         CASE(test_cgroup__removed__is_gone_everywhere_and_again_is_fine),
         CASE(test_cgroup__removed_under_us__kill_has_nothing_to_do),
         CASE(test_cgroup__groups_nested_beyond_any_path__are_removed),
+        CASE(test_cgroup__groups_nested__end_at_a_bound),
         CASE(test_cgroup__groups_wide_and_nested__are_removed_in_all_hierarchies),
         CASE(test_cgroup__frozen_and_thawed__says_when),
         CASE(test_cgroup__leaf_of_a_command__is_killed_apart_from_the_guest),

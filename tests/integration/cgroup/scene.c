@@ -147,12 +147,12 @@ static struct cgroup make(struct scene *scene, const struct cgroup_request *requ
 
 struct cgroup scene_make(struct scene *scene, const char *leaf, const struct cgroup_limits *limits)
 {
-    return make(scene, &(struct cgroup_request){leaf, limits, 0});
+    return make(scene, &(struct cgroup_request){leaf, limits, 0, 0});
 }
 
 struct cgroup scene_make_owned(struct scene *scene, const char *leaf, uid_t owner)
 {
-    return make(scene, &(struct cgroup_request){leaf, &scene_unlimited, owner});
+    return make(scene, &(struct cgroup_request){leaf, &scene_unlimited, owner, 0});
 }
 
 static _Noreturn void live(const struct cgroup *cgroup, int entered, void (*body)(void))

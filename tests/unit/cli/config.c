@@ -57,6 +57,25 @@ static void test_config__nothing_but_a_template__has_the_defaults(void **state)
     config_read_close(&read);
 }
 
+static void test_config__hooks__are_checked(void **state)
+{
+    static const char *const wrong[] = {"start=/x", "mount=x", "mount", "mount=/a --hook mount=/b"};
+    struct config_read read;
+    char line[128];
+
+    (void)state;
+    assert_int_equal(read_line(&read, "--template deb --hook premount=/a --hook umount=/b=c"), 0);
+    assert_int_equal(read.config.hook_count, 2);
+    assert_string_equal(read.config.hooks[1].key, "umount");
+    assert_string_equal(read.config.hooks[1].value, "/b=c");
+    config_read_close(&read);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        (void)snprintf(line, sizeof(line), "--template deb --hook %s", wrong[i]);
+        assert_true(read_line(&read, line) < 0);
+        assert_int_equal(fault.status, STATUS_INVALID);
+    }
+}
+
 static void test_config__limits_and_policies__are_as_typed(void **state)
 {
     struct config_read read;
@@ -65,7 +84,7 @@ static void test_config__limits_and_policies__are_as_typed(void **state)
     assert_int_equal(read_line(&read, "--root /r --memory 64M --swap 0 --pids 64 --cpus 1.5 "
                                       "--cpu-weight 10000 --init /sbin/i --ready notify "
                                       "--restart on-failure --allow-reboot no "
-                                      "--on-node-lost restart --privileged"),
+                                      "--on-node-lost restart --privileged --nested --ptrace"),
                      0);
     assert_string_equal(read.config.root, "/r");
     assert_int_equal(read.config.memory_max_bytes, 64 << 20);
@@ -79,6 +98,8 @@ static void test_config__limits_and_policies__are_as_typed(void **state)
     assert_true(read.config.is_reboot_denied);
     assert_int_equal(read.config.on_node_lost, NODE_LOST_RESTART);
     assert_true(read.config.is_privileged);
+    assert_true(read.config.is_nested && read.config.has_ptrace);
+    assert_false(read.config.has_fuse || read.config.has_tun);
     config_read_close(&read);
     assert_int_equal(read_line(&read, "--root /r --memory max --pids max"), 0);
     assert_int_equal(read.config.memory_max_bytes, LIMIT_NONE);
@@ -201,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config__nothing_but_a_template__has_the_defaults),
+        cmocka_unit_test(test_config__hooks__are_checked),
         cmocka_unit_test(test_config__limits_and_policies__are_as_typed),
         cmocka_unit_test(test_config__binds_and_lists__are_cut_where_they_should),
         cmocka_unit_test(test_config__what_is_wrong__is_refused_by_its_option),

@@ -135,6 +135,7 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                                   .bind_count = 1,
                                   .tmpfs = tmpfs,
                                   .tmpfs_count = 1,
+                                  .has_tun = true,
                                   .ready = READY_AUTO,
                                   .restart = RESTART_ON_FAILURE,
                                   .on_node_lost = NODE_LOST_REPORT};
@@ -147,9 +148,11 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                "\"pids\":null,\"cpus\":1.5,\"cpu_weight\":100},"
                "\"binds\":[{\"source\":\"/a\",\"target\":\"/b\",\"read_only\":true,"
                "\"plain\":false}],\"tmpfs\":[{\"target\":\"/t\",\"size\":null}],\"env\":{},"
-               "\"init\":null,\"ready\":\"auto\",\"restart\":\"on-failure\","
+               "\"init\":null,\"family\":null,\"ready\":\"auto\",\"ready_timeout_ns\":null,"
+               "\"ready_policy\":\"kill\",\"restart\":\"on-failure\","
                "\"allow_reboot\":true,\"on_node_lost\":\"report\",\"privileged\":false,"
-               "\"stop_grace_ns\":null}");
+               "\"nested\":false,\"fuse\":false,\"tun\":true,\"ptrace\":false,"
+               "\"hooks\":{},\"stop_grace_ns\":null}");
     json_decref(row);
 }
 

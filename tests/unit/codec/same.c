@@ -73,9 +73,19 @@ void same_config(const struct config *a, const struct config *b)
     NUMBER(is_reboot_denied);
     NUMBER(on_node_lost);
     NUMBER(is_privileged);
+    NUMBER(is_nested);
+    NUMBER(has_fuse);
+    NUMBER(has_tun);
+    NUMBER(has_ptrace);
     NUMBER(label_count);
     same_pairs(a->labels, b->labels, a->label_count);
+    NUMBER(hook_count);
+    same_pairs(a->hooks, b->hooks, a->hook_count);
     NUMBER(stop_grace_ns);
+    NUMBER(family);
+    TEXT(ready_text);
+    NUMBER(ready_ns);
+    NUMBER(is_ready_kept);
 }
 
 static void same_config_if_any(const struct config *a, const struct config *b)

@@ -14,6 +14,8 @@ static const struct tmpfs tmpfs[] = {{.target = "/tmp", .size_bytes = 1 << 20}, 
 static const struct pair env[] = {{"PATH", "/bin"}, {"EMPTY", ""}, {"LANG", "gr\xc3\xbc\xc3\x9f"}};
 static const struct pair labels[] = {{"tier", "web"}, {"\xf0\x9f\x90\x84", "cow"}};
 
+static const struct pair hooks[] = {{"premount", "/srv/attach"}, {"postumount", "/srv/detach"}};
+
 const struct config sample_config = {
     .template_name = "debian12",
     .root = "/srv/root",
@@ -29,14 +31,24 @@ const struct config sample_config = {
     .env = env,
     .env_count = 3,
     .init = "/sbin/init",
-    .ready = READY_NOTIFY,
+    .ready = READY_CONSOLE,
     .restart = RESTART_ON_FAILURE,
     .is_reboot_denied = true,
     .on_node_lost = NODE_LOST_RESTART,
     .is_privileged = true,
+    .is_nested = true,
+    .has_fuse = true,
+    .has_tun = true,
+    .has_ptrace = true,
     .labels = labels,
     .label_count = 2,
+    .hooks = hooks,
+    .hook_count = 2,
     .stop_grace_ns = 120,
+    .family = FAMILY_RUNIT,
+    .ready_text = "login:",
+    .ready_ns = 30,
+    .is_ready_kept = true,
 };
 
 static const struct container_view containers[] = {

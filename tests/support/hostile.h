@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hostile.h — parts of hostile, which tries ways out itself (hostile.c).
+ *
+ * Shape    a function a word.
+ * Units    none.
+ * Errors   what each way met is printed; the exit status says only whether the word was known.
+ * Owner    nobody.
+ * Context  a process in a guest.
+ */
+#ifndef DROVER_TEST_HOSTILE_H
+#define DROVER_TEST_HOSTILE_H
+
+/* Watch /proc until so many helpers of the host came by; print what could be got at of each. */
+int helpers(long wanted);
+
+/* Use up what there is of one thing; 2: the word is not known. */
+int rage(const char *what, long count);
+
+#endif
