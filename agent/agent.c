@@ -27,6 +27,7 @@
 #include "template.h"
 
 #define CLOSE_ROUNDS 4
+#define REST_MS 1000 /* for what a worker has begun with cgroups; then they end with the process */
 
 void agent_wake(struct agent *agent)
 {
@@ -323,7 +324,11 @@ void agent_close(struct agent *agent)
     for (int i = 0; i < CLOSE_ROUNDS; i++)
         (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
     keeper_client_close(&agent->keeper);
-    cgroups_close(&agent->cgroups);
-    devices_close(&agent->devices);
-    rootfs_close(&agent->rootfs);
+    bool is_quiet = executor_stop(&agent->executor, WORKER_CGROUP, REST_MS);
+    is_quiet = executor_stop(&agent->executor, WORKER_CLEAN, REST_MS) && is_quiet;
+    if (is_quiet) {
+        cgroups_close(&agent->cgroups);
+        devices_close(&agent->devices);
+    }
+    /* What the other workers use, which may go on until then, is closed by the process's end. */
 }

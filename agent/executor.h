@@ -56,6 +56,7 @@ struct worker_queue {
     pthread_cond_t posted;
     pthread_cond_t rested;
     uint32_t running;
+    bool is_stopped;
     struct work *first;
     struct work *last;
 };
@@ -73,5 +74,7 @@ int executor_open(struct executor *executor, uv_loop_t *loop);
 void executor_post(struct executor *executor, enum worker worker, struct work *work);
 /* Waits until all that was posted to it has run; on_done() of it may still come. */
 void executor_rest(struct executor *executor, enum worker worker);
+/* What waits for `worker` is not begun any more. False: after `limit_ms` some of it still runs. */
+bool executor_stop(struct executor *executor, enum worker worker, unsigned limit_ms);
 
 #endif

@@ -50,11 +50,12 @@ drover_script(contract_nodes 60)
 drover_script(restored 90)
 drover_script(many 120)
 drover_script(results 120)
+drover_script(leaving 60)
 drover_script(hostile 180)
 drover_script(hostile_rage 240)
 drover_script(isolation 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
-    integration.results APPEND PROPERTY LABELS plain)
+    integration.results integration.leaving APPEND PROPERTY LABELS plain)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # Run on Debian's own kernel with pure cgroup v2, too.
 set_property(TEST integration.life integration.systemd integration.storm integration.refusals
