@@ -171,6 +171,8 @@ static int open_loop(struct agent *agent, struct fault *fault)
     if (result == 0)
         result = uv_timer_init(&agent->loop, &agent->watchdog);
     if (result == 0)
+        result = group_bound_open(&agent->group_bound, &agent->loop);
+    if (result == 0)
         result = open_signals(agent, fault);
     return result;
 }
@@ -305,6 +307,7 @@ void agent_run(struct agent *agent)
 
     if (watchdog_ms > 0)
         (void)uv_timer_start(&agent->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
+    group_bound_start(&agent->group_bound); /* guests of an earlier agent may have such groups */
     notify_ready();
     (void)uv_run(&agent->loop, UV_RUN_DEFAULT);
 }

@@ -13,6 +13,7 @@ add_executable(drover-agent
     devices.c
     effects.c
     executor.c
+    group_bound.c
     hook_run.c
     inbox.c
     inits.c

@@ -20,6 +20,7 @@
 #include "console_rebind.h"
 #include "devices.h"
 #include "executor.h"
+#include "group_bound.h"
 #include "hook_run.h"
 #include "inbox.h"
 #include "keeper_client.h"
@@ -85,13 +86,11 @@ struct agent {
     uv_loop_t loop;
     uv_prepare_t turn;
     uv_async_t again;
-    uv_timer_t timer;
-    uv_timer_t watchdog; /* the service manager's; started only if it asks */
+    uv_timer_t timer, watchdog; /* watchdog: the service manager's; started only if it asks */
     uv_poll_t signals;
     int signal_fd;
     const struct options *options;
-    int run_lock;
-    int state_lock;
+    int run_lock, state_lock;
 
     struct node *node;
     struct slot *slots; /* CT_MAX */
@@ -110,6 +109,7 @@ struct agent {
     struct rootfs rootfs;
     struct sysfilters sysfilters;
     struct cgroups cgroups;
+    struct group_bound group_bound;
     struct devices devices;
     struct store *store;
     struct executor executor;

@@ -28,7 +28,8 @@ struct preparing {
     uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
     bool is_hooked;     /* they have run, or there is none */
     bool has_plan;      /* it was made */
-    int root;           /* that a mount hook left; -1: the container's own */
+    bool has_systemd; /* its group in name=systemd was begun: the plan says whether it needs one */
+    int root;         /* that a mount hook left; -1: the container's own */
 
     struct launch plan;
     int plan_result;
@@ -66,6 +67,7 @@ static bool run_plan(struct work *work)
             .uid_count = preparing->uid_count,
             .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
+            .has_systemd = cgroups_has_systemd(&preparing->agent->cgroups),
             .has_root = preparing->root >= 0,
             .root = preparing->root,
         };
@@ -107,6 +109,24 @@ static bool run_cgroup(struct work *work)
     if (preparing->cgroup_result == 0)
         preparing->cgroup_result = make_cgroup(preparing, &config);
     arena_close(&arena);
+    preparing->cgroup_ns = clock_monotonic_ns();
+    boundary(cgroup_made);
+    return true;
+}
+
+/* Rare, and known only once its init was looked at. */
+static bool run_systemd(struct work *work)
+{
+    struct preparing *preparing = container_of(work, struct preparing, cgroup_work);
+    struct cgroups *cgroups = &preparing->agent->cgroups;
+    struct fault ignored = {0};
+
+    preparing->cgroup_result = cgroup_add_systemd(cgroups, preparing->uid_base, &preparing->cgroup,
+                                                  &preparing->cgroup_fault);
+    if (preparing->cgroup_result < 0) {
+        cgroup_close(&preparing->cgroup);
+        (void)cgroup_remove(cgroups, preparing->leaf, &ignored); /* what stays, adoption finds */
+    }
     preparing->cgroup_ns = clock_monotonic_ns();
     boundary(cgroup_made);
     return true;
@@ -172,6 +192,21 @@ static bool begin_hooks(struct preparing *preparing)
     return true;
 }
 
+static void on_grouped(struct work *work);
+
+/* True: it has begun. */
+static bool begin_systemd(struct preparing *preparing)
+{
+    if (preparing->has_systemd || !preparing->has_plan || !preparing->plan.needs_systemd ||
+        preparing->cgroup_result < 0)
+        return false;
+    preparing->has_systemd = true;
+    preparing->is_cgroup_done = false;
+    preparing->cgroup_work = (struct work){.run = run_systemd, .on_done = on_grouped};
+    executor_post(&preparing->agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
+    return true;
+}
+
 /* The model waits for this before anything else of the container: the slot is its. */
 static void settle(struct preparing *preparing)
 {
@@ -179,8 +214,10 @@ static void settle(struct preparing *preparing)
 
     if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
         return;
-    if (begin_hooks(preparing))
+    if (begin_hooks(preparing) || begin_systemd(preparing))
         return;
+    if (preparing->has_systemd)
+        group_bound_start(&preparing->agent->group_bound);
     if (preparing->root >= 0)
         (void)close(preparing->root);
     slot->generation = preparing->generation;

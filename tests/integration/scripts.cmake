@@ -11,9 +11,14 @@ target_link_libraries(test.support.lossy PRIVATE drover_base drover_flags)
 # A guest's root that wants out: it runs in guests of any kind.
 add_executable(test.support.hostile ${PROJECT_SOURCE_DIR}/tests/support/hostile.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_helpers.c
+    ${PROJECT_SOURCE_DIR}/tests/support/hostile_named.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_rage.c)
 target_link_libraries(test.support.hostile PRIVATE drover_plain_flags)
 target_link_options(test.support.hostile PRIVATE -static)
+# What systemd before 230 does with cgroups, as an init.
+add_executable(test.support.old_systemd ${PROJECT_SOURCE_DIR}/tests/support/old_systemd.c)
+target_link_libraries(test.support.old_systemd PRIVATE drover_plain_flags)
+target_link_options(test.support.old_systemd PRIVATE -static)
 function(drover_script name timeout)
     if(EXISTS ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh)
         add_test(NAME integration.${name} COMMAND bash
@@ -25,6 +30,7 @@ endfunction()
 drover_script(life 120)
 drover_script(systemd 180)
 drover_script(families 180)
+drover_script(old_systemd 120)
 drover_script(readiness 120)
 drover_script(stop_instants 240)
 add_test(NAME integration.stop_instants.full
