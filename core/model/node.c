@@ -347,7 +347,7 @@ static void check_slot(const struct node *node, const struct ct *ct)
     if (ct_state_waits(ct->state) && !(ct->state == CT_UNSET && !ct->has_command))
         ENSURE(ct->deadline_ns != 0);
     if (ct->state == CT_STUCK)
-        ENSURE(ct->step_ns != 0);
+        ENSURE(ct->step_ns != 0 && (ct->deadline_ns != 0 || !ct->has_command));
     if (ct->has_init)
         ENSURE(ct_state_has_init(ct->state));
     if (ct->has_init)

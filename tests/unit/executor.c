@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: an agent that ends takes away what its workers still use, or waits for one that hangs. */
+/* At stake: an agent that ends takes away what its workers use, or waits for one that hangs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
