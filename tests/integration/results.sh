@@ -54,7 +54,7 @@ order() {
     [[ $1 != kill ]] || other=stop
     before=$(generation)
     node_kill KILL
-    agent_up "${instants[$round % ${#instants[@]}]}:$((1 + RANDOM % 8))"
+    agent_up "${instants[$round % ${#instants[@]}]}:$((1 + RANDOM % 5))"
     first=$(asked agent "$@")
     [[ ! $(cat "/proc/$AGENT_PID/status" 2>/dev/null) =~ State:.[ZX] && -e /proc/$AGENT_PID ]] || deaths=$((deaths + 1))
     node_kill KILL
@@ -71,8 +71,8 @@ order() {
         '0 done '* | '1 failed '*) same "$*: events" 1 "$(told agent)" ;;
         *) fail "$*: ended with $second" ;;
     esac
-    most=$((before + 1))
-    [[ $1 != reboot ]] || most=$((before + 2)) # a boot of it that was lost is followed by another
+    # A boot that was lost is followed by another, and one whose intent was lost may have spent its number.
+    most=$((before + 2))
     (($(generation) <= most)) || fail "$*: generation $(generation) after $before"
     [[ $1 != start && $1 != reboot || $second != '0 done '* ]] || (($(generation) > before)) ||
         fail "$*: done, and generation $(generation) after $before"
@@ -102,7 +102,7 @@ for _ in 1 2 3 4 5 6; do
     round=$((round + 1)) # five verbs, six instants: others meet in the next pass
 done
 echo "$deaths deaths"
-((deaths >= 10)) || fail 'too few to prove anything'
+((deaths >= 6)) || fail 'too few to prove anything'
 
 # More results than the agent holds in memory: node.db knows the old ones.
 request=long-ago then=start
