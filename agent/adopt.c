@@ -167,6 +167,7 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
                                      .generation = row->generation,
                                      .uid_base = row->uid_base,
                                      .uid_count = slot_uid_count(slot),
+                                     .has_systemd = true, /* it was launched */
                                      .node = agent->options->node};
 
     if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {

@@ -27,6 +27,7 @@
 #include "template.h"
 
 #define CLOSE_ROUNDS 4
+#define REST_MS 1000 /* for what a worker has begun with cgroups; then they end with the process */
 
 void agent_wake(struct agent *agent)
 {
@@ -170,6 +171,8 @@ static int open_loop(struct agent *agent, struct fault *fault)
     if (result == 0)
         result = uv_timer_init(&agent->loop, &agent->watchdog);
     if (result == 0)
+        result = group_bound_open(&agent->group_bound, &agent->loop);
+    if (result == 0)
         result = open_signals(agent, fault);
     return result;
 }
@@ -304,6 +307,7 @@ void agent_run(struct agent *agent)
 
     if (watchdog_ms > 0)
         (void)uv_timer_start(&agent->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
+    group_bound_start(&agent->group_bound); /* guests of an earlier agent may have such groups */
     notify_ready();
     (void)uv_run(&agent->loop, UV_RUN_DEFAULT);
 }
@@ -323,7 +327,11 @@ void agent_close(struct agent *agent)
     for (int i = 0; i < CLOSE_ROUNDS; i++)
         (void)uv_run(&agent->loop, UV_RUN_NOWAIT); /* libuv lets go of what was closed */
     keeper_client_close(&agent->keeper);
-    cgroups_close(&agent->cgroups);
-    devices_close(&agent->devices);
-    rootfs_close(&agent->rootfs);
+    bool is_quiet = executor_stop(&agent->executor, WORKER_CGROUP, REST_MS);
+    is_quiet = executor_stop(&agent->executor, WORKER_CLEAN, REST_MS) && is_quiet;
+    if (is_quiet) {
+        cgroups_close(&agent->cgroups);
+        devices_close(&agent->devices);
+    }
+    /* What the other workers use, which may go on until then, is closed by the process's end. */
 }

@@ -13,6 +13,8 @@ add_executable(drover-agent
     devices.c
     effects.c
     executor.c
+    group_bound.c
+    hook_inside.c
     hook_run.c
     inbox.c
     inits.c

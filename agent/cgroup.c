@@ -44,6 +44,8 @@ static bool is_used(const struct cgroup_hierarchy *hierarchy)
 int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_id,
                  struct fault *fault)
 {
+    struct fault ignored = {0};
+
     *cgroups = (struct cgroups){0};
     if (!is_path(path)) {
         fault_set(fault, STATUS_INVALID, EINVAL, "--cgroup %s: not a path below the root", path);
@@ -58,6 +60,8 @@ int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_i
     for (size_t i = 0; result == 0 && i < cgroups->count; i++)
         if (is_used(&cgroups->hierarchies[i]))
             result = cgroup_path_open(cgroups, i, fault);
+        else if (cgroups->hierarchies[i].is_systemd)
+            (void)cgroup_path_open(cgroups, i, &ignored); /* few need it: those are refused */
     if (result < 0)
         cgroups_close(cgroups);
     return result;
@@ -77,6 +81,14 @@ void cgroups_close(struct cgroups *cgroups)
             (void)close(hierarchy->root);
     }
     *cgroups = (struct cgroups){0};
+}
+
+bool cgroups_has_systemd(const struct cgroups *cgroups)
+{
+    for (size_t i = 0; i < cgroups->count; i++)
+        if (cgroups->hierarchies[i].is_systemd && cgroups->hierarchies[i].path >= 0)
+            return true;
+    return false;
 }
 
 /* ---- descriptors ---- */
@@ -162,7 +174,7 @@ static int open_v2(struct cgroup *cgroup, int path, struct fault *fault)
     return 0;
 }
 
-static int open_v1(struct cgroup *cgroup, int path, struct fault *fault)
+int cgroup_open_tasks(struct cgroup *cgroup, int path, struct fault *fault)
 {
     int tasks = open_file(cgroup, path, "tasks", O_WRONLY);
 
@@ -186,7 +198,7 @@ int cgroup_open_files(const struct cgroups *cgroups, struct cgroup *cgroup, stru
         if (hierarchy->path < 0)
             continue;
         result = hierarchy->is_v2 ? open_v2(cgroup, hierarchy->path, fault)
-                                  : open_v1(cgroup, hierarchy->path, fault);
+                                  : cgroup_open_tasks(cgroup, hierarchy->path, fault);
         if (result < 0 || !hierarchy->has_memory)
             continue;
         if (hierarchy->is_v2)

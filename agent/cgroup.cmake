@@ -3,6 +3,7 @@
 pkg_check_modules(LIBCGROUP REQUIRED IMPORTED_TARGET libcgroup)
 add_library(drover_cgroup STATIC
     cgroup.c
+    cgroup_bound.c
     cgroup_find.c
     cgroup_lib.c
     cgroup_limits.c

@@ -33,6 +33,7 @@ struct cgroup_hierarchy {
     bool is_v2;
     bool has_memory, has_pids, has_cpu, has_cpuset; /* controllers it carries */
     bool has_swap;                                  /* swap is counted and can be limited */
+    bool is_systemd;       /* name=systemd, beside v2: for guests whose systemd knows no other */
     char controllers[128]; /* "memory", "cpu,cpuacct", "name=systemd"; v2: on for our groups */
 };
 
@@ -93,6 +94,8 @@ int cgroups_open(struct cgroups *cgroups, const char *path, const char *ledger_i
                  struct fault *fault);
 /* Removes PATH where nothing is in it. */
 void cgroups_close(struct cgroups *cgroups);
+/* Has this host a hierarchy name=systemd that guests can be given a group in? */
+bool cgroups_has_systemd(const struct cgroups *cgroups);
 
 /* Check limits against what this host can say (bad limit: STATUS_INVALID with the key). */
 int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limits,
@@ -105,6 +108,19 @@ int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limi
  */
 int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
                 struct cgroup *ret_cgroup, struct fault *fault);
+/*
+ * Make PATH/NAME.GEN in name=systemd too, delegated as a whole to owner: no limit is there, so init
+ * and exec sessions begin in the group that is the guest's root. The host must have it.
+ * On failure nothing is left there; the other groups are.
+ * v1 bounds neither the number nor the depth of groups in it: cgroup_bound_systemd() does.
+ */
+int cgroup_add_systemd(struct cgroups *cgroups, uid_t owner, struct cgroup *cgroup,
+                       struct fault *fault);
+/* A systemd of that time has some 300 of a depth of five. */
+#define CGROUP_SYSTEMD_GROUPS_MAX 2048
+#define CGROUP_SYSTEMD_DEPTH_MAX 32
+/* Kill each container that has more groups or deeper ones there. Returns how many have any. */
+size_t cgroup_bound_systemd(const struct cgroups *cgroups, void (*on_killed)(const char *leaf));
 /* Open again what an earlier agent made; nothing is written. -ENOENT: not there. */
 int cgroup_adopt(struct cgroups *cgroups, const char *leaf, struct cgroup *ret_cgroup,
                  struct fault *fault);

@@ -46,6 +46,7 @@ static void add_controller(struct cgroup_hierarchy *hierarchy, const char *name)
     hierarchy->has_pids |= strcmp(name, "pids") == 0;
     hierarchy->has_cpu |= strcmp(name, "cpu") == 0;
     hierarchy->has_cpuset |= strcmp(name, "cpuset") == 0;
+    hierarchy->is_systemd |= strcmp(name, "name=systemd") == 0;
 }
 
 /* A mount of a hierarchy, met by any of its controllers; NULL: by none. What is mounted over or

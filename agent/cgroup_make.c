@@ -108,15 +108,21 @@ static int enable_controllers(const struct cgroup *cgroup, const struct cgroup_h
 }
 
 /* All that the kernel lets the owner of a subtree change (cgroup-v2.rst, Model of Delegation). */
-static int delegate(const struct cgroup *cgroup, int path, uid_t owner, struct fault *fault)
+static const char *const delegated_v2[] = {"guest", "guest/cgroup.procs", "guest/cgroup.threads",
+                                           "guest/cgroup.subtree_control"};
+/* Not notify_on_release: whom the host lets know is the host's. */
+static const char *const delegated_v1[] = {"", "cgroup.procs", "tasks"};
+
+static int delegate(const struct cgroup *cgroup, const struct cgroup_hierarchy *hierarchy,
+                    uid_t owner, struct fault *fault)
 {
-    static const char *const files[] = {"guest", "guest/cgroup.procs", "guest/cgroup.threads",
-                                        "guest/cgroup.subtree_control"};
+    const char *const *files = hierarchy->is_v2 ? delegated_v2 : delegated_v1;
+    size_t count = hierarchy->is_v2 ? COUNT_OF(delegated_v2) : COUNT_OF(delegated_v1);
     char name[CGROUP_FILE_BYTES];
 
-    for (size_t i = 0; owner != 0 && i < COUNT_OF(files); i++) {
+    for (size_t i = 0; owner != 0 && i < count; i++) {
         (void)snprintf(name, sizeof(name), "%s/%s", cgroup->leaf, files[i]);
-        if (fchownat(path, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+        if (fchownat(hierarchy->path, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
             return cgroup_fail_file(cgroup, files[i], errno, fault);
     }
     return 0;
@@ -139,7 +145,7 @@ static int fill_v2(const struct cgroup *cgroup, const struct cgroup_hierarchy *v
         write_file(cgroup, v2->path, "guest/cgroup.max.descendants", GUEST_DESCENDANTS_MAX, fault);
     if (result == 0)
         result = write_file(cgroup, v2->path, "guest/cgroup.max.depth", GUEST_DEPTH_MAX, fault);
-    return result < 0 ? result : delegate(cgroup, v2->path, owner, fault);
+    return result < 0 ? result : delegate(cgroup, v2, owner, fault);
 }
 
 /* Before anybody is in it. ALLOW_MULTI: programs of groups above and below hold beside ours, and a
@@ -179,7 +185,7 @@ int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
     for (; result == 0 && made < cgroups->count; made++) {
         const struct cgroup_hierarchy *hierarchy = &cgroups->hierarchies[made];
 
-        if (hierarchy->path < 0)
+        if (hierarchy->path < 0 || hierarchy->is_systemd)
             continue;
         result = make_directory(cgroups, made, &cgroup, fault);
         if (result < 0)
@@ -203,6 +209,26 @@ int cgroup_make(struct cgroups *cgroups, const struct cgroup_request *request,
     ENSURE(cgroup.guest >= 0);
     *ret_cgroup = cgroup;
     return 0;
+}
+
+int cgroup_add_systemd(struct cgroups *cgroups, uid_t owner, struct cgroup *cgroup,
+                       struct fault *fault)
+{
+    size_t at = 0;
+
+    while (at < cgroups->count && !cgroups->hierarchies[at].is_systemd)
+        at++;
+    ENSURE(at < cgroups->count);
+    const struct cgroup_hierarchy *hierarchy = &cgroups->hierarchies[at];
+    int result = make_directory(cgroups, at, cgroup, fault);
+    if (result < 0)
+        return result;
+    result = delegate(cgroup, hierarchy, owner, fault);
+    if (result == 0)
+        result = cgroup_open_tasks(cgroup, hierarchy->path, fault);
+    if (result < 0)
+        (void)cgroup_tree_remove(hierarchy->path, cgroup->leaf); /* nobody was in it */
+    return result;
 }
 
 /* ---- leaves of commands ---- */

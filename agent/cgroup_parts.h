@@ -42,6 +42,9 @@ int cgroup_name(const struct cgroups *cgroups, const char *leaf, struct cgroup *
  * failure the caller closes it. */
 int cgroup_open_files(const struct cgroups *cgroups, struct cgroup *cgroup, struct fault *fault);
 
+/* Add `tasks` of the v1 group of a named one. 0 also where it has none in this hierarchy. */
+int cgroup_open_tasks(struct cgroup *cgroup, int path, struct fault *fault);
+
 /* The fault of one file of one group; returns -error. */
 int cgroup_fail_file(const struct cgroup *cgroup, const char *file, int error, struct fault *fault);
 
@@ -57,6 +60,9 @@ int cgroup_tree_remove(int parent, const char *name);
 
 /* -EBUSY: a process is in it; in v2 also in any group below it. 0 when it is not there. */
 int cgroup_tree_check_empty(const struct cgroup_hierarchy *hierarchy, const char *leaf);
+
+/* Is it NAME.GEN, a container's group? */
+bool cgroup_is_leaf(const char *name);
 
 /* Call found() for each directory in `group`, while it answers 0. Returns its last answer. */
 int cgroup_tree_find_children(int group, int (*found)(int group, const char *name, void *context),

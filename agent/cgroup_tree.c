@@ -191,7 +191,7 @@ struct leaf_list {
     size_t room;
 };
 
-static bool is_leaf(const char *name)
+bool cgroup_is_leaf(const char *name)
 {
     char container[CGROUP_LEAF_BYTES];
     const char *dot = strrchr(name, '.');
@@ -208,7 +208,7 @@ static int add_leaf(int group, const char *name, void *context)
     struct leaf_list *list = context;
 
     (void)group;
-    if (!is_leaf(name))
+    if (!cgroup_is_leaf(name))
         return 0; /* the keeper's own, or somebody's */
     if (list->count == list->room) {
         size_t room = list->room == 0 ? 64 : list->room * 2;

@@ -2,8 +2,10 @@
 #include "executor.h"
 
 #include <assert.h>
+#include <time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 static const struct {
     const char *name;
@@ -32,7 +34,7 @@ static void append(struct work **first, struct work **last, struct work *work)
 static struct work *take(struct worker_queue *worker)
 {
     (void)pthread_mutex_lock(&worker->lock);
-    while (worker->first == NULL)
+    while (worker->first == NULL || worker->is_stopped)
         (void)pthread_cond_wait(&worker->posted, &worker->lock);
     struct work *work = worker->first;
     worker->first = work->next;
@@ -88,11 +90,15 @@ static void on_done(uv_async_t *handle)
 static int start_worker(struct executor *executor, enum worker kind)
 {
     struct worker_queue *worker = &executor->workers[kind];
+    pthread_condattr_t monotonic;
 
     worker->executor = executor;
     (void)pthread_mutex_init(&worker->lock, NULL);
     (void)pthread_cond_init(&worker->posted, NULL);
-    (void)pthread_cond_init(&worker->rested, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->rested, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     for (uint32_t i = 0; i < kinds[kind].threads; i++) {
         pthread_t thread;
         int result = pthread_create(&thread, NULL, worker_main, worker);
@@ -135,4 +141,21 @@ void executor_rest(struct executor *executor, enum worker worker)
     while (thread->first != NULL || thread->running > 0)
         (void)pthread_cond_wait(&thread->rested, &thread->lock);
     (void)pthread_mutex_unlock(&thread->lock);
+}
+
+bool executor_stop(struct executor *executor, enum worker worker, unsigned limit_ms)
+{
+    struct worker_queue *thread = &executor->workers[worker];
+    uint64_t until_ns = clock_monotonic_ns() + limit_ms * NS_PER_MS;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
+                             .tv_nsec = (long)(until_ns % NS_PER_S)};
+    int result = 0;
+
+    (void)pthread_mutex_lock(&thread->lock);
+    thread->is_stopped = true;
+    while (thread->running > 0 && result == 0)
+        result = pthread_cond_timedwait(&thread->rested, &thread->lock, &until);
+    bool is_quiet = thread->running == 0;
+    (void)pthread_mutex_unlock(&thread->lock);
+    return is_quiet;
 }

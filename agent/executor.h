@@ -24,6 +24,7 @@
  * guest: what reads a running guest's own files, which may hang (FUSE), and must not stop boots.
  * limits: limits of running guests, written where the kernel may reclaim first.
  * clean: kill and removal of cgroups. remove: removal of directories, large ones beside small.
+ * hooks: looks which scripts the node has; stops wait for it, so that nothing else is there.
  * ledger: looks into node.db that may go through all of it.
  */
 #define WORKER_LIST(X)                                                                             \
@@ -33,6 +34,7 @@
     X(LIMITS, limits, 8)                                                                           \
     X(CLEAN, clean, 1)                                                                             \
     X(REMOVE, remove, 2)                                                                           \
+    X(HOOKS, hooks, 1)                                                                             \
     X(LEDGER, ledger, 1)
 #define WORKER_THREADS_MAX 8
 
@@ -58,6 +60,7 @@ struct worker_queue {
     pthread_cond_t posted;
     pthread_cond_t rested;
     uint32_t running;
+    bool is_stopped;
     struct work *first;
     struct work *last;
 };
@@ -75,5 +78,7 @@ int executor_open(struct executor *executor, uv_loop_t *loop);
 void executor_post(struct executor *executor, enum worker worker, struct work *work);
 /* Waits until all that was posted to it has run; on_done() of it may still come. */
 void executor_rest(struct executor *executor, enum worker worker);
+/* What waits for `worker` is not begun any more. False: after `limit_ms` some of it still runs. */
+bool executor_stop(struct executor *executor, enum worker worker, unsigned limit_ms);
 
 #endif

@@ -25,11 +25,12 @@ struct preparing {
     struct octets config; /* a copy, heap */
     uint32_t uid_base, uid_count;
     bool is_plan_done, is_cgroup_done, is_durable;
-    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t own_hooks; /* HOOK_BIT of the container's own, of start too */
     uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
     bool is_hooked;     /* they have run, or there is none */
     bool has_plan;      /* it was made */
-    int root;           /* that a mount hook left; -1: the container's own */
+    bool has_systemd; /* its group in name=systemd was begun: the plan says whether it needs one */
+    int root;         /* that a mount hook left; -1: the container's own */
 
     struct launch plan;
     int plan_result;
@@ -52,8 +53,9 @@ static bool run_plan(struct work *work)
 
     preparing->plan_began_ns = clock_monotonic_ns();
     if (!preparing->is_hooked)
-        preparing->hooks = hook_run_look(preparing->agent->options->hooks_dir, false);
-    if (!preparing->is_hooked && (preparing->hooks | preparing->own_hooks) != 0)
+        preparing->hooks =
+            hook_run_look(preparing->agent->options->hooks_dir, HOOKS_UP | HOOKS_START);
+    if (!preparing->is_hooked && ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) != 0)
         return true;
     preparing->plan_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
@@ -67,6 +69,8 @@ static bool run_plan(struct work *work)
             .uid_count = preparing->uid_count,
             .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
+            .has_systemd = cgroups_has_systemd(&preparing->agent->cgroups),
+            .has_start_hooks = ((preparing->hooks | preparing->own_hooks) & HOOKS_START) != 0,
             .has_root = preparing->root >= 0,
             .root = preparing->root,
         };
@@ -108,6 +112,24 @@ static bool run_cgroup(struct work *work)
     if (preparing->cgroup_result == 0)
         preparing->cgroup_result = make_cgroup(preparing, &config);
     arena_close(&arena);
+    preparing->cgroup_ns = clock_monotonic_ns();
+    boundary(cgroup_made);
+    return true;
+}
+
+/* Rare, and known only once its init was looked at. */
+static bool run_systemd(struct work *work)
+{
+    struct preparing *preparing = container_of(work, struct preparing, cgroup_work);
+    struct cgroups *cgroups = &preparing->agent->cgroups;
+    struct fault ignored = {0};
+
+    preparing->cgroup_result = cgroup_add_systemd(cgroups, preparing->uid_base, &preparing->cgroup,
+                                                  &preparing->cgroup_fault);
+    if (preparing->cgroup_result < 0) {
+        cgroup_close(&preparing->cgroup);
+        (void)cgroup_remove(cgroups, preparing->leaf, &ignored); /* what stays, adoption finds */
+    }
     preparing->cgroup_ns = clock_monotonic_ns();
     boundary(cgroup_made);
     return true;
@@ -161,15 +183,31 @@ static bool begin_hooks(struct preparing *preparing)
                                    .generation = preparing->generation,
                                    .cgroup = &preparing->cgroup,
                                    .there = preparing->hooks,
+                                   .way = HOOKS_UP,
                                    .on_end = on_hooked,
                                    .context = preparing};
 
-    if (preparing->is_hooked || (preparing->hooks | preparing->own_hooks) == 0 ||
+    if (preparing->is_hooked || ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) == 0 ||
         preparing->cgroup_result < 0)
         return false;
     memcpy(request.name, preparing->name, NAME_BYTES);
     memcpy(request.uuid, preparing->uuid, UUID_BYTES);
     hook_run_begin(preparing->agent, &request);
+    return true;
+}
+
+static void on_grouped(struct work *work);
+
+/* True: it has begun. */
+static bool begin_systemd(struct preparing *preparing)
+{
+    if (preparing->has_systemd || !preparing->has_plan || !preparing->plan.needs_systemd ||
+        preparing->cgroup_result < 0)
+        return false;
+    preparing->has_systemd = true;
+    preparing->is_cgroup_done = false;
+    preparing->cgroup_work = (struct work){.run = run_systemd, .on_done = on_grouped};
+    executor_post(&preparing->agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
     return true;
 }
 
@@ -180,8 +218,10 @@ static void settle(struct preparing *preparing)
 
     if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
         return;
-    if (begin_hooks(preparing))
+    if (begin_hooks(preparing) || begin_systemd(preparing))
         return;
+    if (preparing->has_systemd)
+        group_bound_start(&preparing->agent->group_bound);
     if (preparing->root >= 0)
         (void)close(preparing->root);
     slot->generation = preparing->generation;
@@ -239,7 +279,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;
     preparing->root = -1;
-    preparing->own_hooks = hook_run_own(agent, effect->ct, false);
+    preparing->own_hooks = hook_run_own(agent, effect->ct, HOOKS_UP | HOOKS_START);
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;

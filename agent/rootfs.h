@@ -43,8 +43,9 @@ struct launch {
     uint8_t roles[KW_FDS_MAX];
     size_t fd_count;
     enum family family;
-    enum ready ready; /* AUTO resolved: EXEC or NOTIFY */
-    int ring;         /* duplicate of the RING fd, for the agent itself */
+    enum ready ready;   /* AUTO resolved: EXEC or NOTIFY */
+    bool needs_systemd; /* a group in name=systemd, which it then has mounted */
+    int ring;           /* duplicate of the RING fd, for the agent itself */
     char candidates[KW_CANDIDATES_MAX]
                    [64]; /* paths tried, in order, for the errnos that come back */
     size_t candidate_count;
@@ -59,8 +60,10 @@ struct launch_request {
     uint32_t uid_count;
     const struct sysfilter *sysfilter; /* borrowed; NULL: every call is allowed */
     const char *node;
-    bool has_root; /* the next one instead of the configuration's */
-    int root;      /* a detached mount; borrowed */
+    bool has_systemd;     /* this host has name=systemd: cgroups_has_systemd() */
+    bool has_start_hooks; /* the stage waits for GO */
+    bool has_root;        /* the next one instead of the configuration's */
+    int root;             /* a detached mount; borrowed */
 };
 
 /* STATE is made 0700 if missing; refused when others can enter it or it is not root's. */

@@ -137,9 +137,10 @@ static int fail_systemd(struct making *making, const struct init *init)
 {
     fault_set(
         making->fault, STATUS_GUEST_UNSUPPORTED, 0,
-        "its systemd is version %u: guests have cgroup v2 alone, which %u is the first to know",
+        "its systemd is version %u: this host has cgroup v2 alone, which %u is the first to know",
         (uint64_t)init->systemd_version, (uint64_t)SYSTEMD_VERSION_MIN);
-    fault_hint(making->fault, "upgrade systemd in it, or install sysvinit-core there");
+    fault_hint(making->fault, "upgrade systemd in it, install sysvinit-core there, or mount cgroup "
+                              "name=systemd on this host before the agent starts");
     return -ENOTSUP;
 }
 
@@ -162,8 +163,9 @@ static int add_init(struct making *making, struct init *ret_init)
     if (rc < 0 && making->config->bind_count == 0)
         return fail_init(making, ret_init);
 
-    /* LIMIT: with v1 hierarchies on the host, too: name=systemd is not handed on to guests. */
-    if (ret_init->systemd_version != 0 && ret_init->systemd_version < SYSTEMD_VERSION_MIN)
+    launch->needs_systemd =
+        ret_init->systemd_version != 0 && ret_init->systemd_version < SYSTEMD_VERSION_MIN;
+    if (launch->needs_systemd && !making->request->has_systemd)
         return fail_systemd(making, ret_init);
     launch->family = ret_init->family;
     launch->ready = making->config->ready;
@@ -230,7 +232,9 @@ static int add_plan(struct making *making)
 {
     struct kp_header *header = &making->plan.header;
 
-    header->flags = KP_GO_AT_ONCE | KP_NEWNET | KP_PTY;
+    header->flags = KP_NEWNET | KP_PTY;
+    if (!making->request->has_start_hooks)
+        header->flags |= KP_GO_AT_ONCE;
     if (!making->config->is_privileged) {
         header->flags |= KP_USERNS;
         header->uid_base = making->request->uid_base;

@@ -28,7 +28,15 @@ struct row {
 static const struct row rows_kernel[] = {
     {KP_PROC, "proc", NULL, STRICT, false},
     {KP_SYSFS, "sys", NULL, STRICT | MS_RDONLY, false},
+};
+static const struct row rows_cgroup2[] = {
     {KP_CGROUP2, "sys/fs/cgroup", NULL, STRICT, false},
+};
+/* As systemd before 230 mounts it, and looks for it first. In the tmpfs it makes a directory for
+ * each controller that the kernel has. */
+static const struct row rows_systemd[] = {
+    {KP_TMPFS, "sys/fs/cgroup", "mode=755,size=64k,nr_inodes=128", STRICT, false},
+    {KP_CGROUP1, "sys/fs/cgroup/systemd", "none,name=systemd", STRICT, false},
 };
 static const struct row rows_dev[] = {
     {KP_DEVPTS, "dev/pts", NULL, MS_NOSUID | MS_NOEXEC, false},
@@ -113,6 +121,10 @@ int making_add_system_mounts(struct making *making)
     int notify = -1;
 
     add_rows(&making->plan, rows_kernel, COUNT_OF(rows_kernel));
+    if (making->launch->needs_systemd)
+        add_rows(&making->plan, rows_systemd, COUNT_OF(rows_systemd));
+    else
+        add_rows(&making->plan, rows_cgroup2, COUNT_OF(rows_cgroup2));
     int rc = mount_make_dev(owner, making->config, &dev);
     if (rc < 0)
         return making_fail(making, rc, "/dev");

@@ -174,6 +174,19 @@ static int enter_group(int group)
     return rc == -ENOENT ? sys_write_text_at(group, "cgroup.procs", "0") : rc;
 }
 
+/* Ten times a guest's: whoever reaps and launches must have its turn beside all of them, and uses
+ * little. Only one of the files exists, where the hierarchy has the cpu controller. */
+static void weigh_group(int group)
+{
+    static const struct {
+        const char *file;
+        const char *value;
+    } weights[] = {{"cpu.weight", "1000"}, {"cpu.shares", "10240"}};
+
+    for (size_t i = 0; i < COUNT_OF(weights); i++)
+        (void)sys_write_text_at(group, weights[i].file, weights[i].value); /* else as a guest */
+}
+
 int home_enter_cgroups(const struct keeper *k)
 {
     char path[KEEPER_CGROUP_BYTES + 16];
@@ -182,6 +195,8 @@ int home_enter_cgroups(const struct keeper *k)
 
     for (uint32_t i = 0; i < k->hierarchy_count; i++) {
         AUTO_FD group = make_groups(k->hierarchies[i], path);
+        if (group >= 0)
+            weigh_group(group);
         int rc = group < 0 ? group : enter_group(group);
         if (rc < 0)
             worst = rc;

@@ -62,7 +62,7 @@ static bool is_mount(const struct block *block, const struct kp_mount *mount)
     if (!is_string(block, mount->target) || !is_string_or_absent(block, mount->options))
         return false;
 
-    if (mount->kind < KP_ATTACH || mount->kind > KP_MKDIR)
+    if (mount->kind < KP_ATTACH || mount->kind > KP_CGROUP1)
         return false;
     switch ((enum kp_kind)mount->kind) {
     case KP_ATTACH:
@@ -75,6 +75,7 @@ static bool is_mount(const struct block *block, const struct kp_mount *mount)
     case KP_PROC:
     case KP_SYSFS:
     case KP_CGROUP2:
+    case KP_CGROUP1:
     case KP_DEVPTS:
     case KP_MQUEUE:
     case KP_CONSOLE:

@@ -58,6 +58,7 @@ enum kp_kind {
     KP_READONLY, /* bind on itself, read-only; absent: skipped */
     KP_SYMLINK,  /* text in `options`; kept if something is there */
     KP_MKDIR,    /* mode in flags; kept if it is there */
+    KP_CGROUP1,  /* a v1 hierarchy, as `options` name it */
 };
 
 struct kp_mount {

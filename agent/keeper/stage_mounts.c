@@ -259,6 +259,8 @@ static int apply(const struct stage *stage, struct stage_root *root, const struc
         return apply_new(root, path, "sysfs", options, entry->flags);
     case KP_CGROUP2:
         return apply_new(root, path, "cgroup2", options, entry->flags);
+    case KP_CGROUP1:
+        return apply_new(root, path, "cgroup", options, entry->flags);
     case KP_DEVPTS:
         return apply_new(root, path, "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5",
                          entry->flags);

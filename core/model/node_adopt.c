@@ -263,6 +263,8 @@ static void arm(struct ct *ct, const struct now *now)
         break;
     case CT_STUCK:
         ct->step_ns = now->ns + STUCK_RETRY_NS;
+        if (ct->has_command)
+            ct->deadline_ns = now->ns + KILL_DEADLINE_NS;
         break;
     case CT_UNSET:
     case CT_STOPPED:

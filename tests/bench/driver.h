@@ -50,7 +50,8 @@ int driver_destroy(struct driver *driver);
 
 /* All starts at once: `per_s` until the last guest runs and was receipted. Guests stay. */
 int driver_storm(struct driver *driver);
-/* One by one: `median_ms` and `p95_ms` from the command to init's first instruction. */
+/* One by one: `median_ms`, `p95_ms` and `p99_ms` from the command to init's first
+ * instruction. */
 int driver_apart(struct driver *driver, unsigned gap_ms);
 /* End each guest by itself: `agent_ms` and `controller_ms`, medians from init's exit to the event
  * at a subscriber of either socket, with their p95. */

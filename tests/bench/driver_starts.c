@@ -92,5 +92,6 @@ int driver_apart(struct driver *driver, unsigned gap_ms)
     }
     measure_print("median_ms", measure_percentile(took_ms, driver->count, 50));
     measure_print("p95_ms", measure_percentile(took_ms, driver->count, 95));
+    measure_print("p99_ms", measure_percentile(took_ms, driver->count, 99));
     return 0;
 }

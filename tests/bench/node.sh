@@ -17,7 +17,7 @@ bench_build() {
             cmake --build --preset release &&
             cmake -S . -B build-bench -DCMAKE_BUILD_TYPE=Release &&
             cmake --build build-bench --target bench-floor bench-peer bench-driver bench-model bench-ledger \
-                test.support.daemon_start test.support.await_end
+                bench-ready test.support.daemon_start test.support.await_end test.support.hostile
     ) >"$log" 2>&1; then
         tail -n 30 "$log" >&2
         echo "tests/bench/run: the build failed; all of it is in $log" >&2
@@ -148,6 +148,8 @@ bench_cleanup() {
     controller_down
     node_sweep
     peers_cleanup
+    neighbours_cleanup
+    systemd_cleanup
     rm -rf --one-file-system "$work"
     exit "$code"
 }

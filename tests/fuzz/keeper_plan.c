@@ -45,7 +45,7 @@ static void read_mounts(const struct kp_header *plan)
         (const struct kp_mount *)(const void *)((const char *)plan + plan->mounts);
 
     for (uint32_t i = 0; i < plan->mount_count; i++) {
-        PROMISE(mounts[i].kind >= KP_ATTACH && mounts[i].kind <= KP_MKDIR);
+        PROMISE(mounts[i].kind >= KP_ATTACH && mounts[i].kind <= KP_CGROUP1);
         PROMISE(mounts[i].kind != KP_ATTACH ||
                 (mounts[i].fd_index >= 0 && mounts[i].fd_index < KW_FDS_MAX));
         PROMISE(mounts[i].target != 0);

@@ -35,7 +35,7 @@ static size_t launch_plan(uint8_t *block, size_t room)
     plan_add_item(&plan, &plan.argv, "init");
     plan_add_env(&plan, "container", "drover");
     plan_add_rlimit(&plan, 7, 1024, 4096);
-    for (uint32_t kind = KP_TMPFS; kind <= KP_MKDIR; kind++)
+    for (uint32_t kind = KP_TMPFS; kind <= KP_CGROUP1; kind++)
         plan_add_mount(&plan,
                        (struct kp_mount){.kind = kind,
                                          .fd_index = -1,

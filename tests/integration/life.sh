@@ -109,6 +109,11 @@ fds_after=$(find "/proc/$AGENT_PID/fd" | wc -l)
 ((fds_after <= fds_before)) || fail "descriptors of the agent: $fds_before at first, $fds_after at the end"
 keeper=$(cat "$V2/drover.$NODE/keeper/cgroup.procs")
 same 'children of the keeper' '' "$(cat "/proc/$keeper/task/$keeper/children")"
+# It has its turn beside guests that use all processors.
+weight=$(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts | while read -r root; do
+    cat "$root/drover.$NODE/keeper/"cpu.{weight,shares} 2>/dev/null || true
+done)
+[[ $weight == 1000 || $weight == 10240 ]] || fail "the weight of the keeper is $weight"
 node_kill TERM
 ended "$keeper"
 [[ ! -e $V2/drover.$NODE ]] || fail "the keeper left its cgroup"

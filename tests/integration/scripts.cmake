@@ -11,9 +11,14 @@ target_link_libraries(test.support.lossy PRIVATE drover_base drover_flags)
 # A guest's root that wants out: it runs in guests of any kind.
 add_executable(test.support.hostile ${PROJECT_SOURCE_DIR}/tests/support/hostile.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_helpers.c
+    ${PROJECT_SOURCE_DIR}/tests/support/hostile_named.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_rage.c)
 target_link_libraries(test.support.hostile PRIVATE drover_plain_flags)
 target_link_options(test.support.hostile PRIVATE -static)
+# What systemd before 230 does with cgroups, as an init.
+add_executable(test.support.old_systemd ${PROJECT_SOURCE_DIR}/tests/support/old_systemd.c)
+target_link_libraries(test.support.old_systemd PRIVATE drover_plain_flags)
+target_link_options(test.support.old_systemd PRIVATE -static)
 function(drover_script name timeout)
     if(EXISTS ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh)
         add_test(NAME integration.${name} COMMAND bash
@@ -23,8 +28,9 @@ function(drover_script name timeout)
     endif()
 endfunction()
 drover_script(life 120)
-drover_script(systemd 180)
+drover_script(systemd 240)
 drover_script(families 180)
+drover_script(old_systemd 120)
 drover_script(readiness 120)
 drover_script(stop_instants 240)
 add_test(NAME integration.stop_instants.full
@@ -43,6 +49,7 @@ drover_script(adoption_rows 180)
 drover_script(units 180)
 drover_script(refusals 180)
 drover_script(hooks 120)
+drover_script(hooks_inside 120)
 drover_script(import 120)
 drover_script(contract 120)
 drover_script(contract_requests 60)
@@ -50,12 +57,13 @@ drover_script(contract_nodes 60)
 drover_script(restored 90)
 drover_script(many 120)
 drover_script(results 120)
+drover_script(leaving 60)
 drover_script(hostile 180)
 drover_script(hostile_rage 240)
 drover_script(isolation 120)
 drover_script(set 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
-    integration.results APPEND PROPERTY LABELS plain)
+    integration.results integration.leaving APPEND PROPERTY LABELS plain)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # Run on Debian's own kernel with pure cgroup v2, too.
 set_property(TEST integration.life integration.systemd integration.storm integration.refusals

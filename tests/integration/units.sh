@@ -98,6 +98,7 @@ host systemctl daemon-reload
 host systemctl start drover-controller drover-agent || fail "$(host journalctl --no-pager -u 'drover-*' | tail -n 20)"
 same 'ready by READY=1' 'active
 active' "$(host systemctl is-active drover-controller drover-agent)"
+same 'the weight of the agent' 1000 "$(host systemctl show -p CPUWeight --value drover-agent)"
 # --nested lets bpf(2) through, which programs of devices are loaded by.
 WITHHELD=$(host journalctl --no-pager -u drover-agent | grep 'no programs of devices' || true)
 grep -qs 'no programs of devices' "$WORK/agent.log" || same 'what the agent says' '' "$WITHHELD"

@@ -5,6 +5,7 @@
  *   hostile escapes MARK   try each way out; prints "NAME ERRNO" a line, "NAME done" for one that
  *                          worked. MARK is the path of a file of the host that must not be seen
  *   hostile unmask         take off every mount over a part of /proc and /sys, make /sys writable
+ *   hostile named          likewise, by the hierarchy name=systemd
  *   hostile helpers N      watch /proc until N helpers of the host came by, try to get at each
  *
  * What it may do inside its own namespaces is no escape and not tried here: hostile.sh looks at the
@@ -43,12 +44,12 @@
 
 static const char *mark; /* of the host */
 
-static int answer(long result)
+int answer(long result)
 {
     return result < 0 ? errno : 0;
 }
 
-static int write_to(const char *path, const char *text)
+int write_to(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
@@ -69,8 +70,7 @@ static int read_from(const char *path)
     return result;
 }
 
-/* In a process of its own, as it may change what later ones stand on. */
-static int apart(int (*attempt)(void))
+int apart(int (*attempt)(void))
 {
     int status;
     pid_t pid = fork();
@@ -581,6 +581,8 @@ int main(int argc, char **argv)
         mark = argv[2];
         return escapes();
     }
+    if (argc == 2 && strcmp(argv[1], "named") == 0)
+        return named();
     if (argc == 2 && strcmp(argv[1], "unmask") == 0)
         return unmask();
     if (argc == 3 && strcmp(argv[1], "helpers") == 0)

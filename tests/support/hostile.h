@@ -11,6 +11,15 @@
 #ifndef DROVER_TEST_HOSTILE_H
 #define DROVER_TEST_HOSTILE_H
 
+/* The errno of a call; 0: it worked. Of a file that was opened and written. Of what was tried in a
+ * process of its own, as it may change what later ones stand on. */
+int answer(long result);
+int write_to(const char *path, const char *text);
+int apart(int (*attempt)(void));
+
+/* Ways out by the hierarchy name=systemd, each printed with what it met. */
+int named(void);
+
 /* Watch /proc until so many helpers of the host came by; print what could be got at of each. */
 int helpers(long wanted);
 

@@ -3,6 +3,7 @@
  * Takes what a guest's root can take, until it is refused; prints "WHAT COUNT ERRNO".
  *
  *   groups N     cgroups side by side       deep N      cgroups in each other, with long names
+ *   named-groups N, named-deep N     likewise, in the hierarchy name=systemd
  *   forks        a process that forks, as do its children; for ever
  *   memory       pages; until killed        ptys N      pseudo terminals
  *   inotify N    instances                  spaces N    user namespaces, in each other
@@ -38,28 +39,48 @@ static int tell(const char *what, long count, int error)
     return 0;
 }
 
-static int groups(long count)
+static int make_groups(const char *root, long count)
 {
     char path[64];
     for (long i = 0; i < count; i++) {
-        (void)snprintf(path, sizeof(path), "/sys/fs/cgroup/hostile-%ld", i);
+        (void)snprintf(path, sizeof(path), "%s/hostile-%ld", root, i);
         if (mkdir(path, 0755) < 0)
             return tell("groups", i, errno);
     }
     return tell("groups", count, 0);
 }
 
-static int deep(long count)
+static int make_deep(const char *root, long count)
 {
     char name[201];
     memset(name, 'd', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    if (chdir("/sys/fs/cgroup") < 0)
+    if (chdir(root) < 0)
         return tell("deep", 0, errno);
     for (long i = 0; i < count; i++)
         if (mkdir(name, 0755) < 0 || chdir(name) < 0)
             return tell("deep", i, errno);
     return tell("deep", count, 0);
+}
+
+static int groups(long count)
+{
+    return make_groups("/sys/fs/cgroup", count);
+}
+
+static int deep(long count)
+{
+    return make_deep("/sys/fs/cgroup", count);
+}
+
+static int named_groups(long count)
+{
+    return make_groups("/sys/fs/cgroup/systemd", count);
+}
+
+static int named_deep(long count)
+{
+    return make_deep("/sys/fs/cgroup/systemd", count);
 }
 
 static _Noreturn void forks(void)
@@ -206,8 +227,15 @@ int rage(const char *what, long count)
     static const struct {
         const char *what;
         int (*with)(long count);
-    } rages[] = {{"groups", groups},   {"deep", deep},     {"spaces", spaces}, {"signals", signals},
-                 {"console", console}, {"notify", notify}, {"keys", keys}};
+    } rages[] = {{"groups", groups},
+                 {"deep", deep},
+                 {"spaces", spaces},
+                 {"signals", signals},
+                 {"console", console},
+                 {"notify", notify},
+                 {"keys", keys},
+                 {"named-groups", named_groups},
+                 {"named-deep", named_deep}};
 
     for (size_t i = 0; i < sizeof(rages) / sizeof(rages[0]); i++)
         if (strcmp(what, rages[i].what) == 0)

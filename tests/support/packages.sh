@@ -28,7 +28,7 @@ packages_of() {
                 echo busybox-static mmdebstrap debian-archive-keyring jq socat procps e2fsprogs \
                     xz-utils strace sqlite3
                 ;;
-            bench) echo lxc crun jq ;;
+            bench) echo lxc crun jq systemd-container ;;
             tidy) echo clang clang-format clang-tidy shellcheck ;;
             vm) echo qemu-system-x86 cpio kmod gcc libc6-dev ;;
             fuzz) echo clang libclang-rt-dev llvm jq ;;

@@ -137,7 +137,7 @@ static void test_check__one_wrong_field__is_refused(void **state)
     WRONG(header.seccomp_count, BPF_MAXINSNS + 1);
     WRONG(header.seccomp_count, 4096);
     WRONG(mounts[0].kind, 0);
-    WRONG(mounts[0].kind, KP_MKDIR + 1);
+    WRONG(mounts[0].kind, KP_CGROUP1 + 1);
     WRONG(mounts[0].target, 0);
     WRONG(mounts[0].target, end);
     WRONG(mounts[0].options, end);

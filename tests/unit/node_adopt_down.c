@@ -382,6 +382,26 @@ static void test_node_adopt_down__stuck_cleaning__is_tried_again(void **state)
     world_close(world);
 }
 
+static void test_node_adopt_down__kill_of_a_stuck_one__has_its_deadline_again(void **state)
+{
+    for (unsigned is_cleaning = 0; is_cleaning < 2; is_cleaning++) {
+        struct world *world = world_open();
+        struct ct_found found = is_cleaning ? row_of(CT_STUCK) : live_of(CT_STUCK);
+
+        (void)state;
+        if (is_cleaning)
+            found.cause = CAUSE_EXITED;
+        give(&found, VERB_KILL);
+        uint32_t ct = world_adopt(world, &found);
+        assert_null(result(world));
+        world_pass(world, KILL_DEADLINE_NS);
+        assert_state(world, ct, CT_STUCK);
+        assert_non_null(result(world));
+        assert_int_equal(result(world)->phase, PHASE_FAILED);
+        world_close(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_node_adopt_down__way_down_that_nobody_saw__is_what_was_ordered),
         cmocka_unit_test(test_node_adopt_down__stuck__failed_to_start_if_it_never_ran),
         cmocka_unit_test(test_node_adopt_down__stuck_cleaning__is_tried_again),
+        cmocka_unit_test(test_node_adopt_down__kill_of_a_stuck_one__has_its_deadline_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
