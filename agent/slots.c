@@ -75,6 +75,7 @@ void slot_empty(struct slot *slot)
     slot_close_console(slot);
     arena_close(&slot->arena);
     free((void *)(uintptr_t)slot->config.data);
+    free(slot->held_end);
     *slot = (struct slot){.pty = -1, .output = -1};
 }
 
