@@ -27,7 +27,11 @@ statement_23() {
     want 0 d stop sd
     same 'its own halt' '1 operator_stop {"signalled":2,"core":false}' "$(ends sd)"
     same 'escalations' '' "$(escalations sd)"
-    d logs sd | grep -aqE 'Reached target.*(Shutdown|Power-Off)|Stopped ' || fail 'no unit was stopped'
+    d logs sd >"$WORK/logs"
+    grep -aqE 'Reached target.*(Shutdown|Power-Off)|Stopped ' "$WORK/logs" || {
+        tail -n 20 "$WORK/logs"
+        fail 'no unit was stopped'
+    }
 }
 
 statement_24() {

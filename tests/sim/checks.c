@@ -138,6 +138,15 @@ void checks_power_lost(struct sim *sim, const struct proc *proc)
         add_ending(sim, proc->uuid, proc->generation, STATUS_POWER_LOST);
 }
 
+/* A number that is given again, as the boot that had it first is in no node.db. */
+void checks_begins(struct sim *sim, const struct event *event)
+{
+    struct ending_seen *seen = find_ending(sim, event->uuid, event->generation);
+
+    if (event->to == CT_PREPARING && seen != NULL && seen->status == STATUS_POWER_LOST)
+        seen->generation = 0;
+}
+
 /* Of a node.db that was put back, with a later generation than that in the world: it is taken up,
  * and what it outgrew was told before, under another epoch. */
 static bool is_outgrown(const struct sim *sim, const struct kw_record *record)

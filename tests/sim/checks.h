@@ -149,6 +149,7 @@ void checks_restore_node(struct sim *sim);
 
 /* ---- checks_upstream.c ---- */
 void checks_ending(struct sim *sim, const struct event *event); /* checks.c */
+void checks_begins(struct sim *sim, const struct event *event); /* checks.c */
 struct fact *checks_fact(struct sim *sim, uint64_t epoch, uint64_t seq);
 void checks_acked(struct sim *sim, uint64_t seq);
 void checks_told_upstream(struct sim *sim, const struct event_batch *events);

@@ -74,8 +74,10 @@ static void tell_changed(struct sim *sim, const struct event *event)
     if (is_new ? event->generation <= story->generation : event->generation != story->generation)
         sim_fail(sim, "I4", "%s: generation %" PRIu64 " after %" PRIu64, event->name,
                  event->generation, story->generation);
-    if (is_new)
+    if (is_new) {
         story->is_ended = false;
+        checks_begins(sim, event);
+    }
     if (event->cause != CAUSE_UNSET) {
         if (story->is_ended)
             sim_fail(sim, "I4", "%s: generation %" PRIu64 " ends twice", event->name,

@@ -58,7 +58,7 @@ static void test_executor_stop__one_runs_and_one_waits__waits_for_the_first_alon
 {
     static struct executor executor; /* its threads live on */
     static struct held first, second, other;
-    uv_loop_t loop;
+    static uv_loop_t loop; /* found by leak checks as long as the threads live */
 
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
@@ -80,7 +80,7 @@ static void test_executor_stop__one_runs_and_one_waits__waits_for_the_first_alon
 static void test_executor_stop__nothing_runs__is_at_once(void **state)
 {
     static struct executor executor;
-    uv_loop_t loop;
+    static uv_loop_t loop; /* found by leak checks as long as the threads live */
 
     (void)state;
     assert_int_equal(uv_loop_init(&loop), 0);
