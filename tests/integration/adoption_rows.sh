@@ -6,7 +6,6 @@
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
 
-keeper_pid() { cat "$V2/drover.$NODE/keeper/cgroup.procs"; }
 pid_of() { d ls "$1" -f json | jq '.[0].pid'; }
 since() { d events -f jsonl | tail -n 1 | jq .seq; }
 cause_of() { d history "$1" -f jsonl | jq -r 'select(.cause != null) | .cause' | tail -n 1; }

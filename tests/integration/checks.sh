@@ -7,9 +7,6 @@
 #   check_world    one init or none for each container, and nothing else: processes, cgroups,
 #                  directories, mounts, descriptors, one keeper
 #   check_ledger   each end once, moves in one chain, one result a request, states as told
-#   keeper_pid     the keeper's process; empty: none
-
-keeper_pid() { cat "$V2/drover.$NODE/keeper/cgroup.procs" 2>/dev/null || true; }
 
 no_rest() {
     local pid

@@ -10,29 +10,10 @@
 . "$(dirname "$0")/harness.sh"
 # shellcheck source=checks.sh
 . "$(dirname "$0")/checks.sh"
+# shellcheck source=tracing.sh
+. "$(dirname "$0")/tracing.sh"
 
 COUNT=${2:-40} SEED=${3:-1}
-tracer=''
-
-# trace OPTION…: keeper and whatever it makes from now on; returns when it is attached.
-trace() {
-    local keeper turn
-    keeper=$(keeper_pid)
-    strace -f -q "$@" -p "$keeper" 2>>"$WORK/strace.err" &
-    tracer=$!
-    for ((turn = 0; turn < 500; turn++)); do
-        ! grep -q '^TracerPid:.[1-9]' "/proc/$keeper/status" || return 0
-        read -rt 0.01 <>"$WORK/never" || true
-    done
-    fail "strace does not attach"
-}
-
-# It lets go of all that it follows.
-untrace() {
-    kill -INT "$tracer" 2>/dev/null || true
-    wait "$tracer" 2>/dev/null || true
-    tracer=''
-}
 
 # The word of each command is its exit code; none of them may hang.
 life() {

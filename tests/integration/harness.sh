@@ -106,6 +106,9 @@ node_start() {
         ${CONTROLLER_URL:+--controller "$CONTROLLER_URL"} "$@") || fail "the agent does not start"
 }
 
+# Empty: there is none.
+keeper_pid() { cat "$V2/drover.$NODE/keeper/cgroup.procs" 2>/dev/null || true; }
+
 # At a pair of free ports, for control and bulk; one that was killed comes again where it was.
 controller_start() {
     local port

@@ -6,6 +6,8 @@
 # or of a neighbour may have changed.
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
+# shellcheck source=tracing.sh
+. "$(dirname "$0")/tracing.sh"
 
 # What each way out meets, in the order of hostile.c: for a guest of the defaults, and where a privileged
 # one meets something else. A|B: what kernels of different builds say.
@@ -151,14 +153,22 @@ same 'a setuid file' '0 4755' "$(stat -c '%u %a' "$file")"
 want 1 setpriv --reuid 65534 --regid 65534 --clear-groups test -e "$file"
 same 'the state directory' '0 700' "$(stat -c '%u %a' "$WORK/state")"
 
-# Helpers, before they become a command. The guest watches while the host sends one after another.
-d exec evil -- /hostile helpers 3 >"$WORK/helpers" &
-watcher=$!
-for ((i = 0; i < 400; i++)); do
-    kill -0 "$watcher" 2>/dev/null || break
-    d exec evil -- /bin/true
-done
-wait "$watcher" || fail "no helper was seen in $i commands"
+# watched NAME COUNT FILE: NAME looks at COUNT helpers before they become commands. The host sends one
+# command after another, and each execve(2) takes 100 ms more, so that it does not hang on luck that the
+# guest sees them.
+watched() {
+    local watcher
+    d exec "$1" -- /hostile helpers "$2" >"$3" &
+    watcher=$!
+    trace -qq -o /dev/null -e trace=execve -e inject=execve:delay_enter=100000
+    for ((i = 0; i < 400; i++)); do
+        kill -0 "$watcher" 2>/dev/null || break
+        d exec "$1" -- /bin/true
+    done
+    wait "$watcher" || fail "no helper was seen in $i commands"
+    untrace
+}
+watched evil 3 "$WORK/helpers"
 echo "helpers seen in $i commands; what could be opened: $(sort "$WORK/helpers" | uniq -c | tr -s ' ' | paste -sd,)"
 same 'what could be got at' '' "$(grep -E 'done' "$WORK/helpers" || true)"
 same 'tries' 27 "$(wc -l <"$WORK/helpers")"
@@ -172,13 +182,7 @@ grep -Ev "^($filtered|$inside)" "$WORK/expected" >"$WORK/drop"
 grep -vxFf "$WORK/drop" "$WORK/expected" >"$WORK/kept" && mv "$WORK/kept" "$WORK/expected"
 met 'privileged' "$WORK/privileged"
 # It may look at a helper of the host, and not write to what that runs from.
-d exec trusted -- /hostile helpers 1 >"$WORK/trusted" &
-watcher=$!
-for ((i = 0; i < 400; i++)); do
-    kill -0 "$watcher" 2>/dev/null || break
-    d exec trusted -- /bin/true
-done
-wait "$watcher" || fail "no helper was seen in $i commands"
+watched trusted 1 "$WORK/trusted"
 grep -q '^exe 0 done' "$WORK/trusted" || fail "the privileged guest saw no helper: $(<"$WORK/trusted")"
 grep -qE '^exe (ETXTBSY|EPERM|EACCES)$' "$WORK/trusted" || fail "the helper's program was opened: $(<"$WORK/trusted")"
 want 0 d stop --all --timeout 60s >/dev/null

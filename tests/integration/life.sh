@@ -98,7 +98,7 @@ same 'directories' '' "$(ls "$WORK/state/containers")"
 fds_after=$(find "/proc/$AGENT_PID/fd" | wc -l)
 # A client that was just leaving may have counted at first.
 ((fds_after <= fds_before)) || fail "descriptors of the agent: $fds_before at first, $fds_after at the end"
-keeper=$(cat "$V2/drover.$NODE/keeper/cgroup.procs")
+keeper=$(keeper_pid)
 same 'children of the keeper' '' "$(cat "/proc/$keeper/task/$keeper/children")"
 # It has its turn beside guests that use all processors.
 weight=$(awk '$3 ~ /^cgroup2?$/ { print $2 }' /proc/mounts | while read -r root; do

@@ -65,7 +65,7 @@ $OURS/keeper" "$(find "$OURS" -type d)"
 # Of a boot that was cut off, too.
 want 0 d start old --wait exec
 node_kill KILL
-want 0 kill -KILL "$(cat "$V2/drover.$NODE/keeper/cgroup.procs")"
+want 0 kill -KILL "$(keeper_pid)"
 node_start
 want 0 d kill old
 [[ ! -e $OURS/old.4 ]] || fail 'a group of a killed generation is left'

@@ -29,7 +29,8 @@ static bool is_helper(long pid)
     return size > 0 && strcmp(name, "drover-keeper\n") == 0;
 }
 
-/* A signal to stop is only sent when kill() returns. False: it is gone, or goes on. */
+/* A signal to stop is only sent when kill() returns; one that is traced stands already (t), for a
+ * while. False: it is gone, or goes on. */
 static bool is_stopped(long pid)
 {
     char path[64];
@@ -45,14 +46,14 @@ static bool is_stopped(long pid)
         const char *state = strstr(stat, ") ");
         if (state == NULL || state[2] == 'Z' || state[2] == 'X')
             return false;
-        if (state[2] == 'T')
+        if (state[2] == 'T' || state[2] == 't')
             return true;
         (void)sched_yield();
     }
     return false;
 }
 
-/* Was it one, still, when it stood? */
+/* Was it one, still, when it had been looked at? */
 static bool attack(long pid)
 {
     static const struct {
@@ -61,20 +62,26 @@ static bool attack(long pid)
     } ways[] = {{"exe", O_RDONLY},  {"exe", O_WRONLY},  {"mem", O_RDWR},
                 {"fd/3", O_RDONLY}, {"fd", O_RDONLY},   {"root", O_RDONLY},
                 {"cwd", O_RDONLY},  {"maps", O_RDONLY}, {"environ", O_RDONLY}};
+    enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
+    int met[WAYS];
     char path[64];
 
     /* Held still, so that it is one of the host's while it is looked at. */
     (void)kill((pid_t)pid, SIGSTOP);
     bool is_one = is_stopped(pid) && is_helper(pid);
-    for (size_t i = 0; is_one && i < sizeof(ways) / sizeof(ways[0]); i++) {
+    for (size_t i = 0; is_one && i < WAYS; i++) {
         (void)snprintf(path, sizeof(path), "/proc/%ld/%s", pid, ways[i].file);
         int fd = open(path, ways[i].flags | O_CLOEXEC);
-        if (fd >= 0)
+        met[i] = fd < 0 ? errno : 0;
+    }
+    is_one = is_one && is_helper(pid);
+    (void)kill((pid_t)pid, SIGCONT);
+    for (size_t i = 0; is_one && i < WAYS; i++) {
+        if (met[i] == 0)
             (void)printf("%s %d done\n", ways[i].file, ways[i].flags);
         else
-            (void)printf("%s %s\n", ways[i].file, strerrorname_np(errno));
+            (void)printf("%s %s\n", ways[i].file, strerrorname_np(met[i]));
     }
-    (void)kill((pid_t)pid, SIGCONT);
     return is_one;
 }
 
