@@ -14,6 +14,7 @@ add_executable(drover-agent
     effects.c
     executor.c
     group_bound.c
+    hook_inside.c
     hook_run.c
     inbox.c
     inits.c

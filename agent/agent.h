@@ -21,6 +21,7 @@
 #include "devices.h"
 #include "executor.h"
 #include "group_bound.h"
+#include "hook_inside.h"
 #include "hook_run.h"
 #include "inbox.h"
 #include "keeper_client.h"
@@ -54,11 +55,10 @@ struct slot {
     uint64_t launch;     /* number at the keeper of the present generation; 0: none */
     uint64_t generation; /* that the launch is of */
     struct cgroup cgroup;
-    bool has_cgroup;
+    bool has_cgroup, has_plan;
     bool is_leaf_taken; /* the group of its generation's name is another's: it is left alone */
     struct preparing *preparing; /* NULL: none is under way */
-    struct launch plan;
-    bool has_plan;
+    struct launch plan;          /* if has_plan */
     enum family family;
     int pty;                    /* master of the console; -1: none */
     int output;                 /* eventfd: the ring grew; -1: none */
@@ -66,8 +66,7 @@ struct slot {
     size_t ring_bytes;          /* of the mapping */
     struct cgroup_watch *watch; /* oom and frozen, while it lives */
     uint64_t oom_kills;         /* last reading */
-    bool is_freezing, is_thawing;
-    bool is_ready_on_exec;
+    bool is_freezing, is_thawing, is_ready_on_exec;
     struct record_seen seen; /* of the keeper's records of this launch */
     bool has_lost_notify; /* its notify socket died with its keeper: it cannot be heard to say so */
     bool is_rebind_due;   /* a console anew waits for its turn */
@@ -75,6 +74,7 @@ struct slot {
     char candidates[KW_CANDIDATES_MAX][64]; /* of init, for the errnos that come back */
     size_t candidate_count;
     struct boot_times times;
+    struct slot_hooks hooks;
     struct asking *asking;       /* to stop or reboot, until it goes down; NULL: none */
     bool is_asked;               /* and a way was taken */
     struct readiness *readiness; /* watches for a text, file or port; NULL: nothing to watch */

@@ -60,7 +60,7 @@ static void finish(struct cleaning *cleaning)
 static bool has_hooks(struct cleaning *cleaning)
 {
     if (!cleaning->is_hooked && cleaning->has_cgroup)
-        cleaning->hooks = hook_run_look(cleaning->agent->options->hooks_dir, true);
+        cleaning->hooks = hook_run_look(cleaning->agent->options->hooks_dir, HOOKS_DOWN);
     cleaning->is_hooked = cleaning->is_hooked || (cleaning->hooks | cleaning->own_hooks) == 0 ||
                           !cleaning->has_cgroup;
     if (!cleaning->is_hooked)
@@ -145,7 +145,7 @@ static void go_on(struct cleaning *cleaning)
                                    .generation = cleaning->seen.generation,
                                    .cgroup = &cleaning->cgroup,
                                    .there = cleaning->hooks,
-                                   .is_down = true,
+                                   .way = HOOKS_DOWN,
                                    .on_end = on_hooked,
                                    .context = cleaning};
 
@@ -261,6 +261,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
     ENSURE(cleaning != NULL);
     watch_stop(agent, effect->ct);
     readiness_stop(agent, effect->ct);
+    hook_inside_drop(agent, effect->ct);
     streams_end_generation(&agent->streams, effect->ct);
     cleaning->work = (struct work){.run = run_sweep, .on_done = on_swept};
     cleaning->agent = agent;
@@ -270,7 +271,7 @@ void clean_generation(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, cleaning->leaf);
     cleaning->cgroup = slot->has_cgroup ? slot->cgroup : (struct cgroup)CGROUP_EMPTY;
     cleaning->has_cgroup = slot->has_cgroup;
-    cleaning->own_hooks = hook_run_own(agent, effect->ct, true);
+    cleaning->own_hooks = hook_run_own(agent, effect->ct, HOOKS_DOWN);
     cleaning->is_leaf_taken = slot->is_leaf_taken;
     slot->is_leaf_taken = false;
     cleaning->ring = slot->ring;

@@ -185,6 +185,8 @@ static void launch(struct agent *agent, const struct effect *effect)
     }
     slot->launch = keeper_records_number(agent, effect->ct);
     slot->seen = (struct record_seen){0};
+    slot->hooks.fault = (struct fault){0};
+    slot->hooks.is_stop_done = false;
     slot->has_lost_notify = slot->is_rebind_due = slot->is_pty_old = false;
     slot->oom_kills = 0;
     memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));

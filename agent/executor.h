@@ -23,6 +23,7 @@
  * cgroups. mount: plans and directories made; a source that hangs holds up its own thread only.
  * guest: what reads a running guest's own files, which may hang (FUSE), and must not stop boots.
  * clean: kill and removal of cgroups. remove: removal of directories, large ones beside small.
+ * hooks: looks which scripts the node has; stops wait for it, so that nothing else is there.
  * ledger: looks into node.db that may go through all of it.
  */
 #define WORKER_LIST(X)                                                                             \
@@ -31,6 +32,7 @@
     X(GUEST, guest, 2)                                                                             \
     X(CLEAN, clean, 1)                                                                             \
     X(REMOVE, remove, 2)                                                                           \
+    X(HOOKS, hooks, 1)                                                                             \
     X(LEDGER, ledger, 1)
 #define WORKER_THREADS_MAX 4
 

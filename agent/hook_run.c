@@ -49,30 +49,31 @@ struct hook_run {
     char *own[HOOK_POINT_COUNT]; /* paths of the container's own; heap, NULL: none */
     bool is_running;             /* a script, the walk's present one */
     bool is_over;                /* the helper */
+    bool is_unwanted;            /* its boot was killed meanwhile */
     char said[HOOK_SAID_BYTES];
     int root; /* -1: none */
 };
 
-uint32_t hook_run_look(const char *directory, bool is_down)
+uint32_t hook_run_look(const char *directory, uint32_t way)
 {
     AUTO_FD fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     uint32_t there = 0;
 
     for (unsigned point = 0; fd >= 0 && point < HOOK_POINT_COUNT; point++)
-        if ((HOOK_BIT(point) & (is_down ? HOOKS_DOWN : HOOKS_UP)) != 0 &&
+        if ((HOOK_BIT(point) & way) != 0 &&
             faccessat(fd, hook_point_name((enum hook_point)point), F_OK, 0) == 0)
             there |= HOOK_BIT(point);
     return there;
 }
 
-uint32_t hook_run_own(const struct agent *agent, uint32_t ct, bool is_down)
+uint32_t hook_run_own(const struct agent *agent, uint32_t ct, uint32_t way)
 {
     const struct config *config = &agent->slots[ct].view;
     uint32_t own = 0;
 
     for (size_t i = 0; i < config->hook_count; i++)
         own |= HOOK_BIT(hook_point_find(config->hooks[i].key));
-    return own & (is_down ? HOOKS_DOWN : HOOKS_UP);
+    return own & way;
 }
 
 /* ---- made on a worker ---- */
@@ -195,7 +196,7 @@ static void end(struct hook_run *run, int error)
     if (run->is_over)
         return;
     run->is_over = true;
-    if (run->is_running || error != 0)
+    if (run->is_running || run->is_unwanted || error != 0)
         note(run, (struct hook_end){HOOK_LOST, error});
     if (run->handles == 0) {
         finish(run);
@@ -359,7 +360,7 @@ static void on_made(struct work *work)
     uv_loop_t *loop = &run->agent->loop;
 
     if (run->result >= 0)
-        run->result = send_spawn(run);
+        run->result = run->is_unwanted ? -ECANCELED : send_spawn(run);
     if (run->result >= 0)
         run->result = uv_poll_init(loop, &run->poll, run->ours);
     if (run->result < 0) {
@@ -404,17 +405,35 @@ static void copy_own(struct hook_run *run, const struct config *config)
 void hook_run_begin(struct agent *agent, const struct hook_request *request)
 {
     struct hook_run *run = calloc(1, sizeof(*run));
-    uint32_t own = hook_run_own(agent, request->ct, request->is_down);
+    uint32_t own = hook_run_own(agent, request->ct, request->way);
 
     ENSURE(run != NULL);
     run->agent = agent;
     run->request = *request;
     run->root = -1;
-    hook_walk_begin(&run->walk, request->there, own, request->is_down);
+    hook_walk_begin(&run->walk, request->there, own, request->way);
     copy_own(run, &agent->slots[request->ct].view);
     run->next = agent->hook_runs;
     agent->hook_runs = run;
     make(run);
+}
+
+static bool is_killed(const struct hook_run *run)
+{
+    enum ct_state state = node_get(run->agent->node, run->request.ct)->state;
+
+    return run->request.way == HOOKS_UP && (state == CT_KILLING || state == CT_STUCK);
+}
+
+void hook_run_turn(struct agent *agent)
+{
+    for (struct hook_run *run = agent->hook_runs; run != NULL; run = run->next) {
+        if (run->is_unwanted || !is_killed(run))
+            continue;
+        run->is_unwanted = true;
+        if (run->exec.kill >= 0) /* else it is being made, and will not be sent */
+            (void)!write(run->exec.kill, "1", 1);
+    }
 }
 
 /* ---- the keeper's words ---- */

@@ -32,18 +32,21 @@ struct hook_request {
     uint8_t uuid[UUID_BYTES];
     const struct cgroup *cgroup; /* borrowed until on_end() */
     uint32_t there;              /* HOOK_BIT of the node's hooks to run; its own are known */
-    bool is_down;
+    uint32_t way;                /* HOOKS_UP or HOOKS_DOWN */
     /* root: a detached mount instead of the container's own; -1: none. The callee's. */
     void (*on_end)(void *context, const struct hook_walk *walk, int root_consumed);
     void *context;
 };
 
-/* HOOK_BIT of the files that are there. Any thread; may block on the disk. */
-uint32_t hook_run_look(const char *directory, bool is_down);
+/* HOOK_BIT of the files of these points that are there. Any thread; may block on the disk. */
+uint32_t hook_run_look(const char *directory, uint32_t way);
 /* HOOK_BIT of those of the container itself. */
-uint32_t hook_run_own(const struct agent *agent, uint32_t ct, bool is_down);
+uint32_t hook_run_own(const struct agent *agent, uint32_t ct, uint32_t way);
 
 void hook_run_begin(struct agent *agent, const struct hook_request *request);
+
+/* A kill does not wait for scripts of a boot: they are killed, too. Once a turn. */
+void hook_run_turn(struct agent *agent);
 
 /* The keeper's words. */
 void hook_run_record(struct agent *agent, const struct kw_spawn_record *record);

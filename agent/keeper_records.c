@@ -95,6 +95,8 @@ void keeper_records_fault(const struct slot *slot, const struct kw_record *recor
         list_candidates(slot, record, candidates, sizeof(candidates));
         fault_set(ret_fault, STATUS_BAD_TEMPLATE, record->failed_errno,
                   "%s has no init that can be executed: %s", name, candidates);
+    } else if (record->failed_step == KW_STEP_ABORTED && slot->hooks.fault.status != STATUS_UNSET) {
+        *ret_fault = slot->hooks.fault;
     } else if (record->failed_step == KW_STEP_ABORTED) {
         fault_set(ret_fault, STATUS_INTERRUPTED, record->failed_errno,
                   "%s: its start was interrupted", name);
@@ -154,6 +156,34 @@ static void take_news(struct agent *agent, uint32_t index, const struct kw_recor
         watch_read_oom(agent, index); /* its level decides about the cause: before the end */
 }
 
+/* GO, but for one that is to end. */
+static void on_start_hooked(struct agent *agent, uint32_t index, bool has_any,
+                            const struct hook_walk *walk)
+{
+    struct slot *slot = &agent->slots[index];
+    bool is_wanted = node_get(agent->node, index)->state == CT_LAUNCHING && !walk->has_failed;
+    struct kw_go go = {.launch = slot->launch};
+
+    (void)has_any;
+    if (walk->has_failed)
+        slot->hooks.fault = walk->fault;
+    (void)keeper_client_send(&agent->keeper, &go.header, is_wanted ? KW_GO : KW_ABORT, sizeof(go),
+                             NULL, 0); /* without descriptors: it does not fail */
+}
+
+/* It waits for GO: its start hooks have their turn. */
+static void on_staged(struct agent *agent, uint32_t index, const struct kw_record *record)
+{
+    struct slot *slot = &agent->slots[index];
+
+    if (slot->hooks.launch == record->launch || slot->hooks.inside != NULL)
+        return; /* said again */
+    slot->hooks.launch = record->launch;
+    hook_inside_begin(
+        agent, &(struct hook_inside_request){
+                   .ct = index, .way = HOOKS_START, .pid = record->pid, .on_end = on_start_hooked});
+}
+
 static void on_launch_record(struct agent *agent, const struct kw_record *record, int *fds,
                              const uint8_t *roles)
 {
@@ -172,6 +202,8 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
     if (record->change >= slot->seen.change)
         take_descriptors(slot, fds, roles);
     record_observe(&slot->seen, record, &now, &news);
+    if (record->phase == KW_PHASE_STAGED && record->change >= slot->seen.change)
+        on_staged(agent, index, record);
     if (news.ack == RECORD_ACK_OWED)
         turn_core_owe_ack(&agent->core, index, record);
     for (size_t i = 0; i < news.count; i++) {

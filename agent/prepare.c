@@ -24,7 +24,7 @@ struct preparing {
     struct octets config; /* a copy, heap */
     uint32_t uid_base, uid_count;
     bool is_plan_done, is_cgroup_done, is_durable;
-    uint32_t own_hooks; /* likewise, of the container's own */
+    uint32_t own_hooks; /* HOOK_BIT of the container's own, of start too */
     uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
     bool is_hooked;     /* they have run, or there is none */
     bool has_plan;      /* it was made */
@@ -52,8 +52,9 @@ static bool run_plan(struct work *work)
 
     preparing->plan_began_ns = clock_monotonic_ns();
     if (!preparing->is_hooked)
-        preparing->hooks = hook_run_look(preparing->agent->options->hooks_dir, false);
-    if (!preparing->is_hooked && (preparing->hooks | preparing->own_hooks) != 0)
+        preparing->hooks =
+            hook_run_look(preparing->agent->options->hooks_dir, HOOKS_UP | HOOKS_START);
+    if (!preparing->is_hooked && ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) != 0)
         return true;
     preparing->plan_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
@@ -68,6 +69,7 @@ static bool run_plan(struct work *work)
             .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
             .has_systemd = cgroups_has_systemd(&preparing->agent->cgroups),
+            .has_start_hooks = ((preparing->hooks | preparing->own_hooks) & HOOKS_START) != 0,
             .has_root = preparing->root >= 0,
             .root = preparing->root,
         };
@@ -180,10 +182,11 @@ static bool begin_hooks(struct preparing *preparing)
                                    .generation = preparing->generation,
                                    .cgroup = &preparing->cgroup,
                                    .there = preparing->hooks,
+                                   .way = HOOKS_UP,
                                    .on_end = on_hooked,
                                    .context = preparing};
 
-    if (preparing->is_hooked || (preparing->hooks | preparing->own_hooks) == 0 ||
+    if (preparing->is_hooked || ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) == 0 ||
         preparing->cgroup_result < 0)
         return false;
     memcpy(request.name, preparing->name, NAME_BYTES);
@@ -275,7 +278,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;
     preparing->root = -1;
-    preparing->own_hooks = hook_run_own(agent, effect->ct, false);
+    preparing->own_hooks = hook_run_own(agent, effect->ct, HOOKS_UP | HOOKS_START);
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;

@@ -258,11 +258,71 @@ static void ask_first(struct agent *agent, const struct effect *effect)
     on_timer(&asking->timer);
 }
 
+/* ---- its hooks, before it is asked at all ---- */
+
+static void begin_asking(struct agent *agent, uint32_t index)
+{
+    const struct ct *ct = node_get(agent->node, index);
+
+    if (ct->state == CT_STOPPING)
+        ask_first(agent, &(struct effect){.ct = index,
+                                          .generation = ct->generation,
+                                          .is_reboot = ct->order == ORDER_REBOOT});
+}
+
+/* Asked from here, or taken back. */
+static void on_stop_hooked(struct agent *agent, uint32_t index, bool has_any,
+                           const struct hook_walk *walk)
+{
+    struct slot *slot = &agent->slots[index];
+    struct input input = {.kind = INPUT_OBSERVATION,
+                          .observation = {.kind = IN_UNASKED,
+                                          .ct = index,
+                                          .generation = node_get(agent->node, index)->generation,
+                                          .fault = walk->fault,
+                                          .is_hooked = slot->seen.is_ready}};
+
+    slot->hooks.is_stop_done = !walk->has_failed;
+    if (walk->has_failed) {
+        inbox_post(&agent->inbox, &input);
+        agent_wake(agent);
+    } else if (has_any) {
+        post(agent, index, &(struct observation){.is_hooked = true});
+    } else {
+        begin_asking(agent, index);
+    }
+}
+
+/* Its grace runs on, but no way of asking is tried until they are done. */
+static void on_stop_hooks_begun(struct agent *agent, uint32_t index)
+{
+    post(agent, index, &(struct observation){.is_going_down = true});
+}
+
+/* True: they have the word. */
+static bool run_hooks(struct agent *agent, uint32_t index)
+{
+    struct slot *slot = &agent->slots[index];
+
+    if (slot->hooks.is_stop_done)
+        return false;
+    if (slot->hooks.inside != NULL)
+        on_stop_hooks_begun(agent, index); /* a stop took a reboot's place: they are for both */
+    else
+        hook_inside_begin(agent, &(struct hook_inside_request){.ct = index,
+                                                               .way = HOOKS_STOP,
+                                                               .on_begun = on_stop_hooks_begun,
+                                                               .on_end = on_stop_hooked});
+    return true;
+}
+
 void stop_ask(struct agent *agent, const struct effect *effect)
 {
     ENSURE(effect->step < STOP_STEPS_MAX);
+    if (effect->step == 0 && run_hooks(agent, effect->ct))
+        return;
     if (effect->step == 0)
         ask_first(agent, effect);
-    else if (!is_going_down(agent, effect->ct))
+    else if (agent->slots[effect->ct].hooks.inside == NULL && !is_going_down(agent, effect->ct))
         run_way(agent, effect->ct, effect->step, effect->is_reboot);
 }

@@ -89,6 +89,9 @@ struct stream {
 
     uint32_t probe; /* of a command of ours: struct inside */
     uint32_t step;
+    int program; /* of struct inside_program, ours; -1: none */
+    int output;
+    pid_t stage_pid;  /* likewise; 0: none */
     inside_fn on_end; /* NULL: told, or nobody's */
     uint64_t began_ns;
 };

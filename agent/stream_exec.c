@@ -132,10 +132,12 @@ static int open_pipes(struct ends *ends)
     return 0;
 }
 
-static int open_null(struct ends *ends)
+/* For a command of ours. A pipe could be made to block who reads it; a file cannot. */
+static int open_files(struct ends *ends, int output)
 {
     for (size_t i = 0; i < 3; i++) {
-        ends->theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        ends->theirs[i] = i > 0 && output >= 0 ? fcntl(output, F_DUPFD_CLOEXEC, 0)
+                                               : open("/dev/null", O_RDWR | O_CLOEXEC);
         if (ends->theirs[i] < 0)
             return -errno;
     }
@@ -184,6 +186,8 @@ static int send_spawn(struct stream *stream, const struct preparation *preparati
         count = add_fd(&record, fds, count, ends->theirs[2], KW_FD_STDERR);
     }
     count = add_fd(&record, fds, count, preparation->exec.kill, KW_FD_KILL);
+    if (stream->program >= 0)
+        count = add_fd(&record, fds, count, stream->program, KW_FD_PROGRAM);
     int result = keeper_client_send(keeper, &record.header, KW_SPAWN, sizeof(record), fds, count);
     boundary(exec_sent);
     stream->is_spawned = result == 0;
@@ -196,7 +200,7 @@ static void spawn(struct stream *stream, struct preparation *preparation)
     int result = 0;
 
     if (!stream->open.is_tty)
-        result = stream->origin == 0 ? open_null(&ends) : open_pipes(&ends);
+        result = stream->origin == 0 ? open_files(&ends, stream->output) : open_pipes(&ends);
     if (result == 0) {
         stream->kill = take_fd(&preparation->exec.kill);
         preparation->exec.kill = stream->kill;
@@ -216,14 +220,23 @@ static void spawn(struct stream *stream, struct preparation *preparation)
     }
 }
 
+/* Is its init there, or the one that becomes it? */
+static bool is_there(const struct stream *stream)
+{
+    struct agent *agent = stream_agent(stream);
+    const struct ct *ct = node_get(agent->node, stream->ct);
+
+    return ct->generation == stream->generation && agent->slots[stream->ct].has_cgroup &&
+           (stream->stage_pid != 0 ? ct->is_open : ct->has_init);
+}
+
 static void on_prepared(struct work *work)
 {
     struct preparation *preparation = container_of(work, struct preparation, work);
     struct stream *stream = preparation->stream;
-    const struct ct *ct = node_get(preparation->agent->node, stream->ct);
 
     stream->is_working = false;
-    if (preparation->result == 0 && (!ct->has_init || ct->generation != stream->generation))
+    if (preparation->result == 0 && !is_there(stream))
         preparation->result = -ESRCH;
     if (stream->is_closed || preparation->result < 0)
         stream_exec_remove_leaf(stream);
@@ -256,7 +269,7 @@ void stream_exec_start(struct stream *stream)
     struct slot *slot = &agent->slots[stream->ct];
     struct fault fault;
 
-    if (!ct->has_init || !slot->has_cgroup || ct->state == CT_FROZEN) {
+    if (!is_there(stream) || ct->state == CT_FROZEN) {
         fault_set(&fault, STATUS_WRONG_STATE, 0, "%s is %s", ct->name, ct_state_name(ct->state));
         fault_hint(&fault, ct->state == CT_FROZEN ? "thaw it first" : "start it first");
         stream_end(stream, &fault, EXIT_OURS);
@@ -275,7 +288,7 @@ void stream_exec_start(struct stream *stream)
         .open = stream->open,
         .cgroup = slot->cgroup,
         .leaf = next_leaf(slot),
-        .pid = ct->pid,
+        .pid = stream->stage_pid != 0 ? stream->stage_pid : ct->pid,
         .has_userns = slot->uid_base != 0,
         .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
         .probe = stream->probe,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +35,9 @@ void stream_free_if_done(struct stream *stream)
         break;
     }
     streams->count--;
-    if (stream->kill >= 0)
-        (void)close(stream->kill);
+    fd_closep(&stream->kill);
+    fd_closep(&stream->program);
+    fd_closep(&stream->output);
     arena_close(&stream->arena);
     free(stream->outlets[0].unsent);
     free(stream->outlets[1].unsent);
@@ -64,12 +67,15 @@ static void let_go(struct stream *stream)
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
-static void tell_inside(struct stream *stream, int32_t exit_code)
+static void tell_inside(struct stream *stream, const struct fault *fault, int32_t exit_code)
 {
+    static const struct fault none;
     const struct inside_end end = {.ct = stream->ct,
                                    .generation = stream->generation,
                                    .step = stream->step,
                                    .exit_code = exit_code,
+                                   .wait_status = stream->wait_status,
+                                   .fault = fault != NULL ? fault : &none,
                                    .lasted_ns = clock_monotonic_ns() - stream->began_ns};
     inside_fn on_end = stream->on_end;
 
@@ -97,7 +103,7 @@ void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_c
         return;
     }
     let_go(stream);
-    tell_inside(stream, exit_code);
+    tell_inside(stream, fault, exit_code);
 }
 
 void stream_fail(struct stream *stream, enum status status, int error, const char *text)
@@ -152,6 +158,7 @@ static struct stream *stream_new(struct streams *streams, uint64_t origin,
     stream->kind = open->kind;
     stream->credit_bytes = stream->granted_bytes = STREAM_CREDIT_BYTES;
     stream->outlets[0].fd = stream->outlets[1].fd = stream->inlet.fd = stream->kill = -1;
+    stream->program = stream->output = -1;
     (void)strncpy(stream->container, open->container, NAME_BYTES - 1);
     (void)uv_timer_init(&streams->agent->loop, &stream->timer);
     stream->handles = 1;
@@ -422,6 +429,14 @@ void streams_keeper_lost(struct streams *streams)
     }
 }
 
+static int take_program(struct stream *stream, const struct inside_program *program)
+{
+    stream->stage_pid = program->pid;
+    stream->program = fcntl(program->file, F_DUPFD_CLOEXEC, 0);
+    stream->output = fcntl(program->output, F_DUPFD_CLOEXEC, 0);
+    return stream->program < 0 || stream->output < 0 ? -errno : 0;
+}
+
 void streams_run_inside(struct streams *streams, uint32_t ct, const struct inside *inside)
 {
     struct stream_open open = {.kind = STREAM_EXEC,
@@ -435,6 +450,10 @@ void streams_run_inside(struct streams *streams, uint32_t ct, const struct insid
 
     while (inside->argv[open.argv_count] != NULL)
         open.argv_count++;
+    if (inside->program != NULL) {
+        open.env = inside->program->env;
+        open.env_count = inside->program->env_count;
+    }
     struct stream *stream = stream_new(streams, 0, &open);
     stream->ct = ct;
     stream->generation = node_get(streams->agent->node, ct)->generation;
@@ -442,8 +461,11 @@ void streams_run_inside(struct streams *streams, uint32_t ct, const struct insid
     stream->on_end = inside->on_end;
     stream->step = inside->step;
     stream->began_ns = clock_monotonic_ns();
-    if (copy_open(stream, &open) < 0) {
-        stream_fail(stream, STATUS_FAILED, 0, "");
+    int result = copy_open(stream, &open);
+    if (result == 0 && inside->program != NULL)
+        result = take_program(stream, inside->program);
+    if (result < 0) {
+        stream_fail(stream, STATUS_FAILED, -result, "");
         return;
     }
     stream_exec_start(stream);

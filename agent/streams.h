@@ -48,22 +48,33 @@ void streams_end_generation(struct streams *streams, uint32_t ct);
 /* The keeper is gone, and every spawn with it. */
 void streams_keeper_lost(struct streams *streams);
 
-/* A command of ours in the guest, whose output nobody reads; how it ended is told on the loop,
+/* A command of ours in the guest, whose output no stream carries; how it ended is told on the loop,
  * possibly before the call returns. */
 struct inside_end {
     uint32_t ct;
     uint64_t generation;
-    uint32_t step;      /* as it was given */
-    int32_t exit_code;  /* as exec's: 124 timeout, 125 ours, 126, 127, 128+n */
-    uint64_t lasted_ns; /* with its preparation */
+    uint32_t step;             /* as it was given */
+    int32_t exit_code;         /* as exec's: 124 timeout, 125 ours, 126, 127, 128+n */
+    uint64_t lasted_ns;        /* with its preparation */
+    int wait_status;           /* where the next one's status is UNSET */
+    const struct fault *fault; /* why it has no end of its own */
 };
 typedef void (*inside_fn)(struct agent *agent, const struct inside_end *end);
+/* A program of the host's, which the guest can read and not change. */
+struct inside_program {
+    int file;   /* a sealed memfd; borrowed for the call, as the next */
+    int output; /* what it says goes here: a file, on which nobody can wait */
+    pid_t pid;  /* PID 1 while its init is not executed yet; 0: the container's */
+    const struct pair *env;
+    size_t env_count;
+};
 struct inside {
     const char *const *argv;
     uint32_t probe;      /* KP_PROBE_*: argv[0] is looked for in the guest, nothing executed; 0 */
     uint64_t timeout_ns; /* 0: none */
     inside_fn on_end;
-    uint32_t step; /* the caller's own */
+    uint32_t step;                        /* the caller's own */
+    const struct inside_program *program; /* argv[0] is its name then; NULL: a command there */
 };
 void streams_run_inside(struct streams *streams, uint32_t ct, const struct inside *inside);
 

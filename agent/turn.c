@@ -188,6 +188,7 @@ void turn_run(struct agent *agent)
     upstream_give(&agent->upstream, &agent->core, &now);
     if (turn_core_step(&agent->core, &agent->inbox, &now)) {
         upstream_give_acked(&agent->upstream, &agent->core);
+        hook_run_turn(agent);
         turn_finish(agent, &now);
     }
     arm(agent, now.ns);

@@ -80,6 +80,8 @@ enum kw_role {
     KW_FD_MNTNS,   /* only at STAGED */
     /* REEXEC */
     KW_FD_BINARY,
+    /* SPAWN: a sealed memfd that is executed instead of argv[0], which is its name then */
+    KW_FD_PROGRAM,
 };
 
 #define KW_FD_IDMAP 0x80u /* or-ed to a mount's role: map it with the child's user namespace */
@@ -130,7 +132,7 @@ struct kw_go { /* GO and ABORT */
     uint64_t launch;
 };
 
-/* fds: PLAN, TARGET?, CGROUP?, TASKS…, STDIN, STDOUT, STDERR, KILL? */
+/* fds: PLAN, TARGET?, CGROUP?, TASKS…, STDIN, STDOUT, STDERR, KILL?, PROGRAM? */
 struct kw_spawn {
     struct kw_header header;
     uint64_t spawn;       /* number chosen by the agent, grows for ever */

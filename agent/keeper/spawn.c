@@ -16,7 +16,7 @@
 static bool check_cargo(const struct cargo *cargo)
 {
     static const uint8_t roles[] = {KW_FD_PLAN,   KW_FD_CGROUP, KW_FD_TARGET, KW_FD_STDIN,
-                                    KW_FD_STDOUT, KW_FD_STDERR, KW_FD_KILL};
+                                    KW_FD_STDOUT, KW_FD_STDERR, KW_FD_KILL,   KW_FD_PROGRAM};
     size_t known = cargo_count(cargo, KW_FD_TASKS);
 
     for (size_t i = 0; i < cargo->count; i++)

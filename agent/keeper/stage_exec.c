@@ -81,3 +81,18 @@ int exec_try(const struct stage *stage, struct stage_program *program, const cha
     stage_say(stage, STAGE_ERRNO, -rc, number, NULL, 0);
     return -rc;
 }
+
+int exec_try_program(const struct stage *stage, struct stage_program *program, int fd)
+{
+    stage_say(stage, STAGE_TRY, 0, 0, NULL, 0);
+    /* An interpreter opens it anew as /dev/fd/N, so it may not close on exec (execveat(2), BUGS).
+     * It is sealed, and nothing else of ours is open. */
+    int error = fcntl(fd, F_SETFD, 0) < 0 ? errno : 0;
+    if (error == 0) {
+        (void)execveat(fd, "", (char *const *)(uintptr_t)program->argv,
+                       (char *const *)(uintptr_t)program->env, AT_EMPTY_PATH);
+        error = errno;
+    }
+    stage_say(stage, STAGE_ERRNO, error, 0, NULL, 0);
+    return error;
+}

@@ -107,11 +107,15 @@ int stage_keep_own(const struct stage *stage)
     return close_from_to(first, INT_MAX);
 }
 
-void stage_keep_report(const struct stage *stage)
+void stage_keep_report(const struct stage *stage, int program)
 {
+    int first = program >= 0 && program < stage->report ? program : stage->report;
+    int second = program > stage->report ? program : stage->report;
+
     /* Cannot fail: it did not when the stage began. */
-    (void)close_from_to(STDERR_FILENO + 1, stage->report - 1);
-    (void)close_from_to(stage->report + 1, INT_MAX);
+    (void)close_from_to(STDERR_FILENO + 1, first - 1);
+    (void)close_from_to(first + 1, second - 1);
+    (void)close_from_to(second + 1, INT_MAX);
 }
 
 int stage_take_standard(const int fds[3], int null)

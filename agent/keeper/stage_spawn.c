@@ -66,6 +66,10 @@ static int try_in_path(const struct stage *stage, struct stage_program *program)
 
 static _Noreturn void run(const struct stage *stage, struct stage_program *program)
 {
+    int fd = stage_find_fd(stage, KW_FD_PROGRAM);
+    if (fd >= 0)
+        stage_fail(stage, KW_STEP_EXEC, exec_try_program(stage, program, fd), STAGE_NO_DETAIL);
+
     const char *name = program->argv[0];
     bool is_searched = (stage->plan->flags & KP_FIND_IN_PATH) != 0 && strchr(name, '/') == NULL;
     int error = is_searched && name[0] != '\0' ? try_in_path(stage, program)
@@ -91,7 +95,7 @@ _Noreturn void stage_spawn(const struct stage *stage)
     /* Mapped ids first: the pty belongs to whoever opens it. */
     stage_check(stage, KW_STEP_IDS, ids_become_root());
     take_standard(stage, null);
-    stage_keep_report(stage);
+    stage_keep_report(stage, stage_find_fd(stage, KW_FD_PROGRAM));
 
     exec_prepare(plan, &program);
     stage_check(stage, KW_STEP_EXEC, exec_reset());

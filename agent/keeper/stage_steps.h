@@ -36,8 +36,9 @@ int stage_find_fd(const struct stage *stage, enum kw_role role);
 
 /* Close what is not the stage's; 0 to 2 are left. */
 int stage_keep_own(const struct stage *stage);
-/* Close everything but 0 to 2 and the report socket: no /proc/self/fd/N leads out of the guest. */
-void stage_keep_report(const struct stage *stage);
+/* Close everything but 0 to 2, the report socket and `program` (-1: none): no /proc/self/fd/N leads
+ * out of the guest. */
+void stage_keep_report(const struct stage *stage, int program);
 
 /* Become standard input, output and error; -1: /dev/null as `null`, or nothing where that is -1. */
 int stage_take_standard(const int fds[3], int null);
@@ -102,6 +103,9 @@ int exec_reset(void);
 /* Try one path. Returns the errno of the attempt, which has been reported. */
 int exec_try(const struct stage *stage, struct stage_program *program, const char *path,
              int number);
+
+/* Try a file by its descriptor, which has no path here. Returns the errno, which was reported. */
+int exec_try_program(const struct stage *stage, struct stage_program *program, int fd);
 
 /* stage_probe.c ------------------------------------------------------------------------------ */
 

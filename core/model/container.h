@@ -47,6 +47,7 @@ enum ct_action {
     ACT_NOTE_BOOT_ASK, /* … and it may now be asked to stop */
     ACT_ASK,           /* it to stop or reboot, with a grace of its own */
     ACT_THAW_ASK,
+    ACT_UNASKED,  /* take the order back; the command ends */
     ACT_ESCALATE, /* ask in the next way */
     ACT_GRACE_OVER,
     ACT_BOOT_LATE,

@@ -282,6 +282,19 @@ static void act_thaw_ask(struct step *step)
     ct_ask(step->ct, step->now, step->out);
 }
 
+/* As it was before the command: what it wanted to end is wanted, and ends only by itself. */
+static void act_unasked(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    ct->order = ORDER_NONE;
+    ct->stop_step = 0;
+    ct->is_wanted = true;
+    ct->is_restart_owed = false;
+    ct->is_ready = ct->state == CT_RUNNING;
+    ct_finish(ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);
+}
+
 static void act_escalate(struct step *step)
 {
     struct ct *ct = step->ct;
@@ -530,6 +543,7 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_NOTE_BOOT_ASK] = act_note_boot_ask,
     [ACT_ASK] = act_ask,
     [ACT_THAW_ASK] = act_thaw_ask,
+    [ACT_UNASKED] = act_unasked,
     [ACT_ESCALATE] = act_escalate,
     [ACT_GRACE_OVER] = act_grace_over,
     [ACT_BOOT_LATE] = act_boot_late,

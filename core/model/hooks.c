@@ -26,11 +26,9 @@ enum hook_point hook_point_find(const char *name)
     return (enum hook_point)point;
 }
 
-void hook_walk_begin(struct hook_walk *walk, uint32_t there, uint32_t own, bool is_down)
+void hook_walk_begin(struct hook_walk *walk, uint32_t there, uint32_t own, uint32_t way)
 {
-    uint32_t way = is_down ? HOOKS_DOWN : HOOKS_UP;
-
-    *walk = (struct hook_walk){.left = there & way, .left_own = own & way, .is_down = is_down};
+    *walk = (struct hook_walk){.left = there & way, .left_own = own & way, .way = way};
 }
 
 static bool take(struct hook_walk *walk, unsigned point, bool is_own)
@@ -47,8 +45,10 @@ static bool take(struct hook_walk *walk, unsigned point, bool is_own)
 
 bool hook_walk_next(struct hook_walk *walk)
 {
+    bool is_own_first = (walk->way & (HOOKS_STOP | HOOKS_DOWN)) != 0;
+
     for (unsigned point = 0; point < HOOK_POINT_COUNT; point++)
-        if (take(walk, point, walk->is_down) || take(walk, point, !walk->is_down))
+        if (take(walk, point, is_own_first) || take(walk, point, !is_own_first))
             return true;
     return false;
 }
@@ -94,7 +94,7 @@ static void fail(struct hook_walk *walk, struct hook_end end, const char *said)
     if (!walk->has_failed)
         walk->fault = fault;
     walk->has_failed = true;
-    if (!walk->is_down)
+    if (walk->way != HOOKS_DOWN)
         end_walk(walk);
 }
 

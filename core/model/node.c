@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "container_actions.h"
 #include "ensure.h"
 
 void node_init(struct node *node, uint64_t seed)
@@ -164,6 +165,8 @@ void node_feed(struct node *node, struct ct *ct, const struct observation *given
         seen.kind = ct_cleaned_input(ct);
     if (seen.kind == IN_MADE && !ct->has_command)
         seen.kind = IN_MADE_LATE;
+    if (seen.kind == IN_UNASKED && (ct->is_ready || ct->is_ready_on_exec || seen.is_hooked))
+        seen.kind = IN_UNASKED_READY;
     step(node, ct, &seen, now, out);
 
     if (seen.kind == IN_BOOTED && ct->state == CT_BOOTING && (ct->is_ready_on_exec || ct->is_ready))
@@ -199,8 +202,9 @@ static bool is_of_a_boot(enum ct_input kind)
     return kind == IN_BOOTED || kind == IN_READY || kind == IN_LAUNCH_FAILED || kind == IN_ENDED;
 }
 
-/* What became of asking a guest to stop. Heard: its grace is its own from here. Not to be asked so:
- * the next way at once, and after the last there is nobody to be graceful to. */
+/* What became of asking a guest to stop. Heard: its grace is its own from here. Its hooks are done:
+ * it is asked from the first way on. Not to be asked so: the next way at once, and after the last
+ * there is nobody to be graceful to. */
 static void observe_asking(struct node *node, struct ct *ct, const struct observation *seen,
                            const struct now *now, struct out *out)
 {
@@ -210,6 +214,11 @@ static void observe_asking(struct node *node, struct ct *ct, const struct observ
         return; /* of a way that is over */
     if (seen->is_going_down) {
         ct->step_ns = 0;
+        node_keep_in_line(node, ct);
+        return;
+    }
+    if (seen->is_hooked) {
+        ct_ask(ct, now, out);
         node_keep_in_line(node, ct);
         return;
     }
@@ -230,6 +239,8 @@ static void observe(struct node *node, const struct observation *seen, const str
         return; /* an answer that was given already */
     if (is_of_a_boot(seen->kind) && (!ct->is_open || ct->awaited == EFFECT_PREPARE))
         return; /* said again by a keeper that lost our acknowledgement; or before any launch */
+    if (seen->kind == IN_UNASKED && (ct->state != CT_STOPPING || !ct->has_init))
+        return; /* it ended, or was killed */
     if (answered != EFFECT_UNSET)
         ct->awaited = EFFECT_UNSET;
     if (seen->kind == IN_STEP) {

@@ -37,7 +37,9 @@
     X(BOOTED, booted)               /* init was executed */                                        \
     X(LAUNCH_FAILED, launch_failed) /* it ended before */                                          \
     X(READY, ready)                                                                                \
-    X(ENDED, ended) /* init ended and was reaped */                                                \
+    X(ENDED, ended)                 /* init ended and was reaped */                                \
+    X(UNASKED, unasked)             /* its stop hook failed: it goes on, and was not ready yet */  \
+    X(UNASKED_READY, unasked_ready) /* … it was */                                               \
     X(FROZEN, frozen)                                                                              \
     X(FREEZE_FAILED, freeze_failed)                                                                \
     X(THAWED, thawed)                                                                              \
@@ -60,12 +62,13 @@ enum ct_input {
 };
 const char *ct_input_name(enum ct_input input);
 
-/* IN_CLEANED_STOP stands for all four in an observation, IN_MADE for both: the model knows. */
+/* IN_CLEANED_STOP stands for all four in an observation, IN_MADE and IN_UNASKED for both: the model
+ * knows. */
 struct observation {
     enum ct_input kind;
     uint32_t ct;
     uint64_t generation; /* of whom it tells; another than the present one is dropped */
-    struct fault fault;  /* of *_FAILED */
+    struct fault fault;  /* of *_FAILED, UNASKED */
     pid_t pid;           /* BOOTED */
     uint64_t at_ns;      /* when it happened: BOOTED, ENDED */
     uint64_t at_wall_ns;
@@ -75,6 +78,8 @@ struct observation {
     bool is_ready_on_exec; /* PREPARED: exec is ready */
     uint64_t count;        /* OOM: kills since the last reading. STEP: the way of asking meant */
     bool is_going_down;    /* STEP: it was heard; else that way could not be taken */
+    bool is_hooked;        /* STEP: its stop hooks are done, and it was not asked before; UNASKED:
+                              it has become ready meanwhile */
 };
 
 enum input_kind { INPUT_COMMAND = 1, INPUT_OBSERVATION };

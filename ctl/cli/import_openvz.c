@@ -263,29 +263,24 @@ static void map_ctid(struct openvz *openvz)
 /* Action scripts stand beside the file: 101.mount beside 101.conf. */
 static void map_scripts(struct openvz *openvz)
 {
-    static const char *const points[] = {"premount", "mount", "umount", "postumount"};
-    static const char *const others[] = {"start", "stop"};
+    static const char *const points[] = {"premount", "mount",  "start",
+                                         "stop",     "umount", "postumount"};
     const char *path = openvz->source->path;
     size_t length = strlen(path);
 
     if (path[0] != '/' || length < 5 || length > HOOK_PATH_BYTES_MAX - 16 ||
         strcmp(path + length - 5, ".conf") != 0 || !import_is_text(path))
         return;
-    for (size_t i = 0; i < COUNT_OF(points) + COUNT_OF(others); i++) {
-        bool is_point = i < COUNT_OF(points);
-        const char *point = is_point ? points[i] : others[i - COUNT_OF(points)];
+    for (size_t i = 0; i < COUNT_OF(points); i++) {
+        const char *point = points[i];
         const char *script =
             import_format(openvz->import, "%.*s.%s", (int)(length - 5), path, point);
         const struct import_parameter parameter = {.file = path, .name = point, .value = script};
 
-        if (!openvz->disk->is_there(openvz->disk->context, script))
-            continue;
-        if (is_point)
+        if (openvz->disk->is_there(openvz->disk->context, script))
             import_map(openvz->import, &parameter, OPTION_HOOK,
                        import_format(openvz->import, "%s=%s", point, script),
                        "DROVER_NAME, DROVER_ROOT are in its environment, not VEID");
-        else
-            import_skip(openvz->import, &parameter, "this version has no hook inside a container");
     }
 }
 

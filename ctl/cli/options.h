@@ -54,7 +54,7 @@
     X(ON_NODE_LOST, "on-node-lost", 0, "report|restart", "when its node is lost (default report)") \
     X(PRIVILEGED, "privileged", 0, NULL, "without a user namespace: trusts its root")              \
     X(HOOK, "hook", 0, "POINT=PATH",                                                               \
-      "a script of its node at premount, mount, umount, postumount")                               \
+      "its premount, mount, start, stop, umount or postumount script")                             \
     X(NESTED, "nested", 0, NULL, "containers inside: four ranges of ids, proc without masks")      \
     X(FUSE, "fuse", 0, NULL, "with /dev/fuse")                                                     \
     X(TUN, "tun", 0, NULL, "with /dev/net/tun")                                                    \

@@ -22,6 +22,25 @@ statement_09() {
     same 'nothing was made' gone "$(d ls -o name --no-header)"
 }
 
+# One of each point fails, on the way up: its words, and nothing is left of it.
+statement_10() {
+    local point
+    root busybox
+    want 0 d template import busybox "$WORK/roots/busybox"
+    for point in premount mount start; do
+        script "$WORK/$point" <<<"echo no $point >&2; exit 7"
+        want 0 d create "$point" --template busybox --hook "$point=$WORK/$point"
+        want 1 d start "$point" -f json 2>"$WORK/error"
+        expect "$point" '.error.status == "hook_failed" and (.error.text | contains("exited 7: no '"$point"'"))' \
+            <"$WORK/error"
+        same "$point: boots" 0 "$(count_events "$point" '.to == "booting" or .to == "running"')"
+        same "$point: its end" '1 start_failed null' "$(ends "$point")"
+        nothing_left "$point"
+    done
+    # Its network namespace, and what it had in it, went with the last process.
+    same 'processes' '' "$(cat "$V2/drover.$NODE/keeper/cgroup.procs" | xargs -I% cat /proc/%/task/%/children)"
+}
+
 statement_11() {
     root busybox
     echo mounted >"$WORK/roots/busybox/which"
@@ -32,6 +51,32 @@ statement_11() {
     same 'the root that the hook mounted' mounted "$(d exec own -- cat /which)"
     want 0 d kill own
     nothing_left own
+}
+
+# Each writes down when it ran, those inside by the clock of the host as well.
+statement_12() {
+    local point order='premount+ premount- mount+ mount- start+ start-'
+    order+=' stop- stop+ umount- umount+ postumount- postumount+'
+    root busybox
+    want 0 d template import busybox "$WORK/roots/busybox"
+    mkdir "$WORK/node" "$WORK/own" "$WORK/order"
+    chmod 777 "$WORK/order"
+    for point in premount mount start stop umount postumount; do
+        script "$WORK/node/$point" <<<"cut -d' ' -f1 /proc/uptime >$WORK/order/$point+"
+        script "$WORK/own/$point" <<<"cut -d' ' -f1 /proc/uptime >$WORK/order/$point-"
+    done
+    node_kill TERM
+    node_start --hooks-dir "$WORK/node"
+    # shellcheck disable=SC2046 # one option a point
+    want 0 d create busybox --template busybox --bind "$WORK/order:$WORK/order" \
+        $(for point in premount mount start stop umount postumount; do echo "--hook $point=$WORK/own/$point"; done)
+    want 0 d start busybox
+    same 'up' "$(tr ' ' '\n' <<<"$order" | head -n 6)" "$(ls -tr "$WORK/order")"
+    want 0 d stop busybox --timeout 20s
+    same 'up and down' "$(tr ' ' '\n' <<<"$order")" "$(ls -tr "$WORK/order")"
+    # By the monotonic clock as well; the guest's is the host's.
+    ls -tr "$WORK/order" | while read -r point; do cat "$WORK/order/$point"; done >"$WORK/times"
+    sort -nc "$WORK/times" || fail 'not by the monotonic clock'
 }
 
 statement_13() {
@@ -52,6 +97,24 @@ statement_13() {
     [[ ! -e /proc/$(cat "$WORK/child") ]] || fail 'what it left lives'
     nothing_left hangs
     nothing_left leaves
+}
+
+statement_32() {
+    root busybox
+    script "$WORK/stop" <<<'echo busy >&2; exit 9'
+    want 0 d template import busybox "$WORK/roots/busybox"
+    want 0 d create busybox --template busybox --hook "stop=$WORK/stop"
+    want 0 d start busybox
+    pid=$(field busybox .pid)
+    for verb in stop reboot; do
+        want 1 d "$verb" busybox -f json 2>"$WORK/error"
+        expect "$verb" '.error.status == "hook_failed" and (.error.text | contains("exited 9: busy"))' <"$WORK/error"
+        same "$verb leaves it" "running 1 null $pid" "$(row busybox) $(field busybox .pid)"
+        want 0 d exec busybox -- /bin/true
+    done
+    script "$WORK/stop" <<<'exit 0'
+    want 0 d stop busybox --timeout 20s
+    same 'its end' 'stopped 1 operator_stop' "$(row busybox)"
 }
 
 run_statement "$2"

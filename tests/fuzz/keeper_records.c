@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "console_rebind.h"
 #include "fuzz.h"
+#include "hook_inside.h"
 #include "keeper_start.h"
 #include "sys.h"
 
@@ -121,6 +122,12 @@ void hook_run_refused(struct agent *a, const struct kw_refused *refused)
 {
     (void)a;
     PROMISE(refused->type == KW_SPAWN);
+}
+
+void hook_inside_begin(struct agent *a, const struct hook_inside_request *request)
+{
+    (void)a;
+    PROMISE(request->way == HOOKS_START);
 }
 
 int keeper_start(const char *path, const char *binary, const struct cgroups *cgroups,

@@ -11,7 +11,7 @@
 
 #include "hooks.h"
 
-#define ALL (HOOKS_UP | HOOKS_DOWN)
+#define ALL (HOOKS_UP | HOOKS_START | HOOKS_STOP | HOOKS_DOWN)
 
 static const struct hook_end good = {HOOK_EXITED, 0};
 
@@ -20,7 +20,7 @@ static void test_hooks__way_up_and_down__has_its_order(void **state)
     struct hook_walk walk;
 
     (void)state;
-    hook_walk_begin(&walk, ALL, 0, false);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_UP);
     assert_true(hook_walk_next(&walk));
     assert_int_equal(walk.point, HOOK_PREMOUNT);
     hook_walk_note(&walk, good, "");
@@ -29,17 +29,17 @@ static void test_hooks__way_up_and_down__has_its_order(void **state)
     assert_false(hook_walk_next(&walk));
     assert_false(walk.has_failed || walk.is_root_skipped);
 
-    hook_walk_begin(&walk, ALL, 0, true);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_DOWN);
     assert_true(hook_walk_next(&walk));
     assert_int_equal(walk.point, HOOK_UMOUNT);
     assert_true(hook_walk_next(&walk));
     assert_int_equal(walk.point, HOOK_POSTUMOUNT);
     assert_false(hook_walk_next(&walk));
 
-    hook_walk_begin(&walk, HOOK_BIT(HOOK_MOUNT), 0, false);
+    hook_walk_begin(&walk, HOOK_BIT(HOOK_MOUNT), 0, HOOKS_UP);
     assert_true(hook_walk_next(&walk));
     assert_int_equal(walk.point, HOOK_MOUNT);
-    hook_walk_begin(&walk, HOOKS_DOWN, HOOKS_DOWN, false);
+    hook_walk_begin(&walk, HOOKS_DOWN, HOOKS_DOWN, HOOKS_UP);
     assert_false(hook_walk_next(&walk));
 }
 
@@ -61,7 +61,7 @@ static void test_hooks__each_bad_end_on_the_way_up__ends_it(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct hook_walk walk;
 
-        hook_walk_begin(&walk, ALL, 0, false);
+        hook_walk_begin(&walk, ALL, 0, HOOKS_UP);
         assert_true(hook_walk_next(&walk));
         hook_walk_note(&walk, rows[i].end, "no disk");
         assert_true(walk.has_failed);
@@ -77,7 +77,7 @@ static void test_hooks__failure_on_the_way_down__stops_nothing(void **state)
     struct hook_walk walk;
 
     (void)state;
-    hook_walk_begin(&walk, ALL, 0, true);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_DOWN);
     assert_true(hook_walk_next(&walk));
     hook_walk_note(&walk, (struct hook_end){HOOK_LATE, 0}, "");
     assert_true(hook_walk_next(&walk));
@@ -85,9 +85,22 @@ static void test_hooks__failure_on_the_way_down__stops_nothing(void **state)
     hook_walk_note(&walk, (struct hook_end){HOOK_EXITED, 1}, "");
     assert_int_equal(walk.fault.status, STATUS_TIMEOUT); /* the first one's */
 
-    hook_walk_begin(&walk, ALL, 0, true);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_DOWN);
     assert_true(hook_walk_next(&walk));
     hook_walk_note(&walk, (struct hook_end){HOOK_LOST, 0}, "");
+    assert_false(hook_walk_next(&walk));
+}
+
+/* The guest goes on, so that the next ones, and asking it, are not for now. */
+static void test_hooks__failure_before_a_stop__ends_the_walk(void **state)
+{
+    struct hook_walk walk;
+
+    (void)state;
+    hook_walk_begin(&walk, ALL, ALL, HOOKS_STOP);
+    assert_true(hook_walk_next(&walk));
+    hook_walk_note(&walk, (struct hook_end){HOOK_EXITED, HOOK_SKIP}, "");
+    assert_true(walk.has_failed);
     assert_false(hook_walk_next(&walk));
 }
 
@@ -96,12 +109,12 @@ static void test_hooks__exit_39__is_for_mounting_alone(void **state)
     struct hook_walk walk;
 
     (void)state;
-    hook_walk_begin(&walk, ALL, 0, false);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_UP);
     walk.point = HOOK_MOUNT;
     hook_walk_note(&walk, (struct hook_end){HOOK_EXITED, HOOK_SKIP}, "");
     assert_true(walk.is_root_skipped);
     assert_false(walk.has_failed);
-    hook_walk_begin(&walk, ALL, 0, true);
+    hook_walk_begin(&walk, ALL, 0, HOOKS_DOWN);
     walk.point = HOOK_UMOUNT;
     hook_walk_note(&walk, (struct hook_end){HOOK_EXITED, HOOK_SKIP}, "");
     assert_false(walk.is_root_skipped);
@@ -111,17 +124,19 @@ static void test_hooks__exit_39__is_for_mounting_alone(void **state)
 static void test_hooks__a_container_s_own__are_inside_the_node_s(void **state)
 {
     static const struct {
-        bool is_down;
+        uint32_t way;
         const char *order;
-    } rows[] = {{false, "premount premount+ mount mount+ "},
-                {true, "umount+ umount postumount+ postumount "}};
+    } rows[] = {{HOOKS_UP, "premount premount+ mount mount+ "},
+                {HOOKS_START, "start start+ "},
+                {HOOKS_STOP, "stop+ stop "},
+                {HOOKS_DOWN, "umount+ umount postumount+ postumount "}};
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct hook_walk walk;
         char order[128] = "";
 
-        hook_walk_begin(&walk, ALL, ALL, rows[i].is_down);
+        hook_walk_begin(&walk, ALL, ALL, rows[i].way);
         while (hook_walk_next(&walk)) {
             strcat(order, hook_point_name(walk.point));
             strcat(order, walk.is_own ? "+ " : " ");
@@ -140,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_hooks__each_bad_end_on_the_way_up__ends_it),
         cmocka_unit_test(test_hooks__failure_on_the_way_down__stops_nothing),
         cmocka_unit_test(test_hooks__a_container_s_own__are_inside_the_node_s),
+        cmocka_unit_test(test_hooks__failure_before_a_stop__ends_the_walk),
         cmocka_unit_test(test_hooks__exit_39__is_for_mounting_alone),
     };
 

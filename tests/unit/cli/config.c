@@ -59,7 +59,7 @@ static void test_config__nothing_but_a_template__has_the_defaults(void **state)
 
 static void test_config__hooks__are_checked(void **state)
 {
-    static const char *const wrong[] = {"start=/x", "mount=x", "mount", "mount=/a --hook mount=/b"};
+    static const char *const wrong[] = {"boot=/x", "mount=x", "mount", "mount=/a --hook mount=/b"};
     struct config_read read;
     char line[128];
 
