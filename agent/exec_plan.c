@@ -41,15 +41,13 @@ static int find_user(const struct stream_open *open, int root, struct passwd *re
     return rc;
 }
 
-static void fill(struct plan *plan, const struct stream_open *open, bool has_userns,
+static void fill(struct plan *plan, const struct stream_open *open, uint32_t flags,
                  const struct passwd *passwd)
 {
     struct kp_header *header = &plan->header;
 
     header->flags = KP_JOIN_PID | KP_JOIN_MNT | KP_JOIN_NET | KP_JOIN_UTS | KP_JOIN_IPC |
-                    KP_JOIN_CGROUP | KP_FIND_IN_PATH;
-    if (has_userns)
-        header->flags |= KP_JOIN_USER;
+                    KP_JOIN_CGROUP | KP_FIND_IN_PATH | flags;
     if (open->is_tty)
         header->flags |= KP_TTY;
     header->rows = open->rows < UINT16_MAX ? open->rows : UINT16_MAX; /* all a pty can say */
@@ -63,7 +61,7 @@ static void fill(struct plan *plan, const struct stream_open *open, bool has_use
     add_env(plan, open, passwd);
     if (open->cwd[0] != '\0')
         header->cwd = plan_add_text(plan, open->cwd);
-    plan_add_limits(plan, !has_userns);
+    plan_add_limits(plan, (flags & KP_JOIN_USER) == 0);
 }
 
 static int seal(struct plan *plan, int *ret_memfd, struct fault *fault)
@@ -92,7 +90,7 @@ int probe_plan(const struct stream_open *open, uint32_t probe, bool has_userns, 
     return seal(&plan, ret_memfd, fault);
 }
 
-int exec_plan(const struct stream_open *open, int root, bool has_userns,
+int exec_plan(const struct stream_open *open, int root, uint32_t flags,
               const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault)
 {
     struct passwd passwd;
@@ -107,7 +105,7 @@ int exec_plan(const struct stream_open *open, int root, bool has_userns,
         return rc;
 
     plan_init(&plan);
-    fill(&plan, open, has_userns, &passwd);
+    fill(&plan, open, flags, &passwd);
     plan.sysfilter = sysfilter;
     return seal(&plan, ret_memfd, fault);
 }

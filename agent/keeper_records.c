@@ -265,7 +265,7 @@ void keeper_records_on_record(struct keeper_client *client, const struct kw_head
             on_launch_record(agent, (const void *)header, fds, roles);
         return;
     case KW_SPAWN_RECORD:
-        streams_spawn_record(&agent->streams, (const void *)header, fds, roles);
+        streams_spawn_record(&agent->streams, (const void *)header);
         console_rebind_ended(agent, (const void *)header);
         hook_run_record(agent, (const void *)header);
         return;

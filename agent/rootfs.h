@@ -93,7 +93,7 @@ int rootfs_make_ring(void);
  * from /proc/PID/root) with openat2(RESOLVE_IN_ROOT); an unknown one is STATUS_NOT_FOUND. HOME,
  * USER, PATH, TERM get defaults. sysfilter: the guest's own, or its root could take the command
  * over and make calls that are refused to itself. */
-int exec_plan(const struct stream_open *open, int root, bool has_userns,
+int exec_plan(const struct stream_open *open, int root, uint32_t flags,
               const struct sysfilter *sysfilter, int *ret_memfd, struct fault *fault);
 /* The same of a probe: KP_PROBE_FILE or KP_PROBE_TCP, for what `open` has as its only argument. It
  * stays out of the guest's pid namespace: nobody in it can see or touch it. */

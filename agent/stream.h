@@ -67,15 +67,18 @@ struct stream {
 
     struct outlet outlets[2];
     struct inlet inlet;
-    uv_timer_t timer;
+    uv_timer_t timer; /* for the cause of a kill, or for a relay's last words */
 
     uint64_t spawn;  /* EXEC: number at the keeper */
     int kill;        /* cgroup.kill of its leaf; -1: none */
+    int control;     /* sizes of its terminal go there; -1: none */
     uint64_t leaf;   /* number of its leaf */
     bool is_killing; /* ended by its container's end: its cause is waited for */
     bool is_spawned;
     bool has_status;
     bool is_timed_out;
+    bool is_awaited; /* its relay, after the command's end */
+    bool is_cut;     /* its relay ended, or says no more, before all was passed on */
     int wait_status;
     struct fault fault; /* how it ends, if not well */
     int32_t exit_code;
@@ -125,9 +128,11 @@ void stream_close_inlet(struct inlet *inlet);
 
 /* The kinds. */
 void stream_exec_start(struct stream *stream);
-void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
-                        const uint8_t *roles);
+void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record);
 void stream_exec_pumped(struct stream *stream);
+/* Something came of it, or something less than all has. */
+void stream_exec_heard(struct stream *stream);
+void stream_exec_cut(struct stream *stream);
 void stream_exec_resize(struct stream *stream, uint16_t rows, uint16_t columns);
 void stream_exec_kill(struct stream *stream);
 /* Its cgroup, if nothing stays behind in it; else it goes with the generation. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A command in a guest: a leaf cgroup beside the guest's own, a SPAWN at the keeper that joins the
- * guest's namespaces, pipes or a pty of the guest's, and its exit code at the end.
+ * guest's namespaces, sockets to the relay that stands before its pipes or terminal
+ * (keeper/stage_relay.c), and its exit code at the end.
  */
 #include "stream.h"
 
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +28,8 @@
 #define EXIT_CANNOT 126
 #define EXIT_NOT_FOUND 127
 #define CAUSE_WAIT_MS 500 /* for the end of a container that took its execs with it */
+/* Of a relay after the command's end: then somebody who was left behind holds it. */
+#define RELAY_SILENT_MS 2000
 
 /* What the workers make for a SPAWN. */
 struct preparation {
@@ -37,6 +41,7 @@ struct preparation {
     uint64_t leaf;
     pid_t pid;
     bool has_userns;
+    bool has_relay;
     const struct sysfilter *sysfilter;
     uint32_t probe; /* KP_PROBE_*; 0: a command */
     struct cgroup_exec exec;
@@ -75,9 +80,10 @@ static bool run_plan(struct work *work)
             probe_plan(&preparation->open, preparation->probe, preparation->has_userns,
                        &preparation->plan, &preparation->fault);
     else if (preparation->result == 0)
-        preparation->result =
-            exec_plan(&preparation->open, root, preparation->has_userns, preparation->sysfilter,
-                      &preparation->plan, &preparation->fault);
+        preparation->result = exec_plan(
+            &preparation->open, root,
+            (preparation->has_userns ? KP_JOIN_USER : 0) | (preparation->has_relay ? KP_RELAY : 0),
+            preparation->sysfilter, &preparation->plan, &preparation->fault);
     return true;
 }
 
@@ -117,16 +123,19 @@ struct ends {
     int ours[3];
 };
 
-static int open_pipes(struct ends *ends)
+/* The octet on what we read from is taken by a relay that passed on all: one that is ended before
+ * that leaves it unread, which makes our end say ECONNRESET after what it has. */
+static int open_sockets(struct ends *ends, bool is_tty)
 {
     for (size_t i = 0; i < 3; i++) {
         int fds[2];
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
             return -errno;
-        ends->theirs[i] = i == 0 ? fds[0] : fds[1];
-        ends->ours[i] = i == 0 ? fds[1] : fds[0];
-        if (fcntl(ends->ours[i], F_SETFL, O_NONBLOCK) < 0)
+        ends->theirs[i] = fds[0];
+        ends->ours[i] = fds[1];
+        bool is_read = i == 1 || (i == 2 && !is_tty);
+        if (is_read && send(fds[1], "", 1, MSG_NOSIGNAL) != 1)
             return -errno;
     }
     return 0;
@@ -144,12 +153,14 @@ static int open_files(struct ends *ends, int output)
     return 0;
 }
 
-static int adopt_pipes(struct stream *stream, struct ends *ends)
+static int adopt_sockets(struct stream *stream, struct ends *ends)
 {
     int result =
         stream_add_outlet(stream, &stream->outlets[0], take_fd(&ends->ours[1]), LANE_STDOUT);
 
-    if (result == 0)
+    if (result == 0 && stream->open.is_tty)
+        stream->control = take_fd(&ends->ours[2]);
+    else if (result == 0)
         result =
             stream_add_outlet(stream, &stream->outlets[1], take_fd(&ends->ours[2]), LANE_STDERR);
     if (result == 0)
@@ -180,11 +191,9 @@ static int send_spawn(struct stream *stream, const struct preparation *preparati
     count = add_fd(&record, fds, count, preparation->exec.dir, KW_FD_CGROUP);
     for (size_t i = 0; i < preparation->cgroup.task_count; i++)
         count = add_fd(&record, fds, count, preparation->cgroup.tasks[i], KW_FD_TASKS);
-    if (!stream->open.is_tty) {
-        count = add_fd(&record, fds, count, ends->theirs[0], KW_FD_STDIN);
-        count = add_fd(&record, fds, count, ends->theirs[1], KW_FD_STDOUT);
-        count = add_fd(&record, fds, count, ends->theirs[2], KW_FD_STDERR);
-    }
+    count = add_fd(&record, fds, count, ends->theirs[0], KW_FD_STDIN);
+    count = add_fd(&record, fds, count, ends->theirs[1], KW_FD_STDOUT);
+    count = add_fd(&record, fds, count, ends->theirs[2], KW_FD_STDERR);
     count = add_fd(&record, fds, count, preparation->exec.kill, KW_FD_KILL);
     if (stream->program >= 0)
         count = add_fd(&record, fds, count, stream->program, KW_FD_PROGRAM);
@@ -197,18 +206,17 @@ static int send_spawn(struct stream *stream, const struct preparation *preparati
 static void spawn(struct stream *stream, struct preparation *preparation)
 {
     struct ends ends = {{-1, -1, -1}, {-1, -1, -1}};
-    int result = 0;
+    int result = preparation->has_relay ? open_sockets(&ends, stream->open.is_tty)
+                                        : open_files(&ends, stream->output);
 
-    if (!stream->open.is_tty)
-        result = stream->origin == 0 ? open_files(&ends, stream->output) : open_pipes(&ends);
     if (result == 0) {
         stream->kill = take_fd(&preparation->exec.kill);
         preparation->exec.kill = stream->kill;
         result = send_spawn(stream, preparation, &ends);
         preparation->exec.kill = -1; /* the stream's from here on */
     }
-    if (result == 0 && !stream->open.is_tty && stream->origin != 0)
-        result = adopt_pipes(stream, &ends);
+    if (result == 0 && preparation->has_relay)
+        result = adopt_sockets(stream, &ends);
     for (size_t i = 0; i < 3; i++) {
         close_fd(ends.theirs[i]);
         close_fd(ends.ours[i]);
@@ -290,6 +298,7 @@ void stream_exec_start(struct stream *stream)
         .leaf = next_leaf(slot),
         .pid = stream->stage_pid != 0 ? stream->stage_pid : ct->pid,
         .has_userns = slot->uid_base != 0,
+        .has_relay = stream->origin != 0,
         .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
         .probe = stream->probe,
         .exec = {-1, -1},
@@ -321,6 +330,12 @@ static void finish(struct stream *stream)
         fault_set(&fault, STATUS_FAILED, 0, "%s ended under the command: %s", stream->container,
                   is_over && ct->generation == stream->generation ? cause_name(ct->cause)
                                                                   : "it is going down");
+    } else if (stream->is_cut) {
+        fault_set(&fault, STATUS_STREAM_LOST, 0,
+                  "%s: the command ended with %d, but its output is not all here",
+                  stream->container, code);
+        fault_hint(&fault, "something inside held its output, or ended what passes it on");
+        code = EXIT_OURS;
     }
     stream_end(stream, &fault, code);
 }
@@ -340,13 +355,55 @@ static void on_cause_late(uv_timer_t *timer)
     finish(stream);
 }
 
+static void await_relay(struct stream *stream);
+
+static void on_relay_silent(uv_timer_t *timer)
+{
+    struct stream *stream = container_of(timer, struct stream, timer);
+
+    stream->is_awaited = false;
+    if (stream_room(stream) == 0) { /* it is the reader who is slow */
+        await_relay(stream);
+        return;
+    }
+    stream->is_cut = true;
+    stream_close_outlet(&stream->outlets[0]);
+    stream_close_outlet(&stream->outlets[1]);
+    stream_exec_pumped(stream);
+}
+
+/* The command has ended, its relay has not. */
+static void await_relay(struct stream *stream)
+{
+    if (!stream->is_awaited)
+        (void)uv_timer_start(&stream->timer, on_relay_silent, RELAY_SILENT_MS, 0);
+    stream->is_awaited = true;
+}
+
+void stream_exec_heard(struct stream *stream)
+{
+    if (stream->is_awaited)
+        (void)uv_timer_start(&stream->timer, on_relay_silent, RELAY_SILENT_MS, 0);
+}
+
+void stream_exec_cut(struct stream *stream)
+{
+    stream->is_cut = true;
+    stream_exec_kill(stream); /* it would go on with nobody who hears it */
+}
+
 /* All output was read, as far as there was a reader. */
 void stream_exec_pumped(struct stream *stream)
 {
     if (!stream->has_status || stream->is_closed || stream->is_ending)
         return;
-    if (stream->outlets[0].is_open || stream->outlets[1].is_open)
+    if (stream->outlets[0].is_open || stream->outlets[1].is_open) {
+        await_relay(stream);
         return;
+    }
+    if (stream->is_awaited)
+        (void)uv_timer_stop(&stream->timer);
+    stream->is_awaited = false;
     bool is_killed = WIFSIGNALED(stream->wait_status) && WTERMSIG(stream->wait_status) == SIGKILL &&
                      !stream->is_timed_out;
     if (is_killed && is_container_gone(stream))
@@ -369,7 +426,7 @@ void stream_exec_generation_over(struct stream *stream)
 
 void stream_exec_kill(struct stream *stream)
 {
-    if (stream->kill >= 0 && stream->is_spawned)
+    if (stream->kill >= 0 && stream->is_spawned && !stream->has_status)
         (void)!write(stream->kill, "1", 1); /* gone already: nothing to kill */
 }
 
@@ -396,22 +453,6 @@ static void on_failed(struct stream *stream, const struct kw_spawn_record *recor
     stream_end(stream, &fault, code);
 }
 
-static void take_pty(struct stream *stream, int *fds, const uint8_t *roles)
-{
-    for (size_t i = 0; roles != NULL && i < 8 && roles[i] != KW_FD_NONE; i++) {
-        if (roles[i] != KW_FD_PTY || stream->outlets[0].is_open || stream->is_closed)
-            continue;
-        int in = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-
-        (void)fcntl(fds[i], F_SETFL, O_RDWR | O_NONBLOCK);
-        (void)stream_add_outlet(stream, &stream->outlets[0], take_fd(&fds[i]), LANE_STDOUT);
-        if (in >= 0)
-            (void)stream_add_inlet(stream, in);
-        if (stream->open.rows != 0)
-            stream_exec_resize(stream, (uint16_t)stream->open.rows, (uint16_t)stream->open.columns);
-    }
-}
-
 void stream_exec_remove_leaf(struct stream *stream)
 {
     struct slot *slot = &stream_agent(stream)->slots[stream->ct];
@@ -426,22 +467,20 @@ void stream_exec_remove_leaf(struct stream *stream)
     slot->stale_below = 0;
 }
 
-void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
-                        const uint8_t *roles)
+void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record)
 {
     bool is_final = record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_FAILED;
 
-    take_pty(stream, fds, roles);
+    stream->is_timed_out = record->is_timed_out != 0;
     if (is_final) {
         stream->is_spawned = false;
-        stream->is_timed_out = record->is_timed_out != 0;
         stream_exec_remove_leaf(stream);
     } else if (stream->is_closed) {
         stream_exec_kill(stream); /* its leaf was still empty when it was let go of */
     }
     if (record->phase == KW_PHASE_FAILED)
         on_failed(stream, record);
-    if (record->phase == KW_PHASE_ENDED) {
+    if (record->phase == KW_PHASE_ENDED || record->phase == KW_PHASE_DRAINING) {
         stream->has_status = true;
         stream->wait_status = record->wait_status;
     }
@@ -458,6 +497,7 @@ void stream_exec_resize(struct stream *stream, uint16_t rows, uint16_t columns)
 
     if (stream->kind == STREAM_CONSOLE && slot->pty >= 0)
         (void)ioctl(slot->pty, TIOCSWINSZ, &size);
-    if (stream->kind == STREAM_EXEC && stream->open.is_tty && stream->outlets[0].is_open)
-        (void)ioctl(stream->outlets[0].fd, TIOCSWINSZ, &size);
+    if (stream->kind == STREAM_EXEC && stream->control >= 0)
+        (void)send(stream->control, (const uint16_t[]){rows, columns}, 2 * sizeof(uint16_t),
+                   MSG_NOSIGNAL); /* full of sizes that nobody took: a later one will do */
 }

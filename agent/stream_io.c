@@ -128,7 +128,11 @@ static bool pump_once(struct stream *stream, struct outlet *outlet)
     ssize_t n = read(outlet->fd, chunk, room);
     if (n < 0 && errno == EINTR)
         return true;
-    bool is_over = n == 0 || (n < 0 && errno != EAGAIN) || (n < 0 && stream->has_status);
+    bool is_over = n == 0 || (n < 0 && errno != EAGAIN);
+    if (n < 0 && is_over) /* ECONNRESET: the relay did not end by itself */
+        stream_exec_cut(stream);
+    if (n > 0)
+        stream_exec_heard(stream);
     if (n > 0 && !stream_send(stream, outlet->lane, chunk, (size_t)n, false)) {
         keep_unsent(outlet, chunk, (size_t)n);
         return false;
@@ -159,7 +163,7 @@ void stream_pump_outlets(struct stream *stream)
         struct outlet *outlet = &stream->outlets[i];
 
         for (int n = 0; outlet->is_open && !stream->is_closed; n++)
-            if (!pump_once(stream, outlet) || (n >= CHUNKS_PER_WAKE && !stream->has_status))
+            if (!pump_once(stream, outlet) || n >= CHUNKS_PER_WAKE)
                 break;
         arm(stream, outlet);
     }

@@ -36,6 +36,7 @@ void stream_free_if_done(struct stream *stream)
     }
     streams->count--;
     fd_closep(&stream->kill);
+    fd_closep(&stream->control);
     fd_closep(&stream->program);
     fd_closep(&stream->output);
     arena_close(&stream->arena);
@@ -158,7 +159,7 @@ static struct stream *stream_new(struct streams *streams, uint64_t origin,
     stream->kind = open->kind;
     stream->credit_bytes = stream->granted_bytes = STREAM_CREDIT_BYTES;
     stream->outlets[0].fd = stream->outlets[1].fd = stream->inlet.fd = stream->kill = -1;
-    stream->program = stream->output = -1;
+    stream->control = stream->program = stream->output = -1;
     (void)strncpy(stream->container, open->container, NAME_BYTES - 1);
     (void)uv_timer_init(&streams->agent->loop, &stream->timer);
     stream->handles = 1;
@@ -343,8 +344,7 @@ static struct stream *find_spawn(struct streams *streams, uint64_t spawn)
     return NULL;
 }
 
-void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record, int *fds,
-                          const uint8_t *roles)
+void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record)
 {
     struct stream *stream = find_spawn(streams, record->spawn);
     struct kw_ack ack = {.launch = record->spawn, .change = record->change};
@@ -352,7 +352,7 @@ void streams_spawn_record(struct streams *streams, const struct kw_spawn_record 
     (void)keeper_client_send(&streams->agent->keeper, &ack.header, KW_ACK_SPAWN, sizeof(ack), NULL,
                              0); /* without descriptors: it does not fail */
     if (stream != NULL)
-        stream_exec_record(stream, record, fds, roles);
+        stream_exec_record(stream, record);
 }
 
 void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error)

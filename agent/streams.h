@@ -37,8 +37,7 @@ void streams_origin_gone(struct streams *streams, uint64_t origin);
 /* That origin can take more again. */
 void streams_origin_drained(struct streams *streams, uint64_t origin);
 
-void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record, int *fds,
-                          const uint8_t *roles);
+void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record);
 void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error);
 /* Its ring is no more: consoles and logs of it end as lost. */
 void streams_console_lost(struct streams *streams, uint32_t ct);

@@ -53,6 +53,8 @@ struct spawn {
     bool is_pid_sent;
     bool is_timed_out;
     bool is_orphan; /* its agent is gone: nobody is told, it is only reaped */
+    /* Behind what an older build's table has of it. */
+    _Alignas(8) pid_t relay; /* stands between the command and the agent; 0: none, or reaped */
 };
 
 enum agent_phase {
@@ -191,9 +193,10 @@ enum kw_refusal spawn_rebind(struct keeper *k, const struct kw_console *record,
                              const struct entry *entry, const struct kp_header *plan);
 enum kw_refusal spawn_ack(struct keeper *k, const struct kw_ack *ack);
 struct spawn *spawn_find(struct keeper *k, uint64_t number);
+/* By its command's, or its relay's. */
 struct spawn *spawn_find_pid(struct keeper *k, pid_t pid);
 void spawn_reports(struct keeper *k, struct spawn *spawn);
-void spawn_reaped(struct keeper *k, struct spawn *spawn, int wait_status);
+void spawn_reaped(struct keeper *k, struct spawn *spawn, pid_t pid, int wait_status);
 void spawn_agent_lost(struct keeper *k);
 void spawn_deadlines(struct keeper *k, uint64_t now_ns);
 bool spawn_is_any(const struct keeper *k, bool only_staging);

@@ -12,7 +12,7 @@
 #define KNOWN_FLAGS                                                                                \
     (KP_GO_AT_ONCE | KP_USERNS | KP_NEWNET | KP_TTY | KP_JOIN_USER | KP_JOIN_PID | KP_JOIN_MNT |   \
      KP_JOIN_NET | KP_JOIN_UTS | KP_JOIN_IPC | KP_JOIN_CGROUP | KP_JOIN_TIME | KP_NEWTIME |        \
-     KP_FIND_IN_PATH | KP_PTY | KP_PROBE_FILE | KP_PROBE_TCP)
+     KP_FIND_IN_PATH | KP_PTY | KP_PROBE_FILE | KP_PROBE_TCP | KP_RELAY)
 
 struct block {
     const char *start;

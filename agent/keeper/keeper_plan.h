@@ -41,6 +41,10 @@
 #define KP_PTY (1u << 14)          /* launch: a console is allocated (always, but for tests) */
 #define KP_PROBE_FILE (1u << 15)   /* spawn: execute nothing; end with 0 once argv[0] is there */
 #define KP_PROBE_TCP (1u << 16)    /* … once port argv[0] of the loopback address accepts */
+#define KP_RELAY                                                                                   \
+    (1u                                                                                            \
+     << 17) /* spawn: STDIN, STDOUT, STDERR are stream sockets, for a process between them and  \
+                  the command's pipes. With KP_TTY the last brings sizes: uint16_t rows, columns */
 
 /* One thing done below the new root, in order. `target` is relative to the root, resolved with
  * openat2(RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS); directories on its way are made if missing. */

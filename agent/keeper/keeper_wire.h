@@ -179,11 +179,12 @@ struct kw_reexec { /* fds: BINARY */
 
 enum kw_phase {
     KW_PHASE_UNSET = 0,
-    KW_PHASE_STAGING, /* cloned, not yet ready for GO */
-    KW_PHASE_STAGED,  /* waits for GO or ABORT */
-    KW_PHASE_BOOTED,  /* an init candidate was executed */
-    KW_PHASE_FAILED,  /* ended before any exec succeeded; final */
-    KW_PHASE_ENDED,   /* PID 1 ended and was reaped; final */
+    KW_PHASE_STAGING,  /* cloned, not yet ready for GO */
+    KW_PHASE_STAGED,   /* waits for GO or ABORT */
+    KW_PHASE_BOOTED,   /* an init candidate was executed */
+    KW_PHASE_FAILED,   /* ended before any exec succeeded; final */
+    KW_PHASE_ENDED,    /* PID 1 ended and was reaped; final */
+    KW_PHASE_DRAINING, /* spawn: ended, its status is known; its relay still passes on */
 };
 
 /* Where a launch stopped; names are told to operators, so only append. */

@@ -81,7 +81,7 @@ void reap_all(struct keeper *k)
         if (entry != NULL)
             end_launch(k, entry, status);
         else if (spawn != NULL)
-            spawn_reaped(k, spawn, status);
+            spawn_reaped(k, spawn, pid, status);
         else if (pid == k->check_pid)
             reexec_checked(k, status);
     }

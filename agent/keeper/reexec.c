@@ -45,7 +45,7 @@ struct image {
 static_assert(sizeof(struct image) == 376, "a change of layout is a change of version");
 static_assert(sizeof(struct kw_record) == 488, "a change of layout is a change of version");
 static_assert(sizeof(struct entry) == 520, "a change of layout is a change of version");
-static_assert(sizeof(struct spawn) == 80, "a change of layout is a change of version");
+static_assert(sizeof(struct spawn) == 88, "a change of layout is a change of version");
 
 static int append(int fd, const void *data, size_t size_bytes)
 {

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,8 +36,13 @@ static bool check_plan(const struct kp_header *plan, const struct cargo *cargo)
 {
     const uint32_t joins = KP_JOIN_USER | KP_JOIN_PID | KP_JOIN_MNT | KP_JOIN_NET | KP_JOIN_UTS |
                            KP_JOIN_IPC | KP_JOIN_CGROUP | KP_JOIN_TIME;
-    return plan->argv_count > 0 &&
-           ((plan->flags & joins) == 0 || cargo_find(cargo, KW_FD_TARGET) >= 0);
+    if (plan->argv_count == 0)
+        return false;
+    if ((plan->flags & joins) != 0 && cargo_find(cargo, KW_FD_TARGET) < 0)
+        return false;
+    return (plan->flags & KP_RELAY) == 0 ||
+           (cargo_find(cargo, KW_FD_STDIN) >= 0 && cargo_find(cargo, KW_FD_STDOUT) >= 0 &&
+            cargo_find(cargo, KW_FD_STDERR) >= 0 && cargo_find(cargo, KW_FD_TARGET) >= 0);
 }
 
 struct spawn *spawn_find(struct keeper *k, uint64_t number)
@@ -50,7 +56,7 @@ struct spawn *spawn_find(struct keeper *k, uint64_t number)
 struct spawn *spawn_find_pid(struct keeper *k, pid_t pid)
 {
     for (uint32_t i = 0; pid > 0 && i < k->spawn_high; i++)
-        if (k->spawns[i].pid == pid)
+        if (k->spawns[i].pid == pid || k->spawns[i].relay == pid)
             return &k->spawns[i];
     return NULL;
 }
@@ -97,6 +103,18 @@ static void mark(struct spawn *spawn)
     spawn->is_unsent = !spawn->is_orphan;
 }
 
+/* Both processes are gone, and so is what the leaf was for. */
+static void conclude(struct keeper *k, struct spawn *spawn)
+{
+    bool has_run = spawn->phase == KW_PHASE_BOOTED || spawn->phase == KW_PHASE_DRAINING;
+
+    spawn->phase = has_run ? KW_PHASE_ENDED : KW_PHASE_FAILED;
+    if (spawn->is_orphan)
+        remove_spawn(k, spawn);
+    else
+        mark(spawn);
+}
+
 static void end_spawn(struct keeper *k, struct spawn *spawn)
 {
     watch_close(k, &spawn->birth.report);
@@ -105,12 +123,13 @@ static void end_spawn(struct keeper *k, struct spawn *spawn)
     fd_closep(&spawn->kill);
     spawn->deadline_ns = 0;
     spawn->pid = 0;
-    spawn->phase = spawn->phase == KW_PHASE_BOOTED ? KW_PHASE_ENDED : KW_PHASE_FAILED;
     k->is_timer_stale = true;
-    if (spawn->is_orphan)
-        remove_spawn(k, spawn);
-    else
+    if (spawn->relay == 0 || spawn->is_orphan) {
+        conclude(k, spawn);
+    } else if (spawn->phase == KW_PHASE_BOOTED) {
+        spawn->phase = KW_PHASE_DRAINING;
         mark(spawn);
+    } /* one that failed is told with its relay's end, which has nothing to wait for */
 }
 
 /* The whole tree by its cgroup where the agent gave one, and the child in any case. */
@@ -126,6 +145,11 @@ static void kill_spawn(struct spawn *spawn)
 static void run_stage(const struct stage *stage)
 {
     stage_spawn(stage);
+}
+
+static void run_relay(const struct stage *stage)
+{
+    stage_relay(stage);
 }
 
 static void run_rebind(const struct stage *stage)
@@ -149,6 +173,44 @@ static int clone_command(struct keeper *k, struct spawn *spawn, const struct chi
     spawn->pid = pid;
     return watch_add(k, WATCH_SPAWN, spawn->birth.report, (uint32_t)(spawn - k->spawns),
                      spawn->number);
+}
+
+/* In the command's leaf, but in our namespaces, where no guest sees it. It has neither report nor
+ * go: it lives as long as it has something to pass on.
+ * Like us it is none that the guest's lack of memory could end. */
+static int clone_relay(struct spawn *spawn, const struct child_order *command, int end)
+{
+    struct cargo cargo = *command->cargo; /* borrowed */
+    const struct child_order order = {
+        .plan = command->plan, .cargo = &cargo, .slave = end, .body = run_relay};
+    struct birth birth = {.report = -1, .go = -1};
+    AUTO_FD pidfd = -1;
+
+    cargo.fds[cargo_find(&cargo, KW_FD_TARGET)] = spawn->pidfd;
+    pid_t pid = child_clone(&order, &birth, &pidfd);
+    if (pid < 0)
+        return pid;
+    fd_closep(&birth.report);
+    fd_closep(&birth.go);
+    spawn->relay = pid;
+    return 0;
+}
+
+/* The command, and its relay where one is wanted. */
+static int clone_both(struct keeper *k, struct spawn *spawn, struct child_order *order)
+{
+    int pair[2] = {-1, -1};
+
+    if ((order->plan->flags & KP_RELAY) != 0 &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    AUTO_FD commands = pair[0];
+    AUTO_FD relays = pair[1];
+    order->slave = commands;
+    int rc = clone_command(k, spawn, order);
+    if (rc == 0 && relays >= 0)
+        rc = clone_relay(spawn, order, relays);
+    return rc;
 }
 
 /* Says that it may go on, or ends it where that was not to be: rc is why. */
@@ -198,8 +260,8 @@ enum kw_refusal spawn_begin(struct keeper *k, const struct kw_spawn *record, str
     if (refusal != 0)
         return refusal;
 
-    const struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
-    int rc = clone_command(k, spawn, &order);
+    struct child_order order = {.plan = plan, .cargo = cargo, .slave = -1, .body = run_stage};
+    int rc = clone_both(k, spawn, &order);
     if (rc == 0) {
         spawn->failed_step = KW_STEP_LIMITS;
         rc = child_limit(spawn->pid, plan);
@@ -272,8 +334,14 @@ void spawn_reports(struct keeper *k, struct spawn *spawn)
     mark(spawn);
 }
 
-void spawn_reaped(struct keeper *k, struct spawn *spawn, int wait_status)
+void spawn_reaped(struct keeper *k, struct spawn *spawn, pid_t pid, int wait_status)
 {
+    if (pid == spawn->relay) {
+        spawn->relay = 0;
+        if (spawn->pid == 0)
+            conclude(k, spawn);
+        return;
+    }
     spawn->wait_status = wait_status;
     end_spawn(k, spawn);
 }

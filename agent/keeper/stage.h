@@ -43,7 +43,8 @@ struct stage {
     const int *fds;               /* of the record, in its order */
     const uint8_t *roles;         /* enum kw_role | KW_FD_IDMAP */
     size_t fd_count;
-    int slave;  /* launch: pty slave for /dev/console, -1 none */
+    int slave;  /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
+                   socket between them; -1 none */
     int report; /* write end */
     int go;     /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
                    End of file: exit at once */
@@ -55,6 +56,10 @@ _Noreturn void stage_launch(const struct stage *stage);
 /* Become the command of a SPAWN. The parent already cloned it into the target's pid namespace and
  * the leaf cgroup; the rest is joined here. Sends no STAGE_READY; waits for 'G' on `go` only. */
 _Noreturn void stage_spawn(const struct stage *stage);
+
+/* Stand between a command and the agent: STDIN, STDOUT, STDERR are the agent's sockets, TARGET is
+ * the command's pidfd. What its stage made for it comes through `slave`. */
+_Noreturn void stage_relay(const struct stage *stage);
 
 /* Bind `slave` over /dev/console in the target's mount namespace, and end. As stage_spawn(), but in
  * the keeper's pid namespace and groups: a frozen guest has its console too. */

@@ -28,6 +28,8 @@ static void take_standard(const struct stage *stage, int null)
         int slave = tty_open(stage);
         stage_check(stage, KW_STEP_MOUNTS, slave);
         standard[0] = standard[1] = standard[2] = slave;
+    } else if ((stage->plan->flags & KP_RELAY) != 0) {
+        stage_check(stage, KW_STEP_GO, relay_open_pipes(stage, standard));
     }
     stage_check(stage, KW_STEP_GO, stage_take_standard(standard, null));
 }

@@ -112,6 +112,14 @@ int exec_try_program(const struct stage *stage, struct stage_program *program, i
 /* Look for a file or a port until it is there, then end with 0. */
 _Noreturn void stage_probe(const struct stage *stage, const char *what);
 
+/* stage_relay.c ------------------------------------------------------------------------------ */
+
+/* For the stage of a command: its relay gets these ends, of a terminal or of three pipes. */
+int relay_take(const struct stage *stage, const int *ends, size_t count);
+/* Three pipes, as the command's user's; their other ends are the relay's alone, and stay open here
+ * until stage_keep_report(). */
+int relay_open_pipes(const struct stage *stage, int ret_standard[3]);
+
 /* stage_tty.c -------------------------------------------------------------------------------- */
 
 /* A pty of the devpts at /dev/pts, handed out; returns the slave, our controlling terminal. */

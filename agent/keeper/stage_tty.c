@@ -75,6 +75,11 @@ int tty_open(const struct stage *stage)
     int rc = set_up(master, slave, stage->plan);
     if (rc < 0)
         return rc;
-    stage_say(stage, STAGE_PTY, 0, STAGE_NO_DETAIL, &master, 1);
+    if ((stage->plan->flags & KP_RELAY) != 0)
+        rc = relay_take(stage, &master, 1);
+    else
+        stage_say(stage, STAGE_PTY, 0, STAGE_NO_DETAIL, &master, 1);
+    if (rc < 0)
+        return rc;
     return take_fd(&slave);
 }

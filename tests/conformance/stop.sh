@@ -173,7 +173,7 @@ statement_31() {
     created busybox
     want 0 d create held --template busybox --bind "$WORK/hang:/hang:plain"
     want 0 d start held busybox
-    d exec held -- /bin/sh -c '/bin/cat /hang/file >/dev/null & sleep 1000' >/dev/null 2>&1 &
+    d exec held -- /bin/sh -c '/bin/cat /hang/file & sleep 1000' >/dev/null 2>&1 &
     until grep -q held "$WORK/served"; do :; done
     want 5 d kill held
     same 'it is stuck' 'stuck 1 null' "$(row held)"

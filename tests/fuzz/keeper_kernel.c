@@ -168,6 +168,12 @@ void stage_spawn(const struct stage *stage)
     abort();
 }
 
+void stage_relay(const struct stage *stage)
+{
+    (void)stage;
+    abort();
+}
+
 void stage_rebind(const struct stage *stage)
 {
     (void)stage;

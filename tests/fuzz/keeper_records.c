@@ -78,13 +78,10 @@ void streams_console_grew(struct streams *streams, uint32_t ct)
     PROMISE(ct < SLOTS);
 }
 
-void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record, int *fds,
-                          const uint8_t *roles)
+void streams_spawn_record(struct streams *streams, const struct kw_spawn_record *record)
 {
     (void)streams;
     (void)record;
-    (void)fds;
-    (void)roles;
 }
 
 void streams_spawn_refused(struct streams *streams, uint64_t spawn, int error)

@@ -166,7 +166,7 @@ static void keeper_tells(struct script *script)
     struct kw_spawn_record record = {.change = 1};
 
     record.spawn = command->stream == NULL ? 0 : command->stream->spawn;
-    streams_spawn_record(&agent.streams, &record, NULL, record.roles);
+    streams_spawn_record(&agent.streams, &record);
 }
 
 static void keeper_refuses(struct script *script)

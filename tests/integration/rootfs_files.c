@@ -309,7 +309,7 @@ static void test_exec_plan__command__is_packed_with_defaults(void **state)
     _Alignas(8) char block[8192];
     int fd;
 
-    assert_int_equal(exec_plan(&open, scene->top, true, NULL, &fd, &scene->fault), 0);
+    assert_int_equal(exec_plan(&open, scene->top, KP_JOIN_USER, NULL, &fd, &scene->fault), 0);
     ssize_t n = pread(fd, block, sizeof(block), 0);
     close(fd);
     assert_int_equal(kp_check(block, (size_t)n), 0);
@@ -327,10 +327,10 @@ static void test_exec_plan__command__is_packed_with_defaults(void **state)
     assert_string_equal(kp_string(plan, items[3]), "TERM=xterm");
 
     open.user = "nobody-here";
-    assert_int_equal(exec_plan(&open, scene->top, true, NULL, &fd, &scene->fault), -ENOENT);
+    assert_int_equal(exec_plan(&open, scene->top, KP_JOIN_USER, NULL, &fd, &scene->fault), -ENOENT);
     assert_int_equal(scene->fault.status, STATUS_NOT_FOUND);
     open.argv_count = 0;
-    assert_int_equal(exec_plan(&open, scene->top, true, NULL, &fd, &scene->fault), -EINVAL);
+    assert_int_equal(exec_plan(&open, scene->top, KP_JOIN_USER, NULL, &fd, &scene->fault), -EINVAL);
 }
 
 #define SCENE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -11,6 +11,7 @@ target_link_libraries(test.support.lossy PRIVATE drover_base drover_flags)
 # A guest's root that wants out: it runs in guests of any kind.
 add_executable(test.support.hostile ${PROJECT_SOURCE_DIR}/tests/support/hostile.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_helpers.c
+    ${PROJECT_SOURCE_DIR}/tests/support/hostile_hold.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_named.c
     ${PROJECT_SOURCE_DIR}/tests/support/hostile_rage.c)
 target_link_libraries(test.support.hostile PRIVATE drover_plain_flags)
@@ -59,6 +60,7 @@ drover_script(many 120)
 drover_script(results 120)
 drover_script(leaving 60)
 drover_script(hostile 180)
+drover_script(holds 180)
 drover_script(hostile_rage 240)
 drover_script(isolation 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
@@ -67,7 +69,7 @@ set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # Run on Debian's own kernel with pure cgroup v2, too.
 set_property(TEST integration.life integration.systemd integration.storm integration.refusals
     integration.adoption_rows integration.restored integration.hostile
-    integration.hostile_rage integration.isolation APPEND PROPERTY LABELS vm)
+    integration.hostile_rage integration.holds integration.isolation APPEND PROPERTY LABELS vm)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 
 # Each boundary once; --full: at its second and third crossing, too.

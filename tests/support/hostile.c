@@ -7,6 +7,7 @@
  *   hostile unmask         take off every mount over a part of /proc and /sys, make /sys writable
  *   hostile named          likewise, by the hierarchy name=systemd
  *   hostile helpers N      watch /proc until N helpers of the host came by, try to get at each
+ *   hostile hold WHAT      hold what the host would wait for: hostile_hold.c
  *
  * What it may do inside its own namespaces is no escape and not tried here: hostile.sh looks at the
  * host and the neighbour instead.
@@ -587,6 +588,8 @@ int main(int argc, char **argv)
         return unmask();
     if (argc == 3 && strcmp(argv[1], "helpers") == 0)
         return helpers(strtol(argv[2], NULL, 10));
+    if (argc == 3 && strcmp(argv[1], "hold") == 0)
+        return hold(argv[2]);
     if (argc >= 2)
         return rage(argv[1], argc > 2 ? strtol(argv[2], NULL, 10) : 0);
     return 2;

@@ -26,4 +26,7 @@ int helpers(long wanted);
 /* Use up what there is of one thing; 2: the word is not known. */
 int rage(const char *what, long count);
 
+/* Hold a lock of the kernel's that somebody of the host would wait for; 2: not known. */
+int hold(const char *what);
+
 #endif
