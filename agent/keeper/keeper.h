@@ -227,6 +227,8 @@ bool console_drain(struct entry *entry, bool is_all);
 
 /* notify.c ----------------------------------------------------------------------------------- */
 
+/* The kernel lets nobody send descriptors there, where it can. */
+void notify_refuse_rights(int notify);
 void notify_drain(struct keeper *k, struct entry *entry, bool is_all);
 void notify_deadlines(struct keeper *k, uint64_t now_ns);
 

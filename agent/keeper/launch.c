@@ -144,6 +144,8 @@ static int open_console(struct keeper *k, struct entry *entry, const struct kp_h
         if (rc == 0)
             rc = watch_add(k, WATCH_PTY, entry->master, slot, entry->record.launch);
     }
+    if (entry->notify >= 0)
+        notify_refuse_rights(entry->notify);
     if (rc == 0 && entry->notify >= 0)
         rc = watch_add(k, WATCH_NOTIFY, entry->notify, slot, entry->record.launch);
     if (rc < 0)

@@ -2,15 +2,31 @@
 /*
  * What a guest says by sd_notify(3). The last word of each kind stays in the entry until the agent
  * took it, so none is lost while no agent lives; whoever reaches the socket is believed.
+ *
+ * Design notes. A descriptor that comes along is closed by whoever throws it away, and closing can
+ * wait for ever: a pipe's end takes a lock that its sender may hold (stage_relay.c). So none may
+ * come: the kernel refuses to send them (SO_PASSRIGHTS, Linux 6.16). Before that they are taken,
+ * and closed by a process of their own; one guest is worth one such process, as who sent one is
+ * not heard any more.
+ * LIMIT: a keeper that has all the descriptors it may have cannot take them, and closes them
+ * itself.
  */
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "cleanup.h"
 #include "clock.h"
 #include "keeper.h"
+#include "stage_steps.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+#define RIGHTS_MAX 253 /* SCM_MAX_FD */
 
 #define DATAGRAMS_PER_TURN 16
-#define DATAGRAMS_AT_END 256
+#define DATAGRAMS_AT_END 65536 /* net.unix.max_dgram_qlen is far less */
 
 static bool starts_with(const char *line, size_t length, const char *word)
 {
@@ -53,6 +69,22 @@ static enum news take_line(struct kw_record *record, const char *line, size_t le
     return NEWS_NONE;
 }
 
+static enum news take_lines(struct kw_record *record, const char *text, size_t size_bytes,
+                            enum news news)
+{
+    const char *end = text + size_bytes;
+
+    while (text < end) {
+        const char *stop = memchr(text, '\n', (size_t)(end - text));
+        if (stop == NULL)
+            stop = end;
+        enum news one = take_line(record, text, (size_t)(stop - text));
+        news = one > news ? one : news;
+        text = stop + 1;
+    }
+    return news;
+}
+
 /* A level is told at once, with the status of that moment. A status alone waits, with those of all
  * other guests, for one time: a guest that says a new one all the time costs four records a second,
  * not one a turn. */
@@ -84,26 +116,95 @@ void notify_deadlines(struct keeper *k, uint64_t now_ns)
     }
 }
 
-void notify_drain(struct keeper *k, struct entry *entry, bool is_all)
+void notify_refuse_rights(int notify)
+{
+    const int is_passed = 0;
+
+    /* ENOPROTOOPT: an older kernel */
+    (void)setsockopt(notify, SOL_SOCKET, SO_PASSRIGHTS, &is_passed, sizeof(is_passed));
+}
+
+/* Holds what it got until its parent has let go of it; then the last reference is its own. */
+static void run_closer(const struct stage *stage)
+{
+    (void)stage_keep_own(stage);
+    stage_wait(stage, '\0');
+}
+
+/* Closed elsewhere. Where no process can be had they stay open: better than to wait. */
+static void give_away(struct keeper *k, const int *fds, size_t count)
+{
+    struct cargo cargo = {.fds = {home_open_helpers(k)}, .roles = {KW_FD_CGROUP}, .count = 1};
+    const struct child_order order = {.cargo = &cargo, .slave = -1, .body = run_closer};
+    struct birth birth = {.report = -1, .go = -1};
+    AUTO_FD pidfd = -1;
+
+    if (cargo.fds[0] < 0)
+        cargo.count = 0;
+    for (size_t i = 0; i < count; i++) {
+        cargo.roles[cargo.count] = KW_FD_MOUNT;
+        cargo.fds[cargo.count++] = fds[i];
+    }
+    if (child_clone(&order, &birth, &pidfd) > 0)
+        cargo_close(&cargo);
+    else if (cargo.roles[0] == KW_FD_CGROUP)
+        fd_closep(&cargo.fds[0]);
+    fd_closep(&birth.report);
+    fd_closep(&birth.go);
+}
+
+/* Returns as recv(2); *ret_count of descriptors that are ours now. */
+static ssize_t take_datagram(int notify, char *datagram, size_t size_bytes, int *fds,
+                             size_t *ret_count)
+{
+    static union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int) * RIGHTS_MAX)];
+    } control;
+    struct iovec part = {.iov_base = datagram, .iov_len = size_bytes};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(notify, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *header = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+
+    *ret_count = 0;
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return n;
+    *ret_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(fds, CMSG_DATA(header), *ret_count * sizeof(int));
+    return n;
+}
+
+/* False: there is no more, or its sender is not to be heard. */
+static bool take_next(struct keeper *k, struct entry *entry, bool is_all, enum news *news)
 {
     static char datagram[4096];
+    int fds[RIGHTS_MAX];
+    size_t count;
+    ssize_t size = take_datagram(entry->notify, datagram, sizeof(datagram), fds, &count);
+
+    if (size < 0)
+        return false;
+    for (size_t at = 0; at < count; at += KW_FDS_MAX - 1)
+        give_away(k, fds + at, count - at < KW_FDS_MAX - 1 ? count - at : KW_FDS_MAX - 1);
+    if (count > 0 && !is_all) {
+        (void)epoll_ctl(k->epoll, EPOLL_CTL_DEL, entry->notify, NULL); /* is there */
+        return false;
+    }
+    *news = take_lines(&entry->record, datagram, (size_t)size, *news);
+    return true;
+}
+
+void notify_drain(struct keeper *k, struct entry *entry, bool is_all)
+{
     enum news news = NEWS_NONE;
 
-    for (int n = 0; n < (is_all ? DATAGRAMS_AT_END : DATAGRAMS_PER_TURN); n++) {
-        /* Without room for control data the kernel drops descriptors that come along. */
-        ssize_t size = recv(entry->notify, datagram, sizeof(datagram), MSG_DONTWAIT);
-        if (size < 0)
+    if (is_all) /* what it holds now is all it will hold: nothing is left for close(2) */
+        (void)shutdown(entry->notify, SHUT_RD);
+    for (int n = is_all ? DATAGRAMS_AT_END : DATAGRAMS_PER_TURN; n > 0; n--)
+        if (!take_next(k, entry, is_all, &news))
             break;
-        const char *line = datagram;
-        const char *end = datagram + size;
-        while (line < end) {
-            const char *stop = memchr(line, '\n', (size_t)(end - line));
-            if (stop == NULL)
-                stop = end;
-            enum news one = take_line(&entry->record, line, (size_t)(stop - line));
-            news = one > news ? one : news;
-            line = stop + 1;
-        }
-    }
     tell(k, entry, news);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # At stake: whoever in a guest holds a lock of the kernel's that the host would wait for, where no kill
-# reaches it, makes nobody of the host wait (I8). And what stands between loses no octet of a command,
+# reaches it, makes nobody of the host wait (I8): not the agent by the pipes and terminals of commands,
+# not the keeper by what is sent to a notify socket. And what stands between loses no octet of a command,
 # tells its end at once, and goes with it.
 # shellcheck source=harness.sh
 . "$(dirname "$0")/harness.sh"
@@ -67,6 +68,11 @@ calm 'a client that went'
 # One that never ends keeps nobody from the end of the command it was left behind by.
 want 0 d exec evil -- /hostile hold tail >"$WORK/out" 2>/dev/null
 calm 'an endless writer left behind'
+# Its last reader is a descriptor in a datagram: whoever throws that away closes it.
+code=0
+timeout 10 "$BUILD/drover" $TO exec evil -- /hostile hold notify >"$WORK/out" 2>"$WORK/err" || code=$?
+((code != 124)) || fail "the keeper waits: the end of a command is not told"
+calm "a descriptor that was sent: $(<"$WORK/err")"
 want 0 d kill evil --timeout 10s >/dev/null
 calm 'its end'
 
