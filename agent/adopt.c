@@ -179,25 +179,21 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
     launch_close(&plan);
 }
 
-/* What the row says of it; -errno: it is not kept. */
-static int read_slot(const struct store_row *row, struct slot *slot, struct fault *fault)
+/* What the row says of it. A configuration that cannot be read is kept as it is: nothing boots by
+ * it, but what runs can be ended, and no other container is the worse for it. */
+static void read_slot(const struct store_row *row, struct slot *slot)
 {
-    int result = slot_fill(slot, octets_copy(&row->config));
-
-    if (result < 0) {
-        fault_set(fault, STATUS_FAILED, -result, "node.db: the configuration of %s cannot be read",
-                  row->name);
-        fault_hint(fault, "restore node.db from a copy; nothing was changed");
-        slot_empty(slot);
-        return result;
-    }
+    if (slot_fill(slot, octets_copy(&row->config)) < 0)
+        (void)fprintf(stderr,
+                      "drover-agent: node.db: the configuration of %s cannot be read; it will not "
+                      "start before node.db is restored from a copy\n",
+                      row->name);
     slot->revision = row->revision;
     slot->uid_base = row->uid_base;
     slot->family = row->family;
     slot->is_ready_on_exec = row->is_ready_on_exec;
     slot->generation = row->generation;
     slot->oom_kills = row->oom_kills; /* what came since is told when it is watched again */
-    return 0;
 }
 
 /* Its keeper died with the agent before us. */
@@ -341,9 +337,7 @@ static bool on_row(const struct store_row *row, void *context)
         .record = held == NULL ? NULL : &held->record,
     };
 
-    adoption->result = read_slot(row, &slot, adoption->fault);
-    if (adoption->result < 0)
-        return false;
+    read_slot(row, &slot);
     adoption->result = look_for_later(adoption, &facts);
     slot.generation = adopt_generation(&facts);
     bool is_later = slot.generation > row->generation;

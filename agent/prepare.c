@@ -58,6 +58,9 @@ static bool run_plan(struct work *work)
         return true;
     preparing->plan_result =
         codec_decode_config(preparing->config.data, preparing->config.size_bytes, &arena, &config);
+    if (preparing->plan_result < 0)
+        fault_set(&preparing->plan_fault, STATUS_INVALID, -preparing->plan_result,
+                  "the configuration of %s cannot be read", preparing->name);
     if (preparing->plan_result == 0) {
         struct launch_request request = {
             .config = &config,

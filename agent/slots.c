@@ -13,9 +13,9 @@
 
 uint32_t slot_uid_count(const struct slot *slot)
 {
-    if (slot->view.is_privileged)
+    if (slot->view.is_privileged || (slot->is_config_bad && slot->uid_base == 0))
         return 0;
-    return slot->view.is_nested ? UID_RANGE_NESTED : UID_RANGE;
+    return slot->view.is_nested || slot->is_config_bad ? UID_RANGE_NESTED : UID_RANGE;
 }
 
 static bool is_overlap(const struct slot *slot, uint32_t base, uint32_t count)
@@ -58,6 +58,12 @@ int slot_fill(struct slot *slot, struct octets config_consumed)
     int result =
         codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena, &slot->view);
     slot->revision = 1;
+    if (result == 0)
+        return 0;
+    slot->is_config_bad = true;
+    arena_close(&slot->arena);
+    slot->arena = (struct arena){0};
+    ENSURE(codec_decode_config((const uint8_t *)"", 0, &slot->arena, &slot->view) == 0);
     return result;
 }
 

@@ -218,4 +218,42 @@ statement_37() {
     d ls 'b-*' -f json | expect 'all by themselves' 'all(.[]; .cause == "operator_stop")'
 }
 
+# Nothing is mounted on the host for a container, so that nothing is left to unmount, and no verb says so.
+statement_34() {
+    local before
+    root busybox
+    created busybox
+    before=$(sort /proc/self/mountinfo)
+    want 0 d start busybox
+    same 'the mounts of the host' "$before" "$(sort /proc/self/mountinfo)"
+    want 2 d umount busybox 2>/dev/null
+    want 0 d stop busybox --timeout 20s
+    same 'the mounts of the host' "$before" "$(sort /proc/self/mountinfo)"
+    nothing_left busybox
+    want 0 d start busybox
+    echo 'not applicable but for that: a root is mounted in its own namespace alone'
+}
+
+# A shell of the host stands in the root, and holds a file of it: in nobody's way.
+statement_35() {
+    local began
+    root busybox
+    created busybox
+    want 0 d start busybox
+    pid=$(field busybox .pid)
+    (cd "/proc/$pid/root/root" && exec tail -f "/proc/$pid/root/etc/passwd" >/dev/null) &
+    holder=$!
+    until [[ $(readlink "/proc/$holder/exe") == */tail ]]; do :; done
+    began=$(now_ms)
+    want 0 d stop busybox --timeout 20s
+    (($(now_ms) - began < $(few 10000 60000))) || fail 'who stands in its root holds up a stop'
+    same 'it is stopped' stopped "$(field busybox .state)"
+    nothing_left busybox
+    want 0 d start busybox
+    want 0 d exec busybox -- /bin/true
+    kill -0 "$holder" || fail 'the shell of the host was ended'
+    kill "$holder"
+    echo 'not applicable but for that: there is no state stopped and mounted, as nothing is mounted on the host'
+}
+
 run_statement "$2"

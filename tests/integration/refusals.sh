@@ -153,12 +153,19 @@ grep -qi 'no space' "$WORK/small.err" || fail "it does not say why: $(cat "$WORK
 same 'left of the import' '' "$(cat "$WORK/small.left")"
 same 'the agent lives' '[]' "$(jq -c . "$WORK/small.ls")"
 
-# A configuration in node.db that is none: the agent refuses to start, in words, and changes nothing.
+# A configuration in node.db that is none: it is said, and keeps as it is; what runs by it can be ended, and
+# nothing else is the worse for it. One that needs it to boot is refused.
 node_kill TERM
 cp "$WORK/state/node.db" "$WORK/node.db"
 LC_ALL=C sed -i 's/busybox/\xff\xff\xff\xff\xff\xff\xff/g' "$WORK/state/node.db"
-want 1 agent --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE"
-grep -q 'configuration of' "$WORK/second.log" || fail "it does not say what: $(cat "$WORK/second.log")"
+node_start
+grep -q 'the configuration of good cannot be read' "$WORK/agent.log" || fail 'it does not say what'
+same 'the good guest' "$good" "$(d ls good -f json | jq '.[0].pid')"
+want 0 d start good
+other=$(sed -n 's/.*the configuration of \(.*\) cannot be read.*/\1/p' "$WORK/agent.log" | grep -vx good | sed -n 1p)
+want 2 d start "$other" 2>"$WORK/second.err"
+grep -q 'cannot be read' "$WORK/second.err" || fail "it does not say why: $(cat "$WORK/second.err")"
+node_kill TERM
 cp "$WORK/node.db" "$WORK/state/node.db"
 node_start
 
