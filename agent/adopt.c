@@ -22,6 +22,7 @@
 #include "keeper_upgrade.h"
 #include "leaves.h"
 #include "orphans.h"
+#include "slots.h"
 #include "strays.h"
 #include "sys.h"
 

@@ -22,6 +22,8 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
 
     *found = (struct ct_found){
         .policy = facts->policy,
+        .revision = row->revision,
+        .late_keys = row->late_keys,
         .state = row->state,
         .generation = row->generation,
         .spent = facts->spent,

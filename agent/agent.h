@@ -47,7 +47,8 @@ struct asking;
 struct slot {
     struct octets config;              /* codec_encode_config(), heap; NULL: slot is free */
     bool is_config_new, is_config_bad; /* not yet in the store; cannot be read, `view` is empty */
-    uint64_t revision;
+    uint64_t revision;                 /* of it; the model's is ahead until slot_configure() */
+    struct octets next;                /* what it becomes by the SET that was accepted; NULL: none */
     uint32_t uid_base;  /* 0: privileged; how many there are: slot_uid_count() */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
@@ -142,22 +143,6 @@ void turn_run(struct agent *agent);
 /* What is in `core.out` goes to the store, and what may go before its commit goes. */
 void turn_finish(struct agent *agent, const struct now *now);
 void turn_on_committed(struct store *store, void *context);
-
-/* slots.c */
-struct octets octets_copy(const struct octets *octets); /* heap */
-/* -errno: the octets are no configuration; they are the slot's all the same. */
-int slot_fill(struct slot *slot, struct octets config_consumed);
-void slot_empty(struct slot *slot);
-/* How many ids its range has, as its configuration says; 0: privileged. */
-uint32_t slot_uid_count(const struct slot *slot);
-/* A range that is free, for what the configuration says now. For a stopped container: ids on disk
- * count from 0, so that a range is as good as another. */
-void slot_choose_range(struct agent *agent, struct slot *slot);
-void slot_close_console(struct slot *slot);
-/* A create was accepted or refused: its configuration finds its slot, or is dropped. */
-void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
-/* The slot's columns of a row. */
-void slot_row(const struct agent *agent, uint32_t index, struct store_row *row);
 
 /* effects.c: perform what the model ordered. */
 void effects_apply(struct agent *agent, const struct effect *effect);

@@ -46,6 +46,8 @@
     X(kill_sent)        /* its cgroup was killed, and its end was not heard of */                  \
     X(freezer_unset)    /* of a freeze or thaw: as it was */                                       \
     X(freezer_set)      /* as it is to be, or on the way there */                                  \
+    X(limit_begun)      /* of a set: limits as they were */                                        \
+    X(limited)          /* as they are to be, and nothing stored */                                \
     X(clean_begun)      /* of an ended generation: all is there */                                 \
     X(tail_kept)        /* its console's tail is on the disk */                                    \
     X(cgroup_removed)   /* its cgroups are gone, and no outcome */                                 \

@@ -8,8 +8,8 @@
  * Units    *_bytes octets; LIMIT_NONE "max"; cpu_milli thousandths of a processor.
  * Errors   -errno and a fault that names the file; libcgroup's own numbers stay inside.
  * Owner    the caller owns both structs; descriptors are close-on-exec.
- * Context  cgroups_open() and cgroup_set(), which ask libcgroup (not thread-safe), on one thread
- *          at a time; all else works by held descriptors and may run on any thread.
+ * Context  cgroups_open() once, before all else. The rest may run on any thread: by held
+ *          descriptors, and where libcgroup (not thread-safe) is asked under a lock.
  *          Source: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/; libcgroup 2.0.2.
  */
 #ifndef DROVER_CGROUP_H

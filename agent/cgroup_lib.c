@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libcgroup.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ int cgroup_lib_find_controllers(int (*found)(const char *controller, const char 
     return step == 0 || step == ECGEOF ? 0 : to_errno(step);
 }
 
-int cgroup_lib_write(const char *group, const char *controller,
+static int write_all(const char *group, const char *controller,
                      const struct cgroup_setting *settings, size_t count)
 {
     AUTO_FREE char *mount_point = NULL;
@@ -80,5 +81,17 @@ int cgroup_lib_write(const char *group, const char *controller,
     if (result == 0)
         result = to_errno(cgroup_modify_cgroup(lib));
     cgroup_free(&lib);
+    return result;
+}
+
+/* Its tables and its last error are the process's own: one at a time. */
+int cgroup_lib_write(const char *group, const char *controller,
+                     const struct cgroup_setting *settings, size_t count)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    (void)pthread_mutex_lock(&lock);
+    int result = write_all(group, controller, settings, count);
+    (void)pthread_mutex_unlock(&lock);
     return result;
 }

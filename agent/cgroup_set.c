@@ -51,12 +51,15 @@ static int write_direct(const struct change *change, const struct cgroup_setting
 }
 
 /* libcgroup finds the group by its own table of mounts; what it does not know (a detached mount) is
- * written by the directory that we hold. */
+ * written by the directory that we hold. So is memory: its writers may wait for reclaim, and
+ * libcgroup is one for all containers. */
 static int write_setting(const struct change *change, const struct cgroup_setting *setting)
 {
     char group[sizeof(change->cgroups->path) + CGROUP_LEAF_BYTES];
     char controller[16];
 
+    if (strncmp(setting->file, "memory.", 7) == 0)
+        return write_direct(change, setting);
     (void)snprintf(controller, sizeof(controller), "%.*s", (int)strcspn(setting->file, "."),
                    setting->file);
     (void)snprintf(group, sizeof(group), "%s/%s", change->cgroups->path, change->leaf);

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "console_tail.h"
 #include "ensure.h"
+#include "slots.h"
 
 #define EMPTY_WAIT_MS 2000 /* for a killed cgroup; then it is `stuck`, and tried again */
 

@@ -11,6 +11,14 @@ struct configs_entry {
     struct octets config;
 };
 
+static bool are_names(const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!name_check(names[i]))
+            return false;
+    return true;
+}
+
 static int check(const struct config *config, struct fault *fault)
 {
     bool has_template = config->template_name[0] != '\0';
@@ -30,6 +38,8 @@ static int check(const struct config *config, struct fault *fault)
         fault_set(fault, STATUS_INVALID, 0, "--init %s: an absolute path is needed", config->init);
     else if (config->init[0] != '\0' && strlen(config->init) >= 64)
         fault_set(fault, STATUS_INVALID, ENAMETOOLONG, "--init %s: too long", config->init);
+    else if (!are_names(config->depends, config->depend_count))
+        fault_set(fault, STATUS_INVALID, 0, "depends: not a name for a container");
     else if (config->memory_max_bytes == 0 || config->pids_max == 0)
         fault_set(fault, STATUS_INVALID, 0, "a container cannot live with 0 %s",
                   config->memory_max_bytes == 0 ? "memory" : "pids");

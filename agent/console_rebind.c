@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "slots.h"
 #include "subid.h"
 
 #define REBIND_NS (10 * SECOND_NS) /* then the guest's own file systems hold it up */

@@ -18,6 +18,7 @@
 #include "clock.h"
 #include "ensure.h"
 #include "prepare.h"
+#include "slots.h"
 
 struct deed {
     struct work work;
@@ -26,7 +27,8 @@ struct deed {
     char name[NAME_BYTES];
     char leaf[CGROUP_LEAF_BYTES];
     uint8_t uuid[UUID_BYTES];
-    struct octets config; /* a copy, heap */
+    struct octets config;        /* a copy, heap */
+    struct cgroup_limits before; /* LIMIT: those of the row */
     uint32_t uid_base;
     struct cgroup cgroup;
     bool has_cgroup;
@@ -239,6 +241,59 @@ static void apply_kill(struct agent *agent, const struct effect *effect)
     deed_post(deed, WORKER_CLEAN, run_kill, on_killed);
 }
 
+/* ---- limits of one that lives ---- */
+
+static int limit(struct deed *deed)
+{
+    struct cgroups *cgroups = &deed->agent->cgroups;
+    struct arena arena = {0};
+    struct config config;
+    struct cgroup_limits limits;
+    struct fault ignored = {0};
+    struct fault *fault = &deed->seen.fault;
+
+    int result = codec_decode_config(deed->config.data, deed->config.size_bytes, &arena, &config);
+    if (result == 0) {
+        limits_of_config(&config, &limits);
+        result = cgroup_set(cgroups, &deed->cgroup, &limits, fault);
+    }
+    arena_close(&arena);
+    if (result < 0 && fault->status == STATUS_UNSET)
+        fault_set(fault, STATUS_FAILED, -result, "%s: its limits cannot be written", deed->name);
+    if (result < 0 && fault->status != STATUS_BUSY) /* which changed nothing */
+        (void)cgroup_set(cgroups, &deed->cgroup, &deed->before, &ignored);
+    return result;
+}
+
+static bool run_limit(struct work *work)
+{
+    struct deed *deed = container_of(work, struct deed, work);
+
+    boundary(limit_begun);
+    deed->seen.kind = limit(deed) < 0 ? IN_LIMIT_FAILED : IN_LIMITED;
+    boundary(limited);
+    return true;
+}
+
+/* By its name, not by descriptors: others close those while this may hang. */
+static void apply_limit(struct agent *agent, const struct effect *effect)
+{
+    struct slot *slot = &agent->slots[effect->ct];
+    const struct ct *ct = node_get(agent->node, effect->ct);
+    bool is_next = ct->has_set && slot->next.data != NULL;
+    struct deed *deed = deed_new(agent, effect);
+
+    deed->config = octets_copy(is_next ? &slot->next : &slot->config);
+    limits_of_config(&slot->view, &deed->before);
+    memcpy(deed->cgroup.leaf, deed->leaf, CGROUP_LEAF_BYTES);
+    if (!slot->has_cgroup) { /* nothing is there that could be limited */
+        deed->seen.kind = IN_LIMITED;
+        deed_end(deed);
+        return;
+    }
+    deed_post(deed, WORKER_LIMITS, run_limit, on_done);
+}
+
 /* ---- the table of effects ---- */
 
 static void apply_make(struct agent *agent, const struct effect *effect)
@@ -271,7 +326,7 @@ void effects_apply(struct agent *agent, const struct effect *effect)
         [EFFECT_LAUNCH] = launch,       [EFFECT_ASK] = stop_ask,
         [EFFECT_KILL] = apply_kill,     [EFFECT_CLEAN] = clean_generation,
         [EFFECT_REMOVE] = apply_remove, [EFFECT_FREEZE] = apply_freeze,
-        [EFFECT_THAW] = apply_thaw,
+        [EFFECT_THAW] = apply_thaw,     [EFFECT_LIMIT] = apply_limit,
     };
 
     ENSURE(appliers[effect->kind] != NULL);

@@ -22,6 +22,7 @@
  * X(name, name of the threads, how many). cgroup: libcgroup, which is not thread-safe, and making
  * cgroups. mount: plans and directories made; a source that hangs holds up its own thread only.
  * guest: what reads a running guest's own files, which may hang (FUSE), and must not stop boots.
+ * limits: limits of running guests, written where the kernel may reclaim first.
  * clean: kill and removal of cgroups. remove: removal of directories, large ones beside small.
  * hooks: looks which scripts the node has; stops wait for it, so that nothing else is there.
  * ledger: looks into node.db that may go through all of it.
@@ -30,11 +31,12 @@
     X(CGROUP, cgroup, 1)                                                                           \
     X(MOUNT, mount, 4)                                                                             \
     X(GUEST, guest, 2)                                                                             \
+    X(LIMITS, limits, 8)                                                                           \
     X(CLEAN, clean, 1)                                                                             \
     X(REMOVE, remove, 2)                                                                           \
     X(HOOKS, hooks, 1)                                                                             \
     X(LEDGER, ledger, 1)
-#define WORKER_THREADS_MAX 4
+#define WORKER_THREADS_MAX 8
 
 enum worker {
 #define WORKER_ENUM(upper, lower, threads) WORKER_##upper,

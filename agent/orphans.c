@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "console_rebind.h"
+#include "slots.h"
 
 /* A guest that cannot be watched must not be taken for a dead one: the next agent tries again, with
  * the descriptors that this one gives back. */

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "slots.h"
 
 struct preparing {
     struct work plan_work;

@@ -30,7 +30,12 @@ static void send_receipt(struct agent *agent, uint64_t origin, const struct ct_r
     struct message message = {.kind = MESSAGE_RECEIPT};
     const char *name = "";
 
-    message.receipt = (struct receipt){.request_id = receipt->request, .phase = receipt->phase};
+    message.receipt = (struct receipt){.request_id = receipt->request,
+                                       .phase = receipt->phase,
+                                       .applied = receipt->applied,
+                                       .at_next_start = receipt->at_next_start};
+    if (receipt->has_ct && receipt->verb == VERB_SET && receipt->phase == PHASE_DONE)
+        message.receipt.config = &agent->slots[receipt->ct].view;
     if (receipt->has_ct) {
         message.receipt.has_container = true;
         view_container(agent, receipt->ct, &message.receipt.container);
@@ -171,11 +176,59 @@ static int take_config(struct agent *agent, const struct command *command,
     }
     ret_command->policy = config_policy(config);
     ret_command->is_started = command->is_started;
+    if (command->is_started && ret_command->policy.is_start_disabled) {
+        fault_set(fault, STATUS_INVALID, 0, "%s: to be started, and its start is disabled",
+                  command->container);
+        return -EINVAL;
+    }
     randombytes_buf(ret_command->uuid, UUID_BYTES);
     ret_command->uuid[6] =
         (uint8_t)((ret_command->uuid[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
     ret_command->uuid[8] = (uint8_t)((ret_command->uuid[8] & 0x3f) | 0x80);
     return configs_expect(&agent->configs, ret_command->request, config, fault);
+}
+
+static int check_set(struct agent *agent, const struct config *config, const struct ct_set *set,
+                     struct fault *fault)
+{
+    struct cgroup_limits limits;
+
+    if (!is_label_list(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "its labels would have more than 64 KiB");
+        return -EINVAL;
+    }
+    int result = rootfs_check_words(config, fault);
+    if (result < 0)
+        return result;
+    limits_of_config(config, &limits);
+    return set->has_limits ? cgroup_check(&agent->cgroups, &limits, fault) : 0;
+}
+
+/* What it becomes is worked out from what it is now; should that change before the command's turn,
+ * the model sees it by the revision. */
+static int take_set(struct agent *agent, const struct command *command,
+                    struct ct_command *ret_command, struct fault *fault)
+{
+    const struct ct *ct = node_find(agent->node, command->container);
+    struct ct_set *set = &ret_command->set;
+    struct arena arena = {0};
+    struct config config;
+
+    if (ct == NULL || !ct->is_announced)
+        return 0; /* it is not found, or busy: the model's answer */
+    const struct slot *slot = &agent->slots[ct->index];
+    set->when = command->set_when;
+    set->is_base_given = command->base_revision != 0;
+    set->base = set->is_base_given ? command->base_revision : slot->revision;
+    int result = setting_apply(&slot->view, command, &arena, &config, set, fault);
+    if (result == 0)
+        result = check_set(agent, &config, set, fault);
+    if (result == 0) {
+        ret_command->policy = config_policy(&config);
+        result = configs_expect(&agent->configs, ret_command->request, &config, fault);
+    }
+    arena_close(&arena);
+    return result;
 }
 
 /* Known by its id for this life of the agent alone: nothing is written. */
@@ -188,6 +241,42 @@ static void refuse_full(struct agent *agent, const struct ct_command *command)
     store_full_fault(agent->store, &receipt.fault);
     free((void *)(uintptr_t)configs_take(&agent->configs, command->request).data);
     requests_answer_receipt(agent, &receipt);
+}
+
+static int take_values(struct agent *agent, const struct command *command,
+                       struct ct_command *ret_command, struct fault *fault)
+{
+    if (command->verb == VERB_CREATE)
+        return take_config(agent, command, ret_command, fault);
+    return command->verb == VERB_SET ? take_set(agent, command, ret_command, fault) : 0;
+}
+
+/* Known from now on: sent again before its turn, it must not come to a turn of its own. */
+static void submit(struct agent *agent, const struct input *input)
+{
+    const struct ct_command *to = &input->command;
+    bool makes_room = to->verb == VERB_KILL || to->verb == VERB_DESTROY;
+    struct result *result = results_add(&agent->results, to->request, to->hash);
+
+    if (result == NULL) {
+        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
+        refuse(agent, to->origin, to->request, STATUS_BUSY, "too many commands are in progress");
+        return;
+    }
+    result->receipt.origin = to->origin;
+    (void)result_listen(result, to->origin);
+    if (store_is_full(agent->store) && !makes_room) {
+        refuse_full(agent, to);
+        return;
+    }
+    struct stray *stray = strays_find(agent, to->container);
+    if (stray != NULL) {
+        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
+        strays_command(agent, stray, to);
+        return;
+    }
+    inbox_post(&agent->inbox, input);
+    agent_wake(agent);
 }
 
 static void take_command(struct agent *agent, uint64_t origin, const struct command *command,
@@ -233,34 +322,14 @@ static void take_command(struct agent *agent, uint64_t origin, const struct comm
     to->wait = command->wait == WAIT_FOR_UNSET ? WAIT_FOR_READY : command->wait;
     to->grace_ns = command->grace_ns;
     to->is_forced = command->is_forced;
-    if (command->verb == VERB_CREATE && take_config(agent, command, to, &fault) < 0) {
+    if (take_values(agent, command, to, &fault) < 0) {
         struct ct_receipt receipt = {.phase = PHASE_FAILED, .fault = fault};
 
         memcpy(receipt.request, to->request, REQUEST_ID_BYTES);
         send_receipt(agent, origin, &receipt);
         return;
     }
-    /* Known from now on: sent again before its turn, it must not come to a turn of its own. */
-    struct result *result = results_add(&agent->results, to->request, hash);
-    if (result == NULL) {
-        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
-        refuse(agent, origin, to->request, STATUS_BUSY, "too many commands are in progress");
-        return;
-    }
-    result->receipt.origin = origin;
-    (void)result_listen(result, origin);
-    if (store_is_full(agent->store)) {
-        refuse_full(agent, to);
-        return;
-    }
-    struct stray *stray = strays_find(agent, to->container);
-    if (stray != NULL) {
-        free((void *)(uintptr_t)configs_take(&agent->configs, to->request).data);
-        strays_command(agent, stray, to);
-        return;
-    }
-    inbox_post(&agent->inbox, &input);
-    agent_wake(agent);
+    submit(agent, &input);
 }
 
 void requests_take_command(struct agent *agent, uint64_t origin, const struct command *command)

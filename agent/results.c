@@ -69,8 +69,20 @@ void result_fill(struct result *result, const struct store_result *stored)
     result->receipt.fault.status = stored->status;
     result->receipt.fault.error = stored->error;
     memcpy(result->receipt.fault.text, stored->text, FAULT_TEXT_BYTES);
+    result->receipt.applied = stored->applied;
+    result->receipt.at_next_start = stored->at_next_start;
     memcpy(result->uuid, stored->uuid, UUID_BYTES);
     result->generation = stored->generation;
+}
+
+void results_keep_keys(const struct result *result, struct store_result *stored)
+{
+    bool is_done = stored->phase == PHASE_DONE || stored->phase == PHASE_ACCEPTED;
+
+    if (!is_done || stored->applied != 0 || stored->at_next_start != 0)
+        return;
+    stored->applied = result->receipt.applied;
+    stored->at_next_start = result->receipt.at_next_start;
 }
 
 struct result *results_add(struct results *results, const char *request, uint64_t hash)
@@ -133,7 +145,13 @@ uint32_t results_settle(struct results *results, const struct ct_receipt *receip
         return 1;
     }
     uint32_t count = result->listener_count;
+    struct store_result kept = {.phase = receipt->phase,
+                                .applied = receipt->applied,
+                                .at_next_start = receipt->at_next_start};
     memcpy(ret_listeners, result->listeners, sizeof(result->listeners));
+    results_keep_keys(result, &kept);
     result->receipt = *receipt;
+    result->receipt.applied = kept.applied;
+    result->receipt.at_next_start = kept.at_next_start;
     return count;
 }

@@ -45,6 +45,8 @@ struct result *results_find(struct results *results, const char *request);
 /* What node.db keeps of it. */
 struct store_result;
 void result_fill(struct result *result, const struct store_result *stored);
+/* A SET that another agent carries on tells of no keys: what was noted of them stays. */
+void results_keep_keys(const struct result *result, struct store_result *stored);
 /* A new one, in progress. NULL: everything in the ring is in progress. */
 struct result *results_add(struct results *results, const char *request, uint64_t hash);
 /* Another origin that is to hear the end; false: there are enough. */

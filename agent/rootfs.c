@@ -260,6 +260,13 @@ static int check_env(const struct config *config, struct fault *fault)
     return 0;
 }
 
+int rootfs_check_words(const struct config *config, struct fault *fault)
+{
+    int rc = check_env(config, fault);
+
+    return rc < 0 ? rc : check_mounts(config, fault);
+}
+
 int rootfs_check(const struct rootfs *rootfs, const struct config *config, struct fault *fault)
 {
     bool has_root = config->root[0] != '\0';
@@ -274,9 +281,7 @@ int rootfs_check(const struct rootfs *rootfs, const struct config *config, struc
                   "init \"%s\" is not an absolute path of at most 63 octets", config->init);
         return -EINVAL;
     }
-    int rc = check_env(config, fault);
-    if (rc == 0)
-        rc = check_mounts(config, fault);
+    int rc = rootfs_check_words(config, fault);
     if (rc < 0)
         return rc;
 

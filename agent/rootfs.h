@@ -73,6 +73,8 @@ void rootfs_close(struct rootfs *rootfs);
 /* Check what `create` can know: template or root there (a symlink out of the tree is refused),
  * idmap possible or privileged, bind and tmpfs targets absolute. Changes nothing. */
 int rootfs_check(const struct rootfs *rootfs, const struct config *config, struct fault *fault);
+/* Of that, what needs no look at a file: environment, binds and tmpfs. */
+int rootfs_check_words(const struct config *config, struct fault *fault);
 
 /* Make and remove containers/UUID. Removal is by descriptor, never follows a link, and succeeds
  * when it is gone already. */

@@ -3,7 +3,7 @@
  * What the agent holds of a container beside the model's part: its configuration, its range of ids,
  * and its row in the store.
  */
-#include "agent.h"
+#include "slots.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +81,7 @@ void slot_empty(struct slot *slot)
     slot_close_console(slot);
     arena_close(&slot->arena);
     free((void *)(uintptr_t)slot->config.data);
+    free((void *)(uintptr_t)slot->next.data);
     *slot = (struct slot){.pty = -1, .output = -1};
 }
 
@@ -95,10 +96,34 @@ void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt)
         return;
     }
     struct slot *slot = &agent->slots[receipt->ct];
+    if (receipt->verb == VERB_SET) {
+        free((void *)(uintptr_t)slot->next.data); /* of one that failed */
+        slot->next = config;
+        return;
+    }
     int result = slot_fill(slot, config);
     ENSURE(result == 0); /* encoded by us a moment ago */
     slot->is_config_new = true;
     slot_choose_range(agent, slot);
+}
+
+void slot_configure(struct agent *agent, uint32_t index)
+{
+    const struct ct *ct = node_get(agent->node, index);
+    struct slot *slot = &agent->slots[index];
+
+    if (!ct->is_used || ct->revision == slot->revision || slot->next.data == NULL)
+        return;
+    arena_close(&slot->arena);
+    free((void *)(uintptr_t)slot->config.data);
+    slot->config = slot->next;
+    slot->next = (struct octets){0};
+    slot->arena = (struct arena){0};
+    int result =
+        codec_decode_config(slot->config.data, slot->config.size_bytes, &slot->arena, &slot->view);
+    ENSURE(result == 0); /* encoded by us a moment ago */
+    slot->is_config_new = true;
+    slot->revision = ct->revision;
 }
 
 void slot_row(const struct agent *agent, uint32_t index, struct store_row *row)
@@ -107,7 +132,6 @@ void slot_row(const struct agent *agent, uint32_t index, struct store_row *row)
 
     row->config = slot->config;
     row->has_config = slot->is_config_new;
-    row->revision = slot->revision;
     row->uid_base = slot->uid_base;
     row->family = slot->family;
     row->is_ready_on_exec = slot->is_ready_on_exec;

@@ -25,7 +25,7 @@
 #include "fault.h"
 #include "message.h"
 
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 #define STORE_VERSION_FIRST 1 /* older ones never were; from here on we migrate */
 #define STORE_BATCH_EVENTS_MAX 1024
 
@@ -36,6 +36,7 @@ struct store_row {
     struct octets config; /* codec_encode_config(); written only when has_config */
     bool has_config;
     uint64_t revision;
+    uint64_t late_keys; /* of it, that the open generation was made without */
     uint64_t generation;
     enum ct_state state;
     bool is_wanted_running; /* desired: an operator started it and nobody stopped it */
@@ -50,6 +51,7 @@ struct store_row {
     enum cause cause;   /* of the last end */
     bool has_status;
     int wait_status;
+    bool is_boot_wanted; /* it ran when the machine, or a shutdown of the node, ended it */
     char request[REQUEST_ID_BYTES]; /* command in progress; "" none */
     enum verb request_verb;
 };
@@ -74,6 +76,8 @@ struct store_result {
     int error;
     char text[FAULT_TEXT_BYTES];
     uint64_t time_wall_ns;
+    uint64_t applied; /* keys of a SET, as its receipt says */
+    uint64_t at_next_start;
 };
 
 struct store_change {

@@ -22,7 +22,8 @@ static const char schema[] =
     " state INTEGER, is_wanted_running INTEGER, is_restart_owed INTEGER, uid_base INTEGER,"
     " family INTEGER, is_ready_on_exec INTEGER, created_wall_ns INTEGER, started_wall_ns INTEGER,"
     " ended_wall_ns INTEGER, cause INTEGER, wait_status INTEGER, request TEXT,"
-    " request_verb INTEGER, oom_kills INTEGER NOT NULL DEFAULT 0);"
+    " request_verb INTEGER, oom_kills INTEGER NOT NULL DEFAULT 0,"
+    " late_keys INTEGER NOT NULL DEFAULT 0, is_boot_wanted INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX container_uuid ON container(uuid);"
     "CREATE INDEX container_name ON container(name);"
     "CREATE TABLE config(id INTEGER PRIMARY KEY, octets BLOB NOT NULL);"
@@ -34,12 +35,14 @@ static const char schema[] =
     "CREATE TABLE intent(request TEXT PRIMARY KEY, command_hash INTEGER NOT NULL,"
     " verb INTEGER NOT NULL, uuid BLOB NOT NULL, generation INTEGER NOT NULL,"
     " phase INTEGER NOT NULL, status INTEGER NOT NULL, error INTEGER NOT NULL,"
-    " text TEXT NOT NULL, time_wall_ns INTEGER NOT NULL) WITHOUT ROWID;"
+    " text TEXT NOT NULL, time_wall_ns INTEGER NOT NULL, applied INTEGER NOT NULL DEFAULT 0,"
+    " at_next_start INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
     "CREATE TABLE result(id INTEGER PRIMARY KEY, request TEXT NOT NULL UNIQUE,"
     " command_hash INTEGER NOT NULL, verb INTEGER NOT NULL, uuid BLOB NOT NULL,"
     " generation INTEGER NOT NULL, phase INTEGER NOT NULL, status INTEGER NOT NULL,"
     " error INTEGER NOT NULL, text TEXT NOT NULL, time_wall_ns INTEGER NOT NULL,"
-    " seq INTEGER NOT NULL);"
+    " seq INTEGER NOT NULL, applied INTEGER NOT NULL DEFAULT 0,"
+    " at_next_start INTEGER NOT NULL DEFAULT 0);"
     "INSERT INTO node(only, ledger_id, acked_epoch, acked_seq) SELECT 1," /* RFC 9562: version 4 */
     " lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' ||"
     " substr(hex(randomblob(2)), 2) || '-' || substr('89ab', 1 + (random() & 3), 1) ||"
@@ -51,6 +54,12 @@ static const char *const migrations[STORE_VERSION] = {
           "ALTER TABLE node ADD COLUMN gap_count INTEGER NOT NULL DEFAULT 0;"
           "ALTER TABLE node ADD COLUMN opened INTEGER NOT NULL DEFAULT 0;"
           "ALTER TABLE container ADD COLUMN oom_kills INTEGER NOT NULL DEFAULT 0;",
+    [2] = "ALTER TABLE container ADD COLUMN late_keys INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE container ADD COLUMN is_boot_wanted INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE intent ADD COLUMN applied INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE intent ADD COLUMN at_next_start INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE result ADD COLUMN applied INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE result ADD COLUMN at_next_start INTEGER NOT NULL DEFAULT 0;",
 };
 /* clang-format on */
 

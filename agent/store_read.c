@@ -9,7 +9,8 @@
 
 #define STOP_OPS 1000 /* of SQLite's machine between two looks: some 0.1 ms */
 #define RESULT_COLUMNS                                                                             \
-    "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns"
+    "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns,"     \
+    " applied, at_next_start"
 /* LEFT: an event whose container is missing is damage, and must not pass for no event. */
 #define EVENTS                                                                                     \
     "SELECT e.seq, e.epoch, e.time_wall_ns, c.uuid, c.name, e.generation, e.type, e.from_state,"   \
@@ -22,7 +23,8 @@ static const char *const sql[R_COUNT] = {
     [R_ROWS] = "SELECT c.uuid, c.name, f.octets, c.revision, c.generation, c.state,"
                " c.is_wanted_running, c.is_restart_owed, c.uid_base, c.family,"
                " c.is_ready_on_exec, c.created_wall_ns, c.started_wall_ns, c.ended_wall_ns,"
-               " c.cause, c.wait_status, c.request, c.request_verb, c.oom_kills"
+               " c.cause, c.wait_status, c.request, c.request_verb, c.oom_kills,"
+               " c.late_keys, c.is_boot_wanted"
                " FROM container c LEFT JOIN config f ON f.id = c.id WHERE c.is_live ORDER BY c.id",
     /* One statement, one snapshot: none is missed while it turns from intent into result. */
     [R_RESULTS] = "SELECT " RESULT_COLUMNS ", 0 AS is_open, id FROM result UNION ALL"
@@ -94,7 +96,9 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
         .ended_wall_ns = database_number(statement, 13),
         .has_status = sqlite3_column_type(statement, 15) != SQLITE_NULL,
         .wait_status = sqlite3_column_int(statement, 15),
-        .oom_kills = database_number(statement, 18)};
+        .oom_kills = database_number(statement, 18),
+        .late_keys = database_number(statement, 19),
+        .is_boot_wanted = sqlite3_column_int(statement, 20) != 0};
     int result = database_octets(statement, 0, ret_row->uuid, UUID_BYTES);
     if (result == 0)
         result = database_text(statement, 1, ret_row->name, NAME_BYTES);
@@ -144,7 +148,9 @@ static int read_result(sqlite3_stmt *statement, struct store_result *ret_result)
     *ret_result = (struct store_result){.command_hash = database_number(statement, 1),
                                         .generation = database_number(statement, 4),
                                         .error = sqlite3_column_int(statement, 7),
-                                        .time_wall_ns = database_number(statement, 9)};
+                                        .time_wall_ns = database_number(statement, 9),
+                                        .applied = database_number(statement, 10),
+                                        .at_next_start = database_number(statement, 11)};
     int result = database_text(statement, 0, ret_result->request, REQUEST_ID_BYTES);
     if (result == 0)
         result = database_enum(statement, 2, VERB_COUNT, &verb);

@@ -8,7 +8,8 @@
 
 #define CLOCK_JUMP_NS INT64_C(3600000000000) /* between two transactions; less is a correction */
 #define RESULT_COLUMNS                                                                             \
-    "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns"
+    "request, command_hash, verb, uuid, generation, phase, status, error, text, time_wall_ns,"     \
+    " applied, at_next_start"
 
 static const char *const sql[W_COUNT] = {
     [W_BEGIN] = "BEGIN IMMEDIATE",
@@ -17,26 +18,27 @@ static const char *const sql[W_COUNT] = {
     [W_ROW_INSERT] = "INSERT INTO container(id, last_seq, is_live, revision, generation, state,"
                      " is_wanted_running, is_restart_owed, uid_base, family, is_ready_on_exec,"
                      " created_wall_ns, started_wall_ns, ended_wall_ns, cause, wait_status,"
-                     " request, request_verb, oom_kills, uuid, name)"
+                     " request, request_verb, oom_kills, late_keys, is_boot_wanted, uuid, name)"
                      " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
-                     "?19,?20,?21)",
+                     "?19,?20,?21,?22,?23)",
     /* uuid and name never change under an id, so their indexes stay untouched */
     [W_ROW_UPDATE] = "UPDATE container SET last_seq=?2, is_live=?3, revision=?4, generation=?5,"
                      " state=?6, is_wanted_running=?7, is_restart_owed=?8, uid_base=?9, family=?10,"
                      " is_ready_on_exec=?11, created_wall_ns=?12, started_wall_ns=?13,"
                      " ended_wall_ns=?14, cause=?15, wait_status=?16, request=?17,"
-                     " request_verb=?18, oom_kills=?19 WHERE id=?1",
+                     " request_verb=?18, oom_kills=?19, late_keys=?20, is_boot_wanted=?21"
+                     " WHERE id=?1",
     [W_ROW_HIDE] = "UPDATE container SET is_live=0, last_seq=?2 WHERE id=?1",
     [W_ROW_DROP] = "DELETE FROM container WHERE id=?1",
     [W_LAST_SEQ] = "UPDATE container SET last_seq=?2 WHERE id=?1",
     [W_CONFIG_PUT] = "INSERT OR REPLACE INTO config VALUES(?1,?2)",
     [W_CONFIG_MOVE] = "UPDATE OR REPLACE config SET id=?2 WHERE id=?1",
     [W_CONFIG_DROP] = "DELETE FROM config WHERE id=?1",
-    [W_INTENT] =
-        "INSERT OR REPLACE INTO intent(" RESULT_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+    [W_INTENT] = "INSERT OR REPLACE INTO intent(" RESULT_COLUMNS
+                 ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
     [W_INTENT_DROP] = "DELETE FROM intent WHERE request=?1",
     [W_RESULT] = "INSERT OR REPLACE INTO result(" RESULT_COLUMNS
-                 ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
+                 ", seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
     [W_ACK] = "UPDATE node SET acked_epoch=?1, acked_seq=?2",
     [W_OLD_EVENTS] = ("SELECT seq, time_wall_ns FROM event WHERE seq<=?1"
                       " ORDER BY seq LIMIT ?2"),
@@ -102,9 +104,11 @@ static int write_row(struct store_writer *writer, struct subject *subject,
     bind_text(statement, 17, row->request, REQUEST_ID_BYTES);
     database_bind(statement, 18, row->request_verb);
     database_bind(statement, 19, row->oom_kills);
+    database_bind(statement, 20, row->late_keys);
+    database_bind(statement, 21, row->is_boot_wanted);
     if (which == W_ROW_INSERT) {
-        (void)sqlite3_bind_blob(statement, 20, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
-        (void)sqlite3_bind_text(statement, 21, subject->name, -1, SQLITE_TRANSIENT);
+        (void)sqlite3_bind_blob(statement, 22, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
+        (void)sqlite3_bind_text(statement, 23, subject->name, -1, SQLITE_TRANSIENT);
     }
     subject->is_stored = true;
     subject->is_dirty = false; /* its last_seq went with the rest */
@@ -267,6 +271,8 @@ static void bind_result(sqlite3_stmt *statement, const struct store_result *resu
     (void)sqlite3_bind_int(statement, 8, result->error);
     bind_text(statement, 9, result->text, FAULT_TEXT_BYTES);
     database_bind(statement, 10, result->time_wall_ns);
+    database_bind(statement, 11, result->applied);
+    database_bind(statement, 12, result->at_next_start);
 }
 
 static int put_intent(struct store_writer *writer, const struct store_result *intent)
@@ -284,7 +290,7 @@ static int put_result(struct store_writer *writer, const struct store_result *re
         return code;
 
     bind_result(writer->statements[W_RESULT], result);
-    database_bind(writer->statements[W_RESULT], 11, seq);
+    database_bind(writer->statements[W_RESULT], 13, seq);
     return store_writer_run(writer, W_RESULT);
 }
 

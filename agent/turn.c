@@ -16,13 +16,19 @@
 #include "clock.h"
 #include "ensure.h"
 #include "prepare.h"
+#include "slots.h"
 #include "strays.h"
 
 /* ---- what turn_core asks of the agent ---- */
 
-static void settle_create(void *context, const struct ct_receipt *receipt)
+static void settle_config(void *context, const struct ct_receipt *receipt)
 {
     slot_settle_config(context, receipt);
+}
+
+static void configure(void *context, uint32_t index)
+{
+    slot_configure(context, index);
 }
 
 static void fill_row(void *context, uint32_t index, struct store_row *row)
@@ -86,7 +92,8 @@ static void answer(void *context, const struct ct_receipt *receipt)
 }
 
 static const struct turn_ops ops = {
-    .settle_create = settle_create,
+    .settle_config = settle_config,
+    .configure = configure,
     .fill_row = fill_row,
     .row_taken = row_taken,
     .begin = begin,

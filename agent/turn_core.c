@@ -124,7 +124,9 @@ bool turn_core_close_intents(struct turn_core *core, const struct now *now)
 
 static void row_of(const struct ct *ct, struct store_row *ret_row)
 {
-    *ret_row = (struct store_row){.generation = ct->generation,
+    *ret_row = (struct store_row){.revision = ct->revision,
+                                  .late_keys = ct->late_keys,
+                                  .generation = ct->generation,
                                   .state = ct->state,
                                   .is_wanted_running = ct->is_wanted,
                                   .is_restart_owed = ct->is_restart_owed,
@@ -139,7 +141,7 @@ static void row_of(const struct ct *ct, struct store_row *ret_row)
     memcpy(ret_row->name, ct->name, NAME_BYTES);
     if (ct->has_command) {
         memcpy(ret_row->request, ct->command.request, REQUEST_ID_BYTES);
-        ret_row->request_verb = ct->command.verb;
+        ret_row->request_verb = ct_row_verb(ct);
     }
 }
 
@@ -212,7 +214,10 @@ static void add_result(struct turn_core *core, struct store_batch *batch,
                                           .phase = receipt->phase,
                                           .status = receipt->fault.status,
                                           .error = receipt->fault.error,
-                                          .time_wall_ns = now->wall_ns};
+                                          .time_wall_ns = now->wall_ns,
+                                          .applied = receipt->applied,
+                                          .at_next_start = receipt->at_next_start};
+    results_keep_keys(result, &change.result);
     memcpy(change.result.request, receipt->request, REQUEST_ID_BYTES);
     memcpy(change.result.uuid, result->uuid, UUID_BYTES);
     memcpy(change.result.text, receipt->fault.text, FAULT_TEXT_BYTES);
@@ -285,10 +290,12 @@ struct told *turn_core_compose(struct turn_core *core, const struct now *now,
     ENSURE(told != NULL);
     told->core = core;
     for (size_t i = 0; i < out->receipt_count; i++) {
-        if (out->receipts[i].verb == VERB_CREATE)
-            core->ops->settle_create(core->context, &out->receipts[i]);
+        if (out->receipts[i].verb == VERB_CREATE || out->receipts[i].verb == VERB_SET)
+            core->ops->settle_config(core->context, &out->receipts[i]);
         add_result(core, batch, &out->receipts[i], now);
     }
+    for (uint32_t i = 0; i < core->node->dirty_count; i++) /* before effects look at it */
+        core->ops->configure(core->context, core->node->dirty[i]);
     add_events(core, batch);
     add_ack(core, batch, told);
     told->acks = room_for(core->ended_count * sizeof(*told->acks));

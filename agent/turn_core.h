@@ -24,7 +24,8 @@
 /* How a turn meets the world; each gets turn_core's context. None may step the model. */
 struct turn_ops {
     /* While a batch is composed. */
-    void (*settle_create)(void *context, const struct ct_receipt *receipt);
+    void (*settle_config)(void *context, const struct ct_receipt *receipt); /* CREATE, SET */
+    void (*configure)(void *context, uint32_t index); /* its revision may be another now */
     /* The columns that the model does not hold: configuration, uid range, init's family. */
     void (*fill_row)(void *context, uint32_t index, struct store_row *row);
     void (*row_taken)(void *context, uint32_t index, bool is_freed); /* it is in the batch */

@@ -23,6 +23,7 @@ add_library(drover_codec STATIC
     codec_numbers.c
     codec_out.c
     codec_out_body.c
-    config.c)
+    config.c
+    setting.c)
 target_include_directories(drover_codec PUBLIC .)
 target_link_libraries(drover_codec PUBLIC drover_model PRIVATE drover_proto drover_flags)

@@ -167,6 +167,9 @@ static uint32_t count_max(const ProtobufCFieldDescriptor *field)
         field->descriptor == &drover__bind__descriptor ||
         field->descriptor == &drover__tmpfs__descriptor)
         return CONFIG_LIST_MAX;
+    if (field->descriptor == &drover__setting__descriptor ||
+        field->descriptor == &drover__setting_receipt__descriptor)
+        return 4 * CONFIG_LIST_MAX; /* entries of lists are named one by one */
     if (field->descriptor == &drover__event__descriptor)
         return EVENT_BATCH_MAX;
     return LIST_MAX;

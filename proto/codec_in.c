@@ -172,7 +172,12 @@ void in_config(struct in *in, const Drover__Config *from, struct config *ret)
         .ready_text = from->ready_text,
         .ready_ns = from->ready_ns,
         .is_ready_kept = from->ready_kept,
+        .autostart = (enum autostart)in_order(in, (int)from->autostart, AUTOSTART_COUNT),
+        .order = from->order,
+        .depends = (const char *const *)from->depends,
+        .depend_count = from->n_depends,
     };
+    in_require(in, from->n_depends <= CONFIG_LIST_MAX);
     ret->binds = in_binds(in, from, &ret->bind_count);
     ret->tmpfs = in_tmpfs(in, from, &ret->tmpfs_count);
     ret->env = in_pairs(in, from->env, from->n_env, &ret->env_count);

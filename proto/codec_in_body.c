@@ -30,6 +30,23 @@ static void in_hello_answer(const Drover__HelloAnswer *from, struct hello_answer
                                  .acknowledged_epoch = from->acknowledged_epoch};
 }
 
+static const struct setting *in_settings(struct in *in, const Drover__Command *from,
+                                         size_t *ret_count)
+{
+    struct setting *to = in_list(in, from->n_settings, sizeof(*to));
+    if (to == NULL)
+        return NULL;
+    for (size_t i = 0; i < from->n_settings; i++)
+        to[i] = (struct setting){
+            .key =
+                (enum setting_key)in_needed_order(in, (int)from->settings[i]->key, SETTING_COUNT),
+            .is_cleared = from->settings[i]->cleared,
+            .removed = from->settings[i]->removed,
+        };
+    *ret_count = from->n_settings;
+    return to;
+}
+
 static void in_command(struct in *in, const Drover__Command *from, struct command *ret)
 {
     *ret = (struct command){
@@ -43,8 +60,27 @@ static void in_command(struct in *in, const Drover__Command *from, struct comman
         .wait = (enum wait_for)in_order(in, (int)from->wait, WAIT_FOR_COUNT),
         .grace_ns = from->grace_ns,
         .is_forced = from->forced,
+        .set_when = (enum set_when)in_order(in, (int)from->set_when, SET_WHEN_COUNT),
+        .base_revision = from->base_revision,
     };
-    in_require(in, ret->verb != VERB_CREATE || from->config != NULL);
+    bool has_config = ret->verb == VERB_CREATE || ret->verb == VERB_SET;
+    ret->settings = in_settings(in, from, &ret->setting_count);
+    in_require(in, !has_config || from->config != NULL);
+    in_require(in, ret->verb != VERB_SET || from->n_settings > 0);
+}
+
+/* A later version's key is passed over: its receipt is for those who know it. */
+static void in_setting_receipts(const Drover__Receipt *from, struct receipt *ret)
+{
+    for (size_t i = 0; i < from->n_settings; i++) {
+        int key = (int)from->settings[i]->key;
+        bool is_known = key > 0 && key < SETTING_COUNT;
+
+        if (is_known && from->settings[i]->applied)
+            ret->applied |= SETTING_BIT(key);
+        if (is_known && from->settings[i]->at_next_start)
+            ret->at_next_start |= SETTING_BIT(key);
+    }
 }
 
 static void in_receipt(struct in *in, const Drover__Receipt *from, struct receipt *ret)
@@ -57,6 +93,8 @@ static void in_receipt(struct in *in, const Drover__Receipt *from, struct receip
         ret->phase = PHASE_RESULT_UNKNOWN;
     in_fault(from->fault, &ret->fault);
     in_container(in, from->container, &ret->container);
+    in_setting_receipts(from, ret);
+    ret->config = in_config_new(in, from->config);
 }
 
 static void in_event_batch(struct in *in, const Drover__EventBatch *from, struct event_batch *ret)

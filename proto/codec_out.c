@@ -153,6 +153,12 @@ Drover__Config *out_config(struct out *out, const struct config *from)
     to->ready_text = (char *)from->ready_text;
     to->ready_ns = from->ready_ns;
     to->ready_kept = from->is_ready_kept;
+    to->autostart = (Drover__Autostart)from->autostart;
+    to->order = from->order;
+    to->depends = (char **)from->depends;
+    to->n_depends = from->depend_count;
+    if (from->depend_count > CONFIG_LIST_MAX)
+        out_fail(out, -EINVAL);
     return to;
 }
 

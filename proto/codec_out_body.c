@@ -76,6 +76,24 @@ static Drover__Reset *out_reset(struct out *out, uint64_t session)
     return to;
 }
 
+static Drover__Setting **out_settings(struct out *out, const struct command *from,
+                                      size_t *ret_count)
+{
+    Drover__Setting *to = out_list(out, from->setting_count, sizeof(*to));
+    Drover__Setting **list = out_pointers(out, to, from->setting_count, sizeof(*to));
+    if (list == NULL)
+        return NULL;
+    for (size_t i = 0; i < from->setting_count; i++) {
+        const struct setting *setting = &from->settings[i];
+        drover__setting__init(&to[i]);
+        to[i].key = (Drover__SettingKey)out_needed(out, setting->key, SETTING_COUNT);
+        to[i].cleared = setting->is_cleared;
+        to[i].removed = (char *)setting->removed;
+    }
+    *ret_count = from->setting_count;
+    return list;
+}
+
 static Drover__Command *out_command(struct out *out, const struct command *from)
 {
     Drover__Command *to = out_list(out, 1, sizeof(*to));
@@ -92,9 +110,36 @@ static Drover__Command *out_command(struct out *out, const struct command *from)
     to->wait = (Drover__WaitFor)from->wait;
     to->grace_ns = from->grace_ns;
     to->forced = from->is_forced;
-    if (from->verb == VERB_CREATE && from->config == NULL)
+    to->settings = out_settings(out, from, &to->n_settings);
+    to->set_when = (Drover__SetWhen)from->set_when;
+    to->base_revision = from->base_revision;
+    if ((from->verb == VERB_CREATE || from->verb == VERB_SET) && from->config == NULL)
+        out_fail(out, -EINVAL);
+    if (from->verb == VERB_SET && from->setting_count == 0)
         out_fail(out, -EINVAL);
     return to;
+}
+
+static Drover__SettingReceipt **out_setting_receipts(struct out *out, const struct receipt *from,
+                                                     size_t *ret_count)
+{
+    uint64_t all = from->applied | from->at_next_start;
+    size_t count = (size_t)__builtin_popcountll(all);
+    Drover__SettingReceipt *to = out_list(out, count, sizeof(*to));
+    Drover__SettingReceipt **list = out_pointers(out, to, count, sizeof(*to));
+    size_t at = 0;
+    if (list == NULL)
+        return NULL;
+    for (unsigned key = 0; key < 64; key++) {
+        if ((all & SETTING_BIT(key)) == 0)
+            continue;
+        drover__setting_receipt__init(&to[at]);
+        to[at].key = (Drover__SettingKey)out_needed(out, key, SETTING_COUNT);
+        to[at].applied = (from->applied & SETTING_BIT(key)) != 0;
+        to[at++].at_next_start = (from->at_next_start & SETTING_BIT(key)) != 0;
+    }
+    *ret_count = count;
+    return list;
 }
 
 static Drover__Receipt *out_receipt(struct out *out, const struct receipt *from)
@@ -108,6 +153,8 @@ static Drover__Receipt *out_receipt(struct out *out, const struct receipt *from)
     to->fault = out_fault(out, &from->fault);
     if (from->has_container)
         to->container = out_container(out, &from->container);
+    to->settings = out_setting_receipts(out, from, &to->n_settings);
+    to->config = out_config(out, from->config);
     return to;
 }
 

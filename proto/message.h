@@ -22,6 +22,7 @@
 #include "event.h"
 #include "fault.h"
 #include "selector.h" /* struct pair */
+#include "setting.h"
 
 #define MESSAGE_VERSION 1
 #define MESSAGE_BYTES_MAX (1024 * 1024) /* of one record on any channel */
@@ -84,6 +85,10 @@ struct config {
     const char *ready_text; /* of CONSOLE, FILE, TCP: the text, path, port; "" */
     uint64_t ready_ns;      /* as in ct_policy */
     bool is_ready_kept;
+    enum autostart autostart;
+    uint32_t order;             /* at the node's boot: higher ones first */
+    const char *const *depends; /* names of those that go before it then */
+    size_t depend_count;
 };
 
 #define READY_TEXT_BYTES_MAX 255
@@ -99,6 +104,7 @@ static inline struct ct_policy config_policy(const struct config *config)
 {
     return (struct ct_policy){.restart = config->restart,
                               .is_reboot_denied = config->is_reboot_denied,
+                              .is_start_disabled = config->autostart == AUTOSTART_DISABLED,
                               .grace_ns = config->stop_grace_ns,
                               .ready_ns = config->ready_ns,
                               .is_ready_kept = config->is_ready_kept};
@@ -110,11 +116,15 @@ struct command {
     const char *container; /* name or id */
     uint64_t time_left_ns; /* 0: no limit of the asker's */
     enum verb verb;
-    const struct config *config; /* CREATE */
-    bool is_started;             /* CREATE --start: then as START */
-    enum wait_for wait;          /* START, REBOOT, CREATE with is_started */
-    uint64_t grace_ns;           /* STOP, REBOOT; 0: the container's */
-    bool is_forced;              /* DESTROY */
+    const struct config *config;    /* CREATE; SET: the values of its keys */
+    bool is_started;                /* CREATE --start: then as START */
+    enum wait_for wait;             /* START, REBOOT, CREATE with is_started, SET with a restart */
+    uint64_t grace_ns;              /* STOP, REBOOT; 0: the container's */
+    bool is_forced;                 /* DESTROY, START */
+    const struct setting *settings; /* SET: at least one */
+    size_t setting_count;
+    enum set_when set_when;
+    uint64_t base_revision; /* SET: another is `conflict`; 0: whichever it is */
 };
 
 struct container_view {
@@ -151,6 +161,11 @@ struct receipt {
     struct fault_view fault;
     bool has_container;
     struct container_view container;
+    /* Sets of keys, of a SET: what is in force, and what will be. Of one that was refused the
+     * latter are those that take a stop. */
+    uint64_t applied;
+    uint64_t at_next_start;
+    const struct config *config; /* of a SET that took force; may be NULL */
 };
 
 struct hello {

@@ -26,7 +26,8 @@
     X(REBOOT, reboot)                                                                              \
     X(FREEZE, freeze)                                                                              \
     X(THAW, thaw)                                                                                  \
-    X(DESTROY, destroy)
+    X(DESTROY, destroy)                                                                            \
+    X(SET, set)
 
 enum verb {
 #define VERB_ENUM(upper, lower) VERB_##upper,
@@ -68,6 +69,16 @@ const char *family_name(enum family family);
 
 enum restart_on { RESTART_UNSET, RESTART_NEVER, RESTART_ON_FAILURE, RESTART_ALWAYS, RESTART_COUNT };
 enum node_lost { NODE_LOST_UNSET, NODE_LOST_REPORT, NODE_LOST_RESTART, NODE_LOST_COUNT };
+enum autostart {
+    AUTOSTART_UNSET,   /* as DEFAULT */
+    AUTOSTART_DEFAULT, /* if it ran before the machine went down */
+    AUTOSTART_YES,
+    AUTOSTART_NO,
+    AUTOSTART_DISABLED, /* nor by a command, but with force */
+    AUTOSTART_COUNT
+};
+/* What becomes of keys of a SET that cannot change under a guest that runs. */
+enum set_when { SET_UNSET, SET_AT_ONCE, SET_NEXT_START, SET_RESTART, SET_WHEN_COUNT };
 enum wait_for { WAIT_FOR_UNSET, WAIT_FOR_READY, WAIT_FOR_EXEC, WAIT_FOR_ACCEPTED, WAIT_FOR_COUNT };
 
 /* How far a command came. ACCEPTED alone is not final. */
@@ -88,9 +99,21 @@ enum phase {
 struct ct_policy {
     enum restart_on restart;
     bool is_reboot_denied;
+    bool is_start_disabled; /* a command to start it needs force */
     uint64_t grace_ns;
     uint64_t ready_ns;  /* for it to be ready, from its init on; 0: BOOT_DEADLINE_NS */
     bool is_ready_kept; /* not ready by then: the command ends, and the guest goes on */
+};
+
+/* A SET, as far as it is decided here: sets of bits, one a key of the configuration. */
+struct ct_set {
+    uint64_t keys;      /* that it names */
+    uint64_t stop_keys; /* of these, what differs and takes a stop */
+    bool has_limits;    /* what differs is written to a living cgroup */
+    bool is_same;       /* nothing differs */
+    enum set_when when; /* UNSET is AT_ONCE: what takes a stop is refused */
+    uint64_t base;      /* the revision that it was worked out from */
+    bool is_base_given; /* … by whoever asked */
 };
 
 struct ct_command {
@@ -101,10 +124,11 @@ struct ct_command {
     char container[NAME_BYTES]; /* name, or uuid as text */
     enum wait_for wait;         /* START, REBOOT, CREATE with is_started */
     uint64_t grace_ns;          /* STOP, REBOOT; 0: the container's */
-    bool is_forced;             /* DESTROY */
+    bool is_forced;             /* DESTROY, START */
     uint8_t uuid[UUID_BYTES];   /* CREATE: of the new one */
-    struct ct_policy policy;    /* CREATE */
+    struct ct_policy policy;    /* CREATE, SET */
     bool is_started;            /* CREATE: then as START */
+    struct ct_set set;          /* SET */
 };
 
 /* One word of an answer to a command. */
@@ -117,6 +141,10 @@ struct ct_receipt {
     struct fault fault;
     bool has_ct;
     uint32_t ct; /* index of the container it was about */
+    /* Keys of a SET: what is in force, and what will be. Of one that failed the latter are those
+     * that take a stop. */
+    uint64_t applied;
+    uint64_t at_next_start;
 };
 
 #endif

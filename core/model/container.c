@@ -47,7 +47,7 @@ static bool is_failure(const struct ct *ct)
 /* A guest that ran and was to be rebooted is wanted, whoever dies in between. */
 static bool is_reboot(const struct ct *ct)
 {
-    return ct->has_command && ct->command.verb == VERB_REBOOT;
+    return (ct->has_command && ct->command.verb == VERB_REBOOT) || ct_is_set_restart(ct);
 }
 
 static void decide_after(struct ct *ct, uint64_t ended_ns)
@@ -134,6 +134,7 @@ static void end(struct ct *ct, const struct observation *observation, const stru
     decide_after(ct, ended_ns);
     ct->is_restart_owed = ct->after == AFTER_AGAIN || ct->after == AFTER_WAIT;
     ct->is_wanted = ct->is_restart_owed;
+    ct->late_keys = 0;
     ct->is_open = false;
     ct->has_init = false;
     ct->is_ready = false;
@@ -181,12 +182,14 @@ static void move(struct ct *ct, enum ct_state next, const struct observation *ob
 
     if (is_end)
         end(ct, observation, now);
+    if (next != CT_RUNNING && next != CT_FROZEN) /* on the way down other clocks count */
+        ct->limit_ns = 0;
+    ct->step_ns = 0;
     ct->moves[ct->move_count++ % CT_MOVES_KEPT] =
         (struct ct_move){from, next, observation->kind, now->ns};
     ct->state = next;
     ct->state_since_ns = now->ns;
     ct->deadline_ns = wait_ns == 0 ? 0 : now->ns + wait_ns;
-    ct->step_ns = 0;
     ct->is_dirty = true;
     if (from == CT_UNSET)
         return; /* `created` says it */
@@ -230,6 +233,13 @@ enum verdict ct_step(struct ct *ct, const struct observation *observation, const
     /* A boot that hangs gives its place up; one that is only to end keeps it till then. */
     ct->is_in_flight = ct->is_in_flight && ct->is_open && !ct->has_init && ct->state != CT_STUCK;
     return rule->verdict;
+}
+
+enum verb ct_row_verb(const struct ct *ct)
+{
+    if (!ct->has_command)
+        return VERB_UNSET;
+    return ct_is_set_restart(ct) ? VERB_REBOOT : ct->command.verb;
 }
 
 enum ct_input ct_cleaned_input(const struct ct *ct)

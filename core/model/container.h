@@ -68,8 +68,14 @@ enum ct_action {
     ACT_FREEZE,
     ACT_THAW,
     ACT_FREEZER_LATE, /* undo; the command ends */
-    ACT_FINISH,       /* the command is done */
-    ACT_FAIL,         /* the command failed with the observation's fault */
+    ACT_CONFIGURE,    /* the configuration is the new one; the command ends */
+    ACT_LIMIT,        /* write the new limits first */
+    ACT_LIMITED,
+    ACT_LIMIT_FAILED,
+    ACT_LIMIT_LATE, /* the command ends; what was ordered goes on */
+    ACT_CLEAN,      /* what had to wait for the limits to be written */
+    ACT_FINISH,     /* the command is done */
+    ACT_FAIL,       /* the command failed with the observation's fault */
     ACT_OOM,
     ACT_COUNT
 };
@@ -85,8 +91,7 @@ extern const struct ct_rule ct_rules[CT_STATE_COUNT][CT_INPUT_COUNT];
 enum ct_after { AFTER_STOP, AFTER_AGAIN, AFTER_WAIT, AFTER_DESTROY };
 
 struct ct_move {
-    enum ct_state from;
-    enum ct_state to;
+    enum ct_state from, to;
     enum ct_input input;
     uint64_t at_ns;
 };
@@ -107,7 +112,7 @@ struct ct {
     uint64_t spent;           /* of its name, up to here: the next generation is beyond both */
     bool is_open;             /* the generation has begun and has no end yet */
     bool is_in_flight;        /* counts for admission: admitted, and neither init nor an end yet */
-    enum effect_kind awaited; /* MAKE, PREPARE, CLEAN or REMOVE: out, and not yet answered */
+    enum effect_kind awaited; /* MAKE, PREPARE, CLEAN, REMOVE, LIMIT: out, and not answered */
     bool has_init;            /* init was executed and has not ended */
     bool is_ready;
     bool is_ready_on_exec;
@@ -132,6 +137,13 @@ struct ct {
     uint64_t wait_ns; /* of AFTER_WAIT */
     struct restart restart;
     struct fault fault; /* of the last failed effect of this generation */
+
+    uint64_t revision;  /* of its configuration, from 1 */
+    uint64_t late_keys; /* that its open generation was made without */
+    uint64_t limit_ns;  /* when LIMIT is late; 0: nobody waits for it */
+    bool has_set;       /* a SET was accepted and has not taken force yet: */
+    struct ct_set set;
+    struct ct_policy set_policy;
 
     bool is_wanted;       /* an operator started it and neither he nor the guest ended it */
     bool is_restart_owed; /* the next generation is decided and not yet begun */
@@ -174,6 +186,8 @@ static inline uint64_t ct_ready_ns(const struct ct *ct)
 {
     return ct->policy.ready_ns != 0 ? ct->policy.ready_ns : BOOT_DEADLINE_NS;
 }
+/* What a row keeps of the command in progress: a SET that boots it again is a reboot by then. */
+enum verb ct_row_verb(const struct ct *ct);
 
 /* States in which an init may be alive. */
 bool ct_state_has_init(enum ct_state state);

@@ -11,7 +11,7 @@ static_assert(EVENT_DETAIL_BYTES == FAULT_TEXT_BYTES, "words are copied from the
 static bool is_awaited(enum effect_kind kind)
 {
     return kind == EFFECT_MAKE || kind == EFFECT_PREPARE || kind == EFFECT_CLEAN ||
-           kind == EFFECT_REMOVE;
+           kind == EFFECT_REMOVE || kind == EFFECT_LIMIT;
 }
 
 struct effect *ct_order(struct out *out, struct ct *ct, enum effect_kind kind)
@@ -68,12 +68,15 @@ void ct_finish(struct ct *ct, enum phase phase, const struct fault *fault, const
     memcpy(receipt->request, ct->command.request, REQUEST_ID_BYTES);
     if (fault != NULL)
         receipt->fault = *fault;
+    if (phase == PHASE_DONE && ct->command.verb == VERB_SET)
+        ct_tell_keys(ct, &ct->command.set, receipt);
 
     struct event *event = ct_tell(out, ct, EVENT_RESULT, now);
     event->result = fault != NULL ? fault->status : STATUS_DONE;
     if (fault != NULL)
         memcpy(event->detail, fault->text, EVENT_DETAIL_BYTES);
     ct->has_command = false;
+    ct->limit_ns = 0;
     ct->is_dirty = true;
 }
 
@@ -85,7 +88,7 @@ static void finish_done(struct ct *ct, const struct now *now, struct out *out)
 bool ct_has_boot_command(const struct ct *ct)
 {
     return ct->has_command && (ct->command.verb == VERB_START || ct->command.verb == VERB_REBOOT ||
-                               ct->command.verb == VERB_CREATE);
+                               ct->command.verb == VERB_CREATE || ct_is_set_restart(ct));
 }
 
 static void queue(struct ct *ct, bool is_automatic)
@@ -142,6 +145,8 @@ static void set_stuck(const struct ct *ct, struct fault *fault)
         words = "preparing it does not return";
     if (ct->awaited == EFFECT_REMOVE)
         words = "removing its directory does not return";
+    if (ct->awaited == EFFECT_LIMIT)
+        words = "writing its limits does not return";
     if (fault->status == STATUS_UNSET)
         fault_set(fault, STATUS_TIMEOUT, 0, "%s: %s", ct->name, words);
     fault_hint(fault, "it is retried until that is gone");
@@ -365,11 +370,21 @@ static void act_kill(struct step *step)
     kill_all(step->ct, step->out);
 }
 
+/* While its limits are being written its files are in use: whoever removes them would wait, and
+ * others with him. */
+static void act_clean(struct step *step)
+{
+    if (step->ct->awaited == EFFECT_UNSET && !step->ct->is_open)
+        (void)ct_order(step->out, step->ct, EFFECT_CLEAN);
+}
+
 static void act_end(struct step *step)
 {
     struct ct *ct = step->ct;
 
-    (void)ct_order(step->out, ct, EFFECT_CLEAN);
+    act_clean(step);
+    if (ct_is_setting(ct))
+        ct_end_set(step);
     if (!ct->has_command || (ct->command.verb != VERB_FREEZE && ct->command.verb != VERB_THAW))
         return; /* a stop is not done before all is gone; a start may yet be fulfilled */
 
@@ -426,7 +441,7 @@ static void act_retry(struct step *step)
     struct ct *ct = step->ct;
 
     arm_retry(ct, step->now);
-    if (ct->awaited != EFFECT_UNSET)
+    if (ct->awaited != EFFECT_UNSET && !(ct->is_open && ct->awaited == EFFECT_LIMIT))
         return; /* what was ordered may still return; twice at once it would only queue up */
     (void)ct_order(step->out, ct, ct->is_open ? EFFECT_KILL : EFFECT_CLEAN);
     ct->is_kill_sent = ct->is_kill_sent || ct->is_open;
@@ -563,6 +578,12 @@ void (*const ct_actions[ACT_COUNT])(struct step *step) = {
     [ACT_FREEZE] = act_freeze,
     [ACT_THAW] = act_thaw,
     [ACT_FREEZER_LATE] = act_freezer_late,
+    [ACT_CONFIGURE] = ct_act_configure,
+    [ACT_LIMIT] = ct_act_limit,
+    [ACT_LIMITED] = ct_act_limited,
+    [ACT_LIMIT_FAILED] = ct_act_limit_failed,
+    [ACT_LIMIT_LATE] = ct_act_limit_late,
+    [ACT_CLEAN] = act_clean,
     [ACT_FINISH] = act_finish,
     [ACT_FAIL] = act_fail,
     [ACT_OOM] = act_oom,

@@ -27,7 +27,7 @@ extern void (*const ct_actions[ACT_COUNT])(struct step *step);
 struct event *ct_tell(struct out *out, const struct ct *ct, enum event_type type,
                       const struct now *now);
 
-/* Append an effect; MAKE, PREPARE, CLEAN and REMOVE one at a time, until each is answered. */
+/* Append an effect; MAKE, PREPARE, CLEAN, REMOVE and LIMIT one at a time, until it is answered. */
 struct effect *ct_order(struct out *out, struct ct *ct, enum effect_kind kind);
 /* On behalf of a command: only once its intent is durable. */
 struct effect *ct_order_after_commit(struct out *out, struct ct *ct, enum effect_kind kind);
@@ -37,5 +37,20 @@ void ct_ask(struct ct *ct, const struct now *now, struct out *out);
 
 /* Is the command in progress one that is done when the guest is ready? */
 bool ct_has_boot_command(const struct ct *ct);
+/* … is it a SET that boots it again, or one that does not? */
+bool ct_is_set_restart(const struct ct *ct);
+bool ct_is_setting(const struct ct *ct);
+
+/* The SET that was accepted takes force: policy, revision, event. */
+void ct_configure(struct ct *ct, const struct now *now, struct out *out);
+/* Its generation ended meanwhile. */
+void ct_end_set(struct step *step);
+void ct_act_configure(struct step *step);
+void ct_act_limit(struct step *step);
+void ct_act_limited(struct step *step);
+void ct_act_limit_failed(struct step *step);
+void ct_act_limit_late(struct step *step);
+/* Which of a SET's keys are in force, and which will be. */
+void ct_tell_keys(const struct ct *ct, const struct ct_set *set, struct ct_receipt *receipt);
 
 #endif

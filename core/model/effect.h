@@ -27,7 +27,8 @@
     X(CLEAN, clean)     /* kill what is left, remove cgroups → CLEANED_STOP, CLEAN_FAILED */     \
     X(REMOVE, remove)   /* the container's directory → REMOVED, REMOVE_FAILED */                 \
     X(FREEZE, freeze)   /* → FROZEN, FREEZE_FAILED */                                            \
-    X(THAW, thaw)       /* → THAWED; before an ASK or KILL nobody waits for it */
+    X(THAW, thaw)       /* → THAWED; before an ASK or KILL nobody waits for it */                \
+    X(LIMIT, limit)     /* those of the SET in progress, or of its row → LIMITED, LIMIT_FAILED */
 
 enum effect_kind {
 #define EFFECT_ENUM(upper, lower) EFFECT_##upper,

@@ -124,6 +124,8 @@ void node_keep_in_line(struct node *node, struct ct *ct)
 
     if (ct->step_ns != 0 && (due_ns == 0 || ct->step_ns < due_ns))
         due_ns = ct->step_ns;
+    if (ct->limit_ns != 0 && (due_ns == 0 || ct->limit_ns < due_ns))
+        due_ns = ct->limit_ns;
     deadlines_set(&node->deadlines, ct->index, ct->is_used ? due_ns : 0);
     if (ct->state == CT_PREPARING && !ct->is_in_flight && !ct->is_queued)
         enqueue(node, ct);
@@ -193,6 +195,9 @@ static enum effect_kind effect_of(enum ct_input kind)
     case IN_REMOVED:
     case IN_REMOVE_FAILED:
         return EFFECT_REMOVE;
+    case IN_LIMITED:
+    case IN_LIMIT_FAILED:
+        return EFFECT_LIMIT;
     }
     return EFFECT_UNSET;
 }
@@ -280,6 +285,11 @@ static bool step_due(struct node *node, const struct now *now, struct out *out)
         node_step_kind(node, ct, IN_STEP, now, out);
         return true;
     }
+    if (ct->limit_ns != 0 && ct->limit_ns <= now->ns) {
+        ct->limit_ns = 0;
+        node_step_kind(node, ct, IN_LIMIT_LATE, now, out);
+        return true;
+    }
     ct->deadline_ns = 0;
     if (ct->is_queued) {
         struct observation late = {.kind = IN_PREPARE_FAILED};
@@ -334,7 +344,8 @@ static void check_awaited(const struct ct *ct)
     if (ct->awaited == EFFECT_CLEAN)
         ENSURE(ct->state == CT_CLEANING || ct->state == CT_STUCK);
     if (ct->state == CT_CLEANING)
-        ENSURE(ct->awaited == EFFECT_CLEAN || ct->awaited == EFFECT_REMOVE);
+        ENSURE(ct->awaited == EFFECT_CLEAN || ct->awaited == EFFECT_REMOVE ||
+               ct->awaited == EFFECT_LIMIT);
     if (ct->awaited == EFFECT_CLEAN || ct->awaited == EFFECT_REMOVE)
         ENSURE(!ct->is_open);
     if (ct->state == CT_STOPPED || ct->state == CT_BACKOFF)
@@ -366,7 +377,8 @@ static void check_slot(const struct node *node, const struct ct *ct)
     if (ct->has_command && ct->command.verb != VERB_CREATE)
         ENSURE(ct->is_announced);
     check_awaited(ct);
-    ENSURE(node->deadlines.place[ct->index] != 0 || (ct->deadline_ns == 0 && ct->step_ns == 0));
+    ENSURE(node->deadlines.place[ct->index] != 0 ||
+           (ct->deadline_ns == 0 && ct->step_ns == 0 && ct->limit_ns == 0));
 }
 
 void node_check(const struct node *node)

@@ -53,6 +53,8 @@ struct ct_found {
     uint8_t uuid[UUID_BYTES];
     char name[NAME_BYTES];
     struct ct_policy policy;
+    uint64_t revision;
+    uint64_t late_keys;
     enum ct_state state; /* last committed */
     uint64_t generation;
     uint64_t spent; /* highest of its name for which there is a cgroup, whosever */

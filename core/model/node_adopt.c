@@ -16,6 +16,8 @@ static void fill(struct ct *ct, const struct ct_found *found)
     memcpy(ct->uuid, found->uuid, UUID_BYTES);
     memcpy(ct->name, found->name, NAME_BYTES);
     ct->policy = found->policy;
+    ct->revision = found->revision;
+    ct->late_keys = found->late_keys;
     ct->state = found->state;
     ct->generation = found->generation;
     ct->spent = found->spent;
@@ -95,7 +97,22 @@ static void resume_cleaning(struct ct *ct, struct out *out)
     (void)ct_order(out, ct, ct->generation == 0 ? EFFECT_REMOVE : EFFECT_CLEAN);
 }
 
-/* A freeze or thaw in progress: the level that holds now is its result. */
+/* What it wrote of its limits nobody knows; those of the row are written again. */
+static void settle_set(struct ct *ct, const struct now *now, struct out *out)
+{
+    struct fault fault;
+
+    bool is_up = ct->state == CT_BOOTING || ct->state == CT_RUNNING || ct->state == CT_FROZEN;
+
+    if (!ct->has_command || ct->command.verb != VERB_SET || !is_up || !ct->has_init)
+        return;
+    interrupted(&fault, ct, "set");
+    ct_finish(ct, PHASE_FAILED, &fault, now, out);
+    (void)ct_order(out, ct, EFFECT_LIMIT);
+}
+
+/* A freeze or thaw in progress: the level that holds now is its result. It is ordered, as another
+ * may be on its way that an agent ordered of whom node.db does not know any more. */
 static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, const struct now *now,
                            struct out *out)
 {
@@ -103,10 +120,13 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
 
     if (ct->state == CT_STOPPING && is_frozen)
         (void)ct_order(out, ct, EFFECT_THAW); /* else it cannot hear what it is asked */
-    if (ct->state == CT_RUNNING && is_frozen)
+    if (ct->state == CT_RUNNING && is_frozen) {
         node_step_kind(node, ct, IN_FROZEN, now, out);
-    else if (ct->state == CT_FROZEN && !is_frozen)
+        (void)ct_order(out, ct, EFFECT_FREEZE);
+    } else if (ct->state == CT_FROZEN && !is_frozen) {
         node_step_kind(node, ct, IN_THAWED, now, out);
+        (void)ct_order(out, ct, EFFECT_THAW);
+    }
     if (!ct->has_command || (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
         return;
     /* What was ordered may yet be reached, when nobody waits for it any more. */
@@ -136,6 +156,8 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
 
     if (ct->state == CT_PREPARING) /* the agent died before it could write the launch down */
         node_step_kind(node, ct, IN_LAUNCHED, now, out);
+    if (!found->has_ended)
+        settle_set(ct, now, out);
     if (ct->state != CT_STUCK && !ct->has_init && node->in_flight < node->in_flight_max) {
         ct->is_in_flight = true;
         node->in_flight++;

@@ -44,6 +44,7 @@ static void create(struct node *node, const struct ct_command *command, const st
     memcpy(ct->uuid, command->uuid, UUID_BYTES);
     memcpy(ct->name, command->container, NAME_BYTES);
     ct->policy = command->policy;
+    ct->revision = 1;
     ct->has_command = true;
     ct->command = *command;
     ct->state_since_ns = now->ns;
@@ -57,7 +58,8 @@ static void create(struct node *node, const struct ct_command *command, const st
 static bool may_displace(const struct ct *ct, const struct ct_command *command)
 {
     enum verb running = ct->command.verb;
-    bool is_boot = running == VERB_START || running == VERB_REBOOT || running == VERB_CREATE;
+    bool is_boot = running == VERB_START || running == VERB_REBOOT || running == VERB_CREATE ||
+                   ct_is_set_restart(ct);
 
     if (!ct->is_announced || ct->awaited == EFFECT_REMOVE)
         return false; /* of what is half made or half removed nothing can be stopped */
@@ -66,6 +68,25 @@ static bool may_displace(const struct ct *ct, const struct ct_command *command)
     if (command->verb == VERB_DESTROY)
         return command->is_forced && running != VERB_DESTROY && running != VERB_KILL;
     return command->verb == VERB_KILL;
+}
+
+/* A generation was made from its configuration, or is being made from it. */
+static bool is_in_use(const struct ct *ct)
+{
+    return ct->is_open && !ct->is_queued;
+}
+
+/* What a stop would bring into force: what differs, and what was stored for the next start. */
+static uint64_t stop_keys(const struct ct *ct, const struct ct_set *set)
+{
+    return is_in_use(ct) ? set->stop_keys | (set->keys & ct->late_keys) : 0;
+}
+
+static enum ct_input input_of_set(const struct ct *ct, const struct ct_set *set)
+{
+    if (set->when == SET_RESTART && stop_keys(ct, set) != 0)
+        return IN_SET_RESTART;
+    return set->has_limits && is_in_use(ct) ? IN_SET_LIMITS : IN_SET;
 }
 
 static enum ct_input input_of(const struct ct *ct, const struct ct_command *command)
@@ -87,6 +108,8 @@ static enum ct_input input_of(const struct ct *ct, const struct ct_command *comm
         if (ct->state == CT_STOPPED || ct->state == CT_CLEANING || ct->state == CT_BACKOFF)
             return IN_DESTROY;
         return command->is_forced ? IN_KILL : IN_DESTROY;
+    case VERB_SET:
+        return input_of_set(ct, &command->set);
     case VERB_UNSET:
     case VERB_CREATE:
     case VERB_COUNT:
@@ -107,15 +130,28 @@ static void take_stop(struct ct *ct, const struct ct_command *command, bool is_r
         ct->grace_ns = GRACE_DEFAULT_NS;
 }
 
+/* From now on SET_RESTART says that it is carried out, and no more that it may be. */
+static void take_set(struct ct *ct, const struct ct_command *command, enum ct_input input)
+{
+    if (input != IN_SET_RESTART && ct->command.set.when == SET_RESTART)
+        ct->command.set.when = SET_NEXT_START;
+    ct->has_set = true;
+    ct->set = ct->command.set;
+    ct->set_policy = command->policy;
+}
+
 /* What the command orders beyond its rule's action: evidence for the cause, and what follows. */
 static void take_command(struct ct *ct, const struct ct_command *command, enum ct_input input)
 {
     ct->has_command = true;
     ct->command = *command;
     ct->is_dirty = true;
-    if (input == IN_STOP || input == IN_REBOOT)
-        take_stop(ct, command, input == IN_REBOOT);
-    if (input == IN_REBOOT && ct->is_open)
+    if (command->verb == VERB_SET)
+        take_set(ct, command, input);
+    bool is_reboot = input == IN_REBOOT || input == IN_SET_RESTART;
+    if (input == IN_STOP || is_reboot)
+        take_stop(ct, command, is_reboot);
+    if (is_reboot && ct->is_open)
         ct->is_restart_owed = true; /* so that it is carried out though the agent may die */
     if (input == IN_KILL)
         ct->order = ORDER_KILL;
@@ -128,11 +164,21 @@ static void take_command(struct ct *ct, const struct ct_command *command, enum c
         ct->restart.streak = 0; /* a person's start begins a new count */
 }
 
+static bool is_start_disabled(const struct ct *ct, const struct ct_command *command)
+{
+    return command->verb == VERB_START && !ct->is_open && ct->policy.is_start_disabled &&
+           !command->is_forced;
+}
+
 static void refuse(const struct ct *ct, const struct ct_command *command, struct out *out)
 {
     struct fault *fault = &answer(out, command, PHASE_FAILED, ct)->fault;
 
     fault_set(fault, STATUS_WRONG_STATE, 0, "%s is %s", ct->name, ct_state_name(ct->state));
+    if (is_start_disabled(ct, command)) {
+        fault_set(fault, STATUS_START_DISABLED, 0, "%s: its start is disabled", ct->name);
+        fault_hint(fault, "--force starts it once; `drover set` of autostart enables it");
+    }
     if (command->verb == VERB_DESTROY)
         fault_hint(fault, "stop it first, or --force");
     else if (command->verb == VERB_REBOOT && ct->state == CT_STOPPED)
@@ -146,6 +192,8 @@ static bool is_refused(const struct ct *ct, const struct ct_command *command, en
         return true;
     if (ct->awaited == EFFECT_REMOVE && command->verb != VERB_DESTROY)
         return true; /* a destroy that was late, and goes on */
+    if (is_start_disabled(ct, command))
+        return true;
     return input == IN_DESTROY && ct->is_restart_owed && !command->is_forced;
 }
 
@@ -161,11 +209,47 @@ static void supersede(struct ct *ct, const struct ct_command *command, const str
     ct_finish(ct, PHASE_SUPERSEDED, &fault, now, out);
 }
 
+/* A SET that is answered before anything of it is done. */
+static bool answer_set(const struct ct *ct, const struct ct_command *command, struct out *out)
+{
+    const struct ct_set *set = &command->set;
+    struct fault fault = {0};
+    bool is_stop_refused = is_in_use(ct) && set->stop_keys != 0 &&
+                           (set->when == SET_UNSET || set->when == SET_AT_ONCE);
+
+    if (set->base != ct->revision) {
+        fault_set(&fault, set->is_base_given ? STATUS_CONFLICT : STATUS_BUSY, 0,
+                  "%s: its configuration is at revision %u, not %u", ct->name, ct->revision,
+                  set->base);
+        fault_hint(&fault, "look at what it is now, and give the command again");
+    } else if (ct->awaited == EFFECT_LIMIT) {
+        fault_set(&fault, STATUS_BUSY, 0, "%s: its limits are still being written", ct->name);
+    } else if (is_stop_refused) {
+        fault_set(&fault, STATUS_WRONG_STATE, 0, "%s is %s, and this takes a stop", ct->name,
+                  ct_state_name(ct->state));
+        fault_hint(&fault, "nothing was changed; --next-start stores it, --restart performs it");
+    } else if (!set->is_same || (set->when == SET_RESTART && stop_keys(ct, set) != 0)) {
+        return false;
+    }
+    struct ct_receipt *receipt =
+        answer(out, command, fault.status == STATUS_UNSET ? PHASE_UNCHANGED : PHASE_FAILED, ct);
+    receipt->fault = fault;
+    if (fault.status == STATUS_UNSET) {
+        receipt->fault.status = STATUS_UNCHANGED;
+        ct_tell_keys(ct, set, receipt);
+    } else if (is_stop_refused) {
+        receipt->at_next_start = set->stop_keys;
+    }
+    return true;
+}
+
 static void obey(struct node *node, struct ct *ct, const struct ct_command *command,
                  const struct now *now, struct out *out)
 {
     enum ct_input input = input_of(ct, command);
 
+    if (command->verb == VERB_SET && answer_set(ct, command, out))
+        return;
     if (ct_rules[ct->state][input].verdict == VERDICT_UNCHANGED) {
         answer(out, command, PHASE_UNCHANGED, ct)->fault.status = STATUS_UNCHANGED;
         return;
@@ -176,7 +260,11 @@ static void obey(struct node *node, struct ct *ct, const struct ct_command *comm
     }
     supersede(ct, command, now, out);
     take_command(ct, command, input);
-    (void)answer(out, command, PHASE_ACCEPTED, ct);
+    struct ct_receipt *accepted = answer(out, command, PHASE_ACCEPTED, ct);
+    if (input == IN_SET_RESTART)
+        accepted->applied = command->set.keys; /* another agent may end it, and not know them */
+    if (input == IN_SET_RESTART)
+        ct_configure(ct, now, out); /* before the move: the next generation is made from it */
 
     /* Held back in the queue, it has nothing to undo: its preparation is over before it began. */
     bool was_queued = ct->is_queued;
@@ -185,7 +273,7 @@ static void obey(struct node *node, struct ct *ct, const struct ct_command *comm
         node_dequeue(node, ct);
         node_step_kind(node, ct, IN_PREPARE_FAILED, now, out);
     }
-    if (ct->state == CT_STUCK) {
+    if (ct->state == CT_STUCK && ct->has_command) {
         ct->deadline_ns = now->ns + KILL_DEADLINE_NS; /* of the command, not of the state */
         node_keep_in_line(node, ct);
     }

@@ -37,6 +37,8 @@
 
 #define FREEZER_DEADLINE_NS (10 * SECOND_NS) /* freeze or thaw not reached: undone, fails */
 
+#define LIMIT_DEADLINE_NS (30 * SECOND_NS) /* writing limits hangs: set times out */
+
 #define OOM_WINDOW_NS (2 * SECOND_NS) /* a kill for memory explains a SIGKILL this near */
 
 #define RESTART_BASE_NS (SECOND_NS / 2)

@@ -27,8 +27,11 @@
     X(FREEZE, freeze)                                                                              \
     X(THAW, thaw)                                                                                  \
     X(DESTROY, destroy)                                                                            \
-    X(MADE, made)           /* its directory is there */                                           \
-    X(MADE_LATE, made_late) /* … and its create has ended without it */                          \
+    X(SET, set)                 /* its configuration alone changes */                              \
+    X(SET_LIMITS, set_limits)   /* … once the limits of its living cgroup have */                \
+    X(SET_RESTART, set_restart) /* … and it boots again with it */                               \
+    X(MADE, made)               /* its directory is there */                                       \
+    X(MADE_LATE, made_late)     /* … and its create has ended without it */                      \
     X(MAKE_FAILED, make_failed)                                                                    \
     X(ADMITTED, admitted) /* its turn to boot */                                                   \
     X(PREPARED, prepared) /* cgroup and plan are there */                                          \
@@ -43,6 +46,8 @@
     X(FROZEN, frozen)                                                                              \
     X(FREEZE_FAILED, freeze_failed)                                                                \
     X(THAWED, thawed)                                                                              \
+    X(LIMITED, limited) /* its cgroup has the limits that were ordered */                          \
+    X(LIMIT_FAILED, limit_failed)                                                                  \
     X(OOM, oom)                         /* the cgroup's oom_kill rose */                           \
     X(CLEANED_STOP, cleaned_stop)       /* nothing is left of the generation; and it rests */      \
     X(CLEANED_AGAIN, cleaned_again)     /* … and it boots again */                               \
@@ -51,8 +56,9 @@
     X(CLEAN_FAILED, clean_failed)                                                                  \
     X(REMOVED, removed) /* its directory is gone */                                                \
     X(REMOVE_FAILED, remove_failed)                                                                \
-    X(STEP, step)         /* the shorter of its two timers; news of a way of asking */             \
-    X(DEADLINE, deadline) /* of the state */
+    X(STEP, step)             /* the shorter of its two timers; news of a way of asking */         \
+    X(DEADLINE, deadline)     /* of the state */                                                   \
+    X(LIMIT_LATE, limit_late) /* writing limits takes too long */
 
 enum ct_input {
 #define CT_INPUT_ENUM(upper, lower) IN_##upper,

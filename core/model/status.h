@@ -41,7 +41,9 @@
     X(AGENT_LOST, agent_lost, 1)                                                                   \
     X(EXPIRED, expired, 10)                                                                        \
     X(GUEST_UNSUPPORTED, guest_unsupported, 1)                                                     \
-    X(HOOK_FAILED, hook_failed, 1)
+    X(HOOK_FAILED, hook_failed, 1)                                                                 \
+    X(CONFLICT, conflict, 4)                                                                       \
+    X(START_DISABLED, start_disabled, 4)
 
 enum status {
 #define STATUS_ENUM(upper, lower, code) STATUS_##upper,

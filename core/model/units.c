@@ -72,6 +72,15 @@ bool duration_parse(const char *text, uint64_t *ret_ns)
     return false;
 }
 
+bool cpuunits_weight(uint64_t units, uint32_t *ret_weight)
+{
+    if (units < 8 || units > 500000)
+        return false;
+    uint64_t weight = (units + 5) / 10;
+    *ret_weight = (uint32_t)(weight > 10000 ? 10000 : weight);
+    return true;
+}
+
 static bool is_name_letter(char letter)
 {
     return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9');

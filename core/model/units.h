@@ -23,6 +23,10 @@ bool size_parse(const char *text, uint64_t *ret_bytes);
 /* "120s", "250ms", "2h". A bare number is refused, except 0: a number needs its unit. */
 bool duration_parse(const char *text, uint64_t *ret_ns);
 
+/* OpenVZ's CPUUNITS (8 to 500000, 1000 by default) as a weight of cgroups (1 to 10000, 100 by
+ * default): in proportion, and no further than that range reaches. */
+bool cpuunits_weight(uint64_t units, uint32_t *ret_weight);
+
 /* [a-z0-9]([a-z0-9-]{0,61}[a-z0-9])? */
 bool name_check(const char *text);
 

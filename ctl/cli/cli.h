@@ -97,6 +97,7 @@ int verb_boot(struct cli *cli);
 int verb_version(struct cli *cli);
 int verb_create(struct cli *cli);
 int verb_life(struct cli *cli);
+int verb_set(struct cli *cli);
 int verb_events(struct cli *cli);
 int verb_wait(struct cli *cli);
 int verb_exec(struct cli *cli);

@@ -167,8 +167,8 @@ static int read_limits(struct config *config, const struct options *options, str
     if (pids != NULL && strcmp(pids, "max") != 0 &&
         options_get_number(options, OPTION_PIDS, &config->pids_max, fault) < 0)
         return -EINVAL;
-    if (cpus != NULL && !cpus_read(cpus, &config->cpu_milli))
-        return refuse(fault, OPTION_CPUS, cpus, "not a count of processors (2, 1.5, 0.25)");
+    if (cpus != NULL && strcmp(cpus, "max") != 0 && !cpus_read(cpus, &config->cpu_milli))
+        return refuse(fault, OPTION_CPUS, cpus, "not a count of processors (2, 1.5, 0.25, max)");
     if (weight < 1 || weight > 10000)
         return refuse(fault, OPTION_CPU_WEIGHT, options_find(options, OPTION_CPU_WEIGHT),
                       "1 to 10000");
@@ -245,33 +245,62 @@ static int read_policy(struct config *config, const struct options *options, str
     return 0;
 }
 
+static int read_order(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    static const char *const autostart[] = {"default", "yes", "no", "disabled", NULL};
+    const char *given;
+    size_t index = 0;
+    uint64_t order = 0;
+    int word = options_get_word(options, OPTION_AUTOSTART, autostart, 0, fault);
+
+    if (word < 0 || options_get_number(options, OPTION_ORDER, &order, fault) < 0 ||
+        options_get_duration(options, OPTION_STOP_GRACE, &read->config.stop_grace_ns, fault) < 0)
+        return -EINVAL;
+    if (order > UINT32_MAX)
+        return refuse(fault, OPTION_ORDER, options_find(options, OPTION_ORDER), "too large");
+    read->config.autostart = (enum autostart)(AUTOSTART_DEFAULT + word);
+    read->config.order = (uint32_t)order;
+    while ((given = options_next(options, OPTION_DEPENDS, &index)) != NULL) {
+        if (read->config.depend_count == CONFIG_LIST_MAX)
+            return refuse(fault, OPTION_DEPENDS, given, "too many of them");
+        if (!name_check(given))
+            return refuse(fault, OPTION_DEPENDS, given, "not a container's name");
+        read->depends[read->config.depend_count++] = given;
+    }
+    return 0;
+}
+
 static int read_root(struct config_read *read, const struct options *options, struct fault *fault)
 {
     const char *template_name = options_find(options, OPTION_TEMPLATE);
     const char *root = options_find(options, OPTION_ROOT);
-    const char *init = options_find(options, OPTION_INIT);
 
     if ((template_name == NULL) == (root == NULL)) {
         fault_set(fault, STATUS_INVALID, 0, "what is it made from? one of --template and --root");
         return -EINVAL;
     }
-    if (init != NULL && init[0] != '/')
-        return refuse(fault, OPTION_INIT, init, "a path from / of the container is needed");
     read->config.template_name = template_name == NULL ? "" : template_name;
     read->config.root = root == NULL ? "" : absolute(&read->texts, root);
-    read->config.init = init == NULL ? "" : init;
     return 0;
 }
 
-int config_read(struct config_read *read, const struct options *options, struct fault *fault)
+int config_read_settings(struct config_read *read, const struct options *options,
+                         struct fault *fault)
 {
+    const char *init = options_find(options, OPTION_INIT);
+
     *read = (struct config_read){0};
+    read->config.template_name = read->config.root = "";
+    read->config.init = init == NULL ? "" : init;
     read->config.binds = read->binds;
     read->config.tmpfs = read->tmpfs;
     read->config.env = read->env;
     read->config.labels = read->labels;
     read->config.hooks = read->hooks;
-    if (read_root(read, options, fault) < 0 || read_limits(&read->config, options, fault) < 0 ||
+    read->config.depends = read->depends;
+    if (init != NULL && init[0] != '/' && init[0] != '\0')
+        return refuse(fault, OPTION_INIT, init, "a path from / of the container is needed");
+    if (read_limits(&read->config, options, fault) < 0 || read_order(read, options, fault) < 0 ||
         read_policy(&read->config, options, fault) < 0 ||
         read_ready(&read->config, options, fault) < 0 ||
         read_family(&read->config, options, fault) < 0 || read_binds(read, options, fault) < 0 ||
@@ -292,6 +321,13 @@ int config_read(struct config_read *read, const struct options *options, struct 
         return refuse(fault, OPTION_HOOK, options_find(options, OPTION_HOOK),
                       "premount, mount, umount or postumount, each once, and a path from /");
     return 0;
+}
+
+int config_read(struct config_read *read, const struct options *options, struct fault *fault)
+{
+    int result = config_read_settings(read, options, fault);
+
+    return result < 0 ? result : read_root(read, options, fault);
 }
 
 void config_read_close(struct config_read *read)

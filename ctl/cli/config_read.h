@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config_read.h — a container's configuration from the options of `create`.
+ * config_read.h — a container's configuration from the options of `create`, or the keys of `set`.
  *
  * Shape    struct config_read owns the lists and cut texts that its config points into.
  * Units    as struct config says.
@@ -22,8 +22,12 @@ struct config_read {
     struct pair env[CONFIG_LIST_MAX];
     struct pair labels[CONFIG_LIST_MAX];
     struct pair hooks[CONFIG_LIST_MAX];
+    const char *depends[CONFIG_LIST_MAX];
 };
 
+/* All but what it is made from, with defaults for what is not given. */
+int config_read_settings(struct config_read *read, const struct options *options,
+                         struct fault *fault);
 int config_read(struct config_read *read, const struct options *options, struct fault *fault);
 void config_read_close(struct config_read *read);
 

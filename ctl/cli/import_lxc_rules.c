@@ -257,6 +257,16 @@ static void map_hook(struct lxc *lxc, const struct import_parameter *entry)
                    "DROVER_NAME, DROVER_ROOT are in its environment, not LXC_*");
 }
 
+static void map_auto(struct lxc *lxc, const struct import_parameter *entry)
+{
+    bool is_no = strcmp(entry->value, "0") == 0;
+
+    if (is_no || strcmp(entry->value, "1") == 0)
+        import_map(lxc->import, entry, OPTION_AUTOSTART, is_no ? "no" : "yes", NULL);
+    else
+        import_skip(lxc->import, entry, "neither 0 nor 1");
+}
+
 /* ---- the table ---- */
 
 #define NETWORK "this version sets up no network"
@@ -264,7 +274,6 @@ static void map_hook(struct lxc *lxc, const struct import_parameter *entry)
 #define SECURITY "this version has one set of capabilities and calls for all"
 #define LABELS "this version sets no label of a security module"
 #define CONSOLE "each container has one console, kept by the node"
-#define AUTOSTART "this version has no autostart"
 #define HOOKS "this version has no hook at this point"
 #define SIGNALS "each init is asked in the way that it understands"
 #define LOGGING "of LXC's own logging"
@@ -360,8 +369,9 @@ static const struct lxc_rule rules[] = {
     {"lxc.signal.halt", "lxc.haltsignal", NULL, false, SIGNALS},
     {"lxc.signal.reboot", "lxc.rebootsignal", NULL, false, SIGNALS},
     {"lxc.signal.stop", "lxc.stopsignal", NULL, false, "what is killed is killed whole"},
-    {"lxc.start.auto", NULL, NULL, false, AUTOSTART},
-    {"lxc.start.order", NULL, NULL, false, AUTOSTART},
+    {"lxc.start.auto", NULL, map_auto, false, NULL},
+    {"lxc.start.order", NULL, NULL, false,
+     "LXC starts lower ones first: give --order, higher ones first"},
     {"lxc.start.delay", NULL, NULL, false, "no container is waited for by a clock"},
     {"lxc.start.unshare", NULL, NULL, false, NAMESPACES},
     {"lxc.group", NULL, map_group, true, NULL},

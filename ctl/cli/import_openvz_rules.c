@@ -359,6 +359,58 @@ static void map_autostop(struct openvz *openvz, const struct import_parameter *p
                                                       : "this version cannot suspend a container");
 }
 
+static bool is_disabled(const struct openvz *openvz)
+{
+    const char *disabled = openvz_find(openvz, "DISABLED");
+
+    return disabled != NULL && strcmp(disabled, "yes") == 0;
+}
+
+static void map_onboot(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    bool is_auto = strcmp(parameter->value, "auto") == 0;
+    bool is_known =
+        is_auto || strcmp(parameter->value, "yes") == 0 || strcmp(parameter->value, "no") == 0;
+
+    if (!is_known)
+        import_skip(openvz->import, parameter, "none of yes, no and auto");
+    else if (is_disabled(openvz))
+        import_skip(openvz->import, parameter, "DISABLED forbids every start");
+    else
+        import_map(openvz->import, parameter, OPTION_AUTOSTART,
+                   is_auto ? "default" : parameter->value, NULL);
+}
+
+static void map_disabled(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    if (is_disabled(openvz))
+        import_map(openvz->import, parameter, OPTION_AUTOSTART, "disabled", NULL);
+    else
+        import_skip(openvz->import, parameter, "starts are not forbidden");
+}
+
+static void map_number(struct openvz *openvz, const struct import_parameter *parameter,
+                       enum option option, const char *unit)
+{
+    uint64_t number = 0;
+
+    if (!number_read(parameter->value, &number) || number > INT32_MAX)
+        import_skip(openvz->import, parameter, "not a number");
+    else
+        import_map(openvz->import, parameter, option,
+                   import_format(openvz->import, "%u%s", (unsigned)number, unit), NULL);
+}
+
+static void map_order(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    map_number(openvz, parameter, OPTION_ORDER, "");
+}
+
+static void map_grace(struct openvz *openvz, const struct import_parameter *parameter)
+{
+    map_number(openvz, parameter, OPTION_STOP_GRACE, "s");
+}
+
 /* ---- the table ---- */
 
 #define BEANCOUNTER "a user beancounter, which no mainline kernel has"
@@ -371,7 +423,6 @@ static void map_autostop(struct openvz *openvz, const struct import_parameter *p
 #define TEMPLATES "about how it was made: the root is there already"
 #define DEVICES "this version has one list of devices for all"
 #define NODE "about the node, not the container"
-#define AUTOSTART "this version has no autostart"
 #define KERNEL "of the OpenVZ kernel alone"
 
 static const struct openvz_rule rules[] = {
@@ -496,11 +547,11 @@ static const struct openvz_rule rules[] = {
     {"ORIGIN_SAMPLE", NULL, TEMPLATES},
     {"CONFIG_CUSTOMIZED", NULL, TEMPLATES},
     {"CONFIGFILE", NULL, TEMPLATES},
-    {"ONBOOT", NULL, AUTOSTART},
-    {"BOOTORDER", NULL, AUTOSTART},
+    {"ONBOOT", map_onboot, NULL},
+    {"BOOTORDER", map_order, NULL},
     {"AUTOSTOP", map_autostop, NULL},
-    {"STOP_TIMEOUT", NULL, "the grace is given to `stop --timeout`"},
-    {"DISABLED", NULL, "this version cannot forbid a start"},
+    {"STOP_TIMEOUT", map_grace, NULL},
+    {"DISABLED", map_disabled, NULL},
     {"ALLOWREBOOT", map_reboot, NULL},
     {"VE_ENVIRONMENT", map_environment, NULL},
     {"HA_ENABLE", NULL, "a root in a directory is on this node alone"},

@@ -112,6 +112,8 @@ static void take_receipt(struct life *life, const struct receipt *receipt)
     if (item == NULL || item->is_over)
         return;
     item->phase = receipt->phase;
+    item->applied = receipt->applied;
+    item->at_next_start = receipt->at_next_start;
     if (receipt->has_container)
         note_view(item, &receipt->container);
     if (receipt->fault.status != STATUS_UNSET) {

@@ -30,7 +30,9 @@ struct life_item {
     enum ct_state state;
     uint64_t generation;
     int32_t pid;
-    char *heard_node; /* that the receipt named; NULL: none */
+    uint64_t applied;       /* sets of keys, of a set: in force now, */
+    uint64_t at_next_start; /* … and later */
+    char *heard_node;       /* that the receipt named; NULL: none */
     uint64_t began_ns;
     uint64_t took_ns;
 };

@@ -16,6 +16,13 @@ static const struct column columns[] = {
     {"pid", COLUMN_BOTH, -8},     {"request", COLUMN_BOTH, 36}, {NULL, COLUMN_BOTH, 0},
 };
 
+static const struct column set_columns[] = {
+    {"name", COLUMN_BOTH, 16},        {"id", COLUMN_BOTH, 36},  {"node", COLUMN_BOTH, 12},
+    {"receipt", COLUMN_BOTH, 10},     {"keys", COLUMN_BOTH, 0}, {"state", COLUMN_BOTH, 10},
+    {"generation", COLUMN_BOTH, -10}, {"pid", COLUMN_BOTH, -8}, {"request", COLUMN_BOTH, 36},
+    {NULL, COLUMN_BOTH, 0},
+};
+
 const char *life_phase_word(enum phase phase)
 {
     static const char *const words[PHASE_COUNT] = {
@@ -49,6 +56,20 @@ void life_tell_progress(const struct life *life)
         (void)fprintf(stderr, "\r\033[K%zu of %zu", life->over, life->count);
 }
 
+static void say_keys(const struct life *life, uint64_t keys, const char *word)
+{
+    bool is_first = true;
+
+    for (unsigned key = 1; key < SETTING_COUNT; key++) {
+        if ((keys & SETTING_BIT(key)) == 0)
+            continue;
+        cli_say(life->cli, "%s%s", is_first ? "" : " ", setting_name((enum setting_key)key));
+        is_first = false;
+    }
+    if (!is_first)
+        cli_say(life->cli, " %s, ", word);
+}
+
 /* web: running, generation 2, pid 4711 (43 ms) */
 static void tell_done(const struct life *life, const struct life_item *item)
 {
@@ -60,6 +81,8 @@ static void tell_done(const struct life *life, const struct life_item *item)
     cli_say(life->cli, "%s: ", item->name);
     if (item->phase != PHASE_DONE)
         cli_say(life->cli, "%s%s", life_phase_word(item->phase), has_state ? ", " : "");
+    say_keys(life, item->applied, "applied");
+    say_keys(life, item->at_next_start, "at_next_start");
     if (is_gone && item->phase == PHASE_DONE)
         cli_say(life->cli, "destroyed");
     else if (is_made && item->phase == PHASE_DONE)
@@ -94,6 +117,21 @@ static void add_word(struct fault *fault, const struct life_item *item)
                    is_named ? text + length + 1 + strspn(text + length + 1, " ") : text);
 }
 
+/* Which of them take the stop. */
+static void name_keys(struct fault *fault, uint64_t keys)
+{
+    for (unsigned key = 1; key < SETTING_COUNT; key++) {
+        size_t length = strlen(fault->text);
+
+        if ((keys & SETTING_BIT(key)) != 0)
+            (void)snprintf(fault->text + length, sizeof(fault->text) - length, "%s%s",
+                           strchr(fault->text, '(') == NULL ? " (" : ", ",
+                           setting_name((enum setting_key)key));
+    }
+    size_t length = strlen(fault->text);
+    (void)snprintf(fault->text + length, sizeof(fault->text) - length, ")");
+}
+
 void life_tell_item(const struct life *life, const struct life_item *item)
 {
     life_clear_progress(life);
@@ -107,6 +145,8 @@ void life_tell_item(const struct life *life, const struct life_item *item)
                   "%s", life_phase_word(item->phase));
     if (life->cli->format == FORMAT_TABLE)
         add_word(&fault, item);
+    if (item->at_next_start != 0)
+        name_keys(&fault, item->at_next_start);
     (void)cli_fail(life->cli, &fault, item->name, node_of(item));
 }
 
@@ -119,6 +159,20 @@ void life_tell_lost(const struct life *life)
                       life_phase_word(life->items[i].phase));
 }
 
+static json_t *keys_of(const struct life_item *item)
+{
+    json_t *keys = json_object();
+
+    for (unsigned key = 1; key < SETTING_COUNT; key++) {
+        bool is_later = (item->at_next_start & SETTING_BIT(key)) != 0;
+
+        if (is_later || (item->applied & SETTING_BIT(key)) != 0)
+            (void)json_object_set_new(keys, setting_name((enum setting_key)key),
+                                      json_string(is_later ? "at_next_start" : "applied"));
+    }
+    return keys;
+}
+
 static json_t *row_of(const struct life *life, const struct life_item *item)
 {
     bool is_gone = life->shape.verb == VERB_DESTROY && item->phase == PHASE_DONE;
@@ -127,6 +181,9 @@ static json_t *row_of(const struct life *life, const struct life_item *item)
                             life_phase_word(item->phase), "state", json_null(), "generation",
                             json_null(), "pid", json_null(), "request", item->request);
 
+    if (life->shape.verb == VERB_SET) /* of one that failed nothing is in force */
+        (void)json_object_set_new(row, "keys",
+                                  life_exit_code(item) == 0 ? keys_of(item) : json_object());
     if (!item->has_view)
         return row;
     if (item->state != CT_UNSET && !is_gone) /* what was destroyed is in no state */
@@ -148,7 +205,8 @@ int life_tell_end(struct life *life)
     if (life->cli->format != FORMAT_TABLE) {
         if (life->own != NULL)
             return 0;
-        int code = cli_render(life->cli, &render, columns);
+        bool is_set = life->shape.verb == VERB_SET;
+        int code = cli_render(life->cli, &render, is_set ? set_columns : columns);
         if (code != 0)
             return code;
         for (size_t i = 0; i < life->count; i++)

@@ -24,10 +24,11 @@ const struct cli_verb verbs[] = {
          BIT(BIND) | BIT(TMPFS) | BIT(ENV) | BIT(INIT) | BIT(FAMILY) | BIT(READY) |
          BIT(READY_TIMEOUT) | BIT(READY_POLICY) | BIT(RESTART) | BIT(ALLOW_REBOOT) |
          BIT(ON_NODE_LOST) | BIT(PRIVILEGED) | BIT(HOOK) | BIT(NESTED) | BIT(FUSE) | BIT(TUN) |
-         BIT(PTRACE) | BIT(LABEL) | BIT(START) | BIT(WAIT) | BIT(DETACH),
+         BIT(PTRACE) | BIT(LABEL) | BIT(START) | BIT(STOP_GRACE) | BIT(AUTOSTART) | BIT(ORDER) |
+         BIT(DEPENDS) | BIT(WAIT) | BIT(DETACH),
      0, verb_create},
     {"start", TARGETS, "boot containers; returns when they are ready",
-     BIT(ALL) | BIT(WAIT) | BIT(DETACH), 0, verb_life},
+     BIT(ALL) | BIT(WAIT) | BIT(DETACH) | BIT(FORCE), 0, verb_life},
     {"stop", TARGETS, "ask containers to halt; --timeout is their grace (120s)",
      BIT(ALL) | BIT(DETACH), 0, verb_life},
     {"kill", TARGETS, "end containers at once", BIT(ALL) | BIT(DETACH), 0, verb_life},
@@ -37,6 +38,8 @@ const struct cli_verb verbs[] = {
     {"thaw", TARGETS, "let frozen containers go on", BIT(ALL) | BIT(DETACH), 0, verb_life},
     {"destroy", TARGETS, "remove stopped containers with all they have",
      BIT(ALL) | BIT(FORCE) | BIT(DETACH), 0, verb_life},
+    {"set", TARGETS " KEY=VALUE...", "change containers; lists: KEY=ENTRY, KEY-=NAME, KEY=",
+     BIT(ALL) | BIT(DETACH) | BIT(NEXT_START) | BIT(RESTART_NOW) | BIT(REVISION), 0, verb_set},
     {"exec", "NAME -- COMMAND [ARGUMENT...]", "run a command in a container",
      BIT(TTY) | BIT(ENV) | BIT(USER) | BIT(CWD), OUTPUT, verb_exec},
     {"shell", "NAME", "a login shell in a container", BIT(ENV) | BIT(USER) | BIT(CWD), OUTPUT,
@@ -73,7 +76,7 @@ const struct cli_verb *cli_find_verb(const char *name)
 
 const char *cli_unsupported(const char *name)
 {
-    static const char *const names[] = {"set",    "top",     "apply", "plan", "job",
+    static const char *const names[] = {"top",    "apply",   "plan",  "job",
                                         "doctor", "metrics", "token", "key"};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)

@@ -33,6 +33,17 @@ static int find_long(const char *name, size_t length)
     return -ENOENT;
 }
 
+/* `set --restart` takes no value, unlike `create --restart always`. */
+static int find_of_verb(const struct reader *reader, int option)
+{
+    const struct options *options = reader->options;
+
+    if (option != OPTION_RESTART || options->argument_count == 0 ||
+        strcmp(options->arguments[0], "set") != 0)
+        return option;
+    return OPTION_RESTART_NOW;
+}
+
 static int find_short(char letter)
 {
     for (int i = 0; i < OPTION_COUNT; i++)
@@ -73,7 +84,7 @@ static int take_long(struct reader *reader, const char *word)
         fault_set(reader->fault, STATUS_INVALID, 0, "--%s: no such option", word);
         return -EINVAL;
     }
-    return take_option(reader, option, equals == NULL ? NULL : equals + 1);
+    return take_option(reader, find_of_verb(reader, option), equals == NULL ? NULL : equals + 1);
 }
 
 /* -t, -fjson, -tf json: letters in a row; the first that takes a value takes the rest. */

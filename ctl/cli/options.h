@@ -33,7 +33,7 @@
     X(ALL, "all", 0, NULL, "all containers")                                                       \
     X(WAIT, "wait", 0, "exec|ready", "return when init runs, or when it is ready (default)")       \
     X(DETACH, "detach", 0, NULL, "return as soon as the command is accepted")                      \
-    X(FORCE, "force", 0, NULL, "kill it first if it runs")                                         \
+    X(FORCE, "force", 0, NULL, "destroy: kill it first if it runs; start: though disabled")        \
     X(TEMPLATE, "template", 0, "T", "make it from this template")                                  \
     X(ROOT, "root", 0, "DIR", "let this directory be its root")                                    \
     X(MEMORY, "memory", 0, "SIZE", "limit of memory (64M, 2G, max)")                               \
@@ -60,6 +60,14 @@
     X(TUN, "tun", 0, NULL, "with /dev/net/tun")                                                    \
     X(PTRACE, "ptrace", 0, NULL, "debuggers work inside")                                          \
     X(LABEL, "label", 0, "K=V", "a label that selectors match (repeatable)")                       \
+    X(STOP_GRACE, "stop-grace", 0, "D", "how long a stop waits before it kills (default 120s)")    \
+    X(AUTOSTART, "autostart", 0, "default|yes|no|disabled",                                        \
+      "at the node's boot (default: if it ran before); disabled: nor by a command")                \
+    X(ORDER, "order", 0, "N", "at the node's boot, higher ones first (default 0)")                 \
+    X(DEPENDS, "depends", 0, "NAME", "at the node's boot, after this one (repeatable)")            \
+    X(NEXT_START, "next-start", 0, NULL, "store what cannot change while it runs")                 \
+    X(RESTART_NOW, "restart", 0, NULL, "boot it again where that is needed")                       \
+    X(REVISION, "revision", 0, "N", "only if its configuration is at this revision")               \
     X(START, "start", 0, NULL, "start it at once")                                                 \
     X(DRY_RUN, "dry-run", 0, NULL, "say what would be done, and do nothing")                       \
     X(TTY, "tty", 't', NULL, "give it a terminal")                                                 \

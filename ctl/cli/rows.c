@@ -108,6 +108,15 @@ static json_t *tmpfs_of(const struct config *config)
     return list;
 }
 
+static json_t *texts_of(const char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(list, row_text(texts[i]));
+    return list;
+}
+
 static json_t *limits_of(const struct config *config)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:i}", "memory", limit_of(config->memory_max_bytes),
@@ -143,10 +152,15 @@ static json_t *config_of(const struct config *config)
                                                        [RESTART_ALWAYS] = "always"};
     static const char *const node_lost[NODE_LOST_COUNT] = {
         [NODE_LOST_REPORT] = "report", [NODE_LOST_RESTART] = "restart"};
+    static const char *const autostart[AUTOSTART_COUNT] = {[AUTOSTART_UNSET] = "default",
+                                                           [AUTOSTART_DEFAULT] = "default",
+                                                           [AUTOSTART_YES] = "yes",
+                                                           [AUTOSTART_NO] = "no",
+                                                           [AUTOSTART_DISABLED] = "disabled"};
 
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:b, "
-        "s:b, s:b, s:b, s:b, s:o, s:o}",
+        "s:b, s:b, s:b, s:b, s:o, s:o, s:s, s:I, s:o}",
         "template", row_text(config->template_name), "root", row_text(config->root), "limits",
         limits_of(config), "binds", binds_of(config), "tmpfs", tmpfs_of(config), "env",
         pairs_of(config->env, config->env_count), "init", row_text(config->init), "family",
@@ -157,7 +171,9 @@ static json_t *config_of(const struct config *config)
         row_text(node_lost[config->on_node_lost]), "privileged", config->is_privileged, "nested",
         config->is_nested, "fuse", config->has_fuse, "tun", config->has_tun, "ptrace",
         config->has_ptrace, "hooks", pairs_of(config->hooks, config->hook_count), "stop_grace_ns",
-        config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns));
+        config->stop_grace_ns == 0 ? json_null() : number_of(config->stop_grace_ns), "autostart",
+        autostart[config->autostart], "order", (json_int_t)config->order, "depends",
+        texts_of(config->depends, config->depend_count));
 }
 
 json_t *row_shown(const struct container_view *view, const struct config *config)

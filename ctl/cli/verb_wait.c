@@ -25,7 +25,8 @@ struct item {
     bool is_over;
     char heard_node[NAME_BYTES];
     uint8_t uuid[UUID_BYTES];
-    enum ct_state state;
+    enum ct_state state; /* when it was seen */
+    enum ct_state last;  /* that was heard of */
     uint64_t generation;
     json_t *row;
     int code;
@@ -122,7 +123,7 @@ static void take_view(struct wait *wait, struct item *item, const struct contain
     }
     item->is_seen = true;
     memcpy(item->uuid, view->uuid, UUID_BYTES);
-    item->state = view->state;
+    item->state = item->last = view->state;
     item->generation = view->generation;
     (void)snprintf(item->heard_node, sizeof(item->heard_node), "%s", view->node);
     if (goal_is_met(&wait->goal, item->state, item->generation))
@@ -200,6 +201,8 @@ static void take_event(struct wait *wait, struct item *item, const struct event_
         return;
     if (is_level && (!item->is_seen || memcmp(item->uuid, view->event.uuid, UUID_BYTES) != 0))
         return; /* not asked yet: the answer will be newer */
+    if (view->event.type == EVENT_CHANGED)
+        item->last = view->event.to;
     if (goal_is_met_by(&wait->goal, &view->event, item->state, item->generation)) {
         meet(wait, item, view);
     } else if (is_level && view->event.type == EVENT_DESTROYED) {
@@ -253,8 +256,8 @@ static void give_up(struct wait *wait)
         if (item->is_over)
             continue;
         if (is_late && item->is_seen && wait->goal.kind != GOAL_EVENT)
-            fault_set(&wait->fault, STATUS_TIMEOUT, 0, "%s not met in the time given; it was %s",
-                      options_find(&wait->cli->options, OPTION_FOR), ct_state_name(item->state));
+            fault_set(&wait->fault, STATUS_TIMEOUT, 0, "%s not met in the time given; it is %s",
+                      options_find(&wait->cli->options, OPTION_FOR), ct_state_name(item->last));
         else if (is_late)
             fault_set(&wait->fault, STATUS_TIMEOUT, 0, "%s not met in the time given",
                       options_find(&wait->cli->options, OPTION_FOR));

@@ -440,24 +440,30 @@ void requests_take(struct controller *controller, uint64_t client, const struct 
 
 /* ---- what nodes say ---- */
 
-/* What it was created as is known before the first `show`. */
-static void learn_config(struct controller *controller, struct member *member,
-                         const struct request *request, const char *name)
+static void learn_config(struct controller *controller, struct member *member, const char *name,
+                         const struct config *config)
 {
     const struct known *known = known_find(member, name);
     struct buffer buffer = {0};
+
+    if (known != NULL && codec_encode_config(config, &buffer) == 0) {
+        const struct octets octets = {buffer.data, buffer.size_bytes};
+        registry_store_known(known, member, &octets, controller_batch(controller));
+    }
+    buffer_close(&buffer);
+}
+
+/* What it was created as is known before the first `show`. */
+static void learn_created(struct controller *controller, struct member *member,
+                          const struct request *request, const char *name)
+{
     struct message message;
 
     arena_reset(&controller->kept);
-    if (known != NULL &&
-        codec_decode(request->command.data, request->command.size_bytes, &controller->kept,
+    if (codec_decode(request->command.data, request->command.size_bytes, &controller->kept,
                      &message) == 0 &&
-        message.command.config != NULL &&
-        codec_encode_config(message.command.config, &buffer) == 0) {
-        const struct octets config = {buffer.data, buffer.size_bytes};
-        registry_store_known(known, member, &config, controller_batch(controller));
-    }
-    buffer_close(&buffer);
+        message.command.config != NULL)
+        learn_config(controller, member, name, message.command.config);
 }
 
 /* What the receipt shows of the container is newer than what was known, but for a destroyed one. */
@@ -470,7 +476,9 @@ static void learn(struct controller *controller, struct member *member,
         /* No room: the next list tells it again. */
         (void)known_tell(member, &receipt->container, controller->registry.mark);
         if (request->verb == VERB_CREATE && receipt->phase == PHASE_DONE)
-            learn_config(controller, member, request, receipt->container.name);
+            learn_created(controller, member, request, receipt->container.name);
+        if (receipt->config != NULL) /* what a set made of it */
+            learn_config(controller, member, receipt->container.name, receipt->config);
         return;
     }
     const struct known *known = known_find(member, receipt->container.name);

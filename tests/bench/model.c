@@ -74,6 +74,9 @@ static void obey(struct bench *bench, const struct effect *effect)
     case EFFECT_THAW:
         answer(bench, effect, IN_THAWED);
         return;
+    case EFFECT_LIMIT:
+        answer(bench, effect, IN_LIMITED);
+        return;
     case EFFECT_UNSET:
     case EFFECT_COUNT:
         break;

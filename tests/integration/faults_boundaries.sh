@@ -70,6 +70,7 @@ life() {
     order '0 4' create c-1 --template trivial --memory 32M --pids 16
     order '0 1' start c-1
     order 0 start c-1
+    order '0 1' set c-1 pids=24
     order 7 exec c-1 -- /sbin/init return 7
     order '0 1' freeze c-1
     order '0 1 4' thaw c-1

@@ -22,6 +22,15 @@ want 0 d create one --template busybox --memory 64M --pids 64 --cpus 1.5 --label
 same created "stopped 0 null" "$(state one)"
 want 4 d create one --template busybox
 want 0 d start one
+
+# A wait that is over tells the state of its end, not of its beginning.
+want 0 d create late --template busybox
+d wait late --for generation=9 --timeout 3s 2>"$WORK/late" &
+want 0 d start late
+wait $! && fail 'it was met'
+grep -q 'it is running' "$WORK/late" || fail "wait says: $(cat "$WORK/late")"
+want 0 d destroy late --force
+
 same started "running 1 null" "$(state one)"
 d ls -f json | expect 'ls' '.[0] | .pid > 1 and .ready and (.labels.tier == "web") and .started != null and .ip == []'
 same 'unchanged' 0 "$(d start one >/dev/null; echo $?)"

@@ -63,6 +63,7 @@ drover_script(hostile 180)
 drover_script(holds 180)
 drover_script(hostile_rage 240)
 drover_script(isolation 120)
+drover_script(set 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
     integration.results integration.leaving APPEND PROPERTY LABELS plain)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)

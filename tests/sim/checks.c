@@ -8,6 +8,7 @@
 
 #include "checks_commands.h"
 #include "checks_moves.h"
+#include "faults.h"
 #include "node_life.h"
 #include "operators.h"
 #include "upstream.h"
@@ -346,6 +347,21 @@ static bool is_frozen(const struct sim *sim, const struct ct *ct)
     return at >= 0 && sim->kernel->leaves[at].is_frozen;
 }
 
+/* What is in force is what is stored, whoever died while it was set. A node.db that was put back
+ * may be older than what was set: nobody can see that in a cgroup. */
+static bool has_its_limits(const struct sim *sim, uint32_t index)
+{
+    const struct ct *ct = node_get(sim->agent->node, index);
+    const struct sim_slot *slot = &sim->agent->slots[index];
+    char name[LEAF_BYTES];
+
+    kernel_leaf_name(ct->name, ct->generation, name);
+    int leaf = kernel_find_leaf(sim->kernel, name);
+    if (leaf < 0 || ct->awaited == EFFECT_LIMIT || sim->faults->counts[FAULT_RESTORE] > 0)
+        return true;
+    return sim->kernel->leaves[leaf].limit == requests_limit(&slot->config);
+}
+
 /* NULL: nothing more is to come of the node itself. */
 static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
 {
@@ -376,6 +392,8 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
             return "observed is not the world";
         if (is_up && (ct->state == CT_FROZEN) != is_frozen(sim, ct))
             return "its freezer is not as observed";
+        if (is_up && !has_its_limits(sim, i))
+            return "its limits are not those of its row";
     }
     *ret_ct = NULL;
     if (agent->store.count > 0 || !inbox_is_empty(&agent->inbox))

@@ -57,6 +57,8 @@ struct story {
     uint64_t removal_ns;      /* 0: what follows from it was told */
     uint64_t started_wall_ns; /* of the row */
     uint64_t started_before;  /* of the generation before */
+    uint64_t revision;        /* of the row's configuration */
+    uint64_t configured;      /* events of that name in the batch that is looked at */
 };
 
 /* An event that was ever committed on the node. */

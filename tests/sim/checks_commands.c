@@ -26,6 +26,37 @@ static const char *const answers[CT_STATE_COUNT] = {
     [CT_BACKOFF] = "ttttwwo",  [CT_STUCK] = "wttwwwf",
 };
 
+/* Does it boot it again, or would it? */
+static bool is_set_restart(const struct answered *answered)
+{
+    const struct ct_set *set = &answered->command->set;
+
+    return answered->is_bound && set->when == SET_RESTART &&
+           (set->stop_keys | (set->keys & answered->late_keys)) != 0;
+}
+
+static bool is_set_of_limits(const struct answered *answered)
+{
+    return answered->is_bound && answered->command->set.has_limits && !is_set_restart(answered);
+}
+
+/* What takes a stop must be told how; and who boots or is being killed has no limits to write. */
+static char answer_of_set(const struct answered *answered)
+{
+    const struct ct_set *set = &answered->command->set;
+    bool is_said = set->when == SET_NEXT_START || set->when == SET_RESTART;
+    bool is_up = answered->state == CT_BOOTING || answered->state == CT_RUNNING ||
+                 answered->state == CT_FROZEN;
+
+    if (answered->is_bound && set->stop_keys != 0 && !is_said)
+        return 'w';
+    if (set->is_same && !is_set_restart(answered))
+        return '=';
+    if (answered->is_removing)
+        return 'w';
+    return is_up || !(is_set_restart(answered) || is_set_of_limits(answered)) ? 't' : 'w';
+}
+
 static bool is_right(char answer, const struct ct_command *command, enum phase phase)
 {
     switch (answer) {
@@ -55,9 +86,11 @@ static void check_answer(struct sim *sim, const struct answered *answered,
     for (size_t i = 0; row != NULL && i < sizeof(asked_verbs) / sizeof(*asked_verbs); i++)
         if (asked_verbs[i] == command->verb)
             answer = row[i];
+    if (command->verb == VERB_SET && row != NULL)
+        answer = answer_of_set(answered);
     if (answer == 0)
         return;
-    if (answered->is_removing && command->verb != VERB_DESTROY)
+    if (command->verb != VERB_SET && answered->is_removing && command->verb != VERB_DESTROY)
         answer = 'w';
     if (!is_right(answer, command, receipt->phase))
         sim_fail(sim, "answer", "%s of a container that is %s ends with phase %d (%s)",
@@ -72,6 +105,10 @@ static enum effect_kind order_of(const struct answered *answered)
     bool is_kill = command->verb == VERB_KILL || command->verb == VERB_DESTROY;
     const struct ct *ct = answered->ct;
 
+    if (command->verb == VERB_SET && is_set_restart(answered))
+        return EFFECT_ASK;
+    if (command->verb == VERB_SET)
+        return is_set_of_limits(answered) ? EFFECT_LIMIT : EFFECT_UNSET;
     switch ((int)answered->state) {
     case CT_LAUNCHING:
         return is_kill ? EFFECT_KILL : EFFECT_UNSET;
@@ -98,6 +135,8 @@ static bool must_move(const struct answered *answered)
 {
     enum verb verb = answered->command->verb;
 
+    if (verb == VERB_SET)
+        return is_set_restart(answered);
     switch ((int)answered->state) {
     case CT_STOPPED:
         return true;
@@ -164,11 +203,11 @@ static const unsigned open_verbs[CT_STATE_COUNT] = {
     [CT_STOPPED] = 0,
     [CT_PREPARING] = BOOTS,
     [CT_LAUNCHING] = BOOTS,
-    [CT_BOOTING] = BOOTS,
-    [CT_RUNNING] = BIT(VERB_FREEZE),
-    [CT_FROZEN] = BIT(VERB_START) | BIT(VERB_THAW),
+    [CT_BOOTING] = BOOTS | BIT(VERB_SET),
+    [CT_RUNNING] = BIT(VERB_FREEZE) | BIT(VERB_SET),
+    [CT_FROZEN] = BIT(VERB_START) | BIT(VERB_THAW) | BIT(VERB_SET),
     [CT_STOPPING] = BIT(VERB_STOP) | BIT(VERB_REBOOT),
-    [CT_KILLING] = BOOTS | ENDS,
+    [CT_KILLING] = BOOTS | ENDS | BIT(VERB_SET),
     [CT_CLEANING] = BOOTS | ENDS,
     [CT_BACKOFF] = BOOTS,
     [CT_STUCK] = ENDS,
@@ -183,8 +222,8 @@ void checks_row_command(struct sim *sim, const struct store_row *row)
     if ((open_verbs[row->state] & BIT(asked->verb)) == 0)
         sim_fail(sim, "I3", "%s is %s, and %s (%s) is in progress", row->name,
                  ct_state_name(row->state), asked->request, verb_name(asked->verb));
-    if (row->state == CT_BOOTING && asked->intent_life == sim->agent->life &&
-        operators_wait(asked) == WAIT_FOR_EXEC)
+    if (row->state == CT_BOOTING && asked->verb != VERB_SET &&
+        asked->intent_life == sim->agent->life && operators_wait(asked) == WAIT_FOR_EXEC)
         sim_fail(sim, "I3", "%s has executed its init, which %s waits for", row->name,
                  asked->request);
 }
@@ -200,7 +239,8 @@ void checks_intent(struct sim *sim, struct demand *asked)
 /* The one that waits for the freezer. */
 static struct demand *find_freezing(struct sim *sim, const struct ct *ct)
 {
-    bool is_waiting = ct->has_command && (ct->state == CT_RUNNING || ct->state == CT_FROZEN);
+    bool is_waiting = ct->has_command && ct->command.verb != VERB_SET &&
+                      (ct->state == CT_RUNNING || ct->state == CT_FROZEN);
 
     return is_waiting ? operators_find(sim, ct->command.request) : NULL;
 }
@@ -232,10 +272,14 @@ static bool is_late(const struct sim *sim, uint64_t since_ns, uint64_t after_ns)
 void checks_waiting(struct sim *sim, const struct ct *ct)
 {
     const struct demand *asked = ct->has_command ? operators_find(sim, ct->command.request) : NULL;
-    bool is_freezer = ct->state == CT_RUNNING || ct->state == CT_FROZEN;
+    bool is_up = ct->state == CT_RUNNING || ct->state == CT_FROZEN;
 
     if (asked == NULL || asked->intent_life != sim->agent->life)
         return;
+    bool is_freezer = is_up && asked->verb != VERB_SET;
+    if (is_up && !is_freezer && is_late(sim, asked->intent_ns, LIMIT_DEADLINE_NS))
+        sim_fail(sim, "I6", "%s is %s, and waits for its limits too long (%s)", ct->name,
+                 ct_state_name(ct->state), asked->request);
     if (is_freezer && (is_late(sim, asked->intent_ns, FREEZER_DEADLINE_NS) ||
                        is_late(sim, asked->failed_ns, 0) || is_late(sim, asked->reached_ns, 0)))
         sim_fail(sim, "I6", "%s is %s, and waits for its freezer too long (%s)", ct->name,
@@ -274,7 +318,8 @@ static void check_failure(struct sim *sim, const struct demand *asked, const str
                           const struct event *event)
 {
     uint64_t lasted_ns = sim->now.ns - asked->intent_ns + SECOND_NS; /* seen at commits */
-    bool is_freezer = asked->taken_in == CT_RUNNING || asked->taken_in == CT_FROZEN;
+    bool is_set = asked->verb == VERB_SET;
+    bool is_freezer = !is_set && (asked->taken_in == CT_RUNNING || asked->taken_in == CT_FROZEN);
     bool is_end = asked->verb == VERB_STOP || asked->verb == VERB_KILL;
 
     if (is_freezer && event->result == STATUS_TIMEOUT &&
@@ -283,6 +328,10 @@ static void check_failure(struct sim *sim, const struct demand *asked, const str
         sim_fail(sim, "I6", "%s (%s) of %s timed out, and had %s", asked->request,
                  verb_name(asked->verb), event->name,
                  asked->reached_ns != 0 ? "come to its end" : "time left");
+    if (is_set && event->result == STATUS_TIMEOUT && lasted_ns < LIMIT_DEADLINE_NS &&
+        (story->state == CT_BOOTING || story->state == CT_RUNNING || story->state == CT_FROZEN))
+        sim_fail(sim, "I6", "%s (set) of %s timed out, and had time left", asked->request,
+                 event->name);
     if (is_end && asked->taken_in == CT_STUCK && story->state == CT_STUCK &&
         story->since_ns <= asked->intent_ns && /* and was it all the while */
         event->result != STATUS_SUPERSEDED && lasted_ns < KILL_DEADLINE_NS)

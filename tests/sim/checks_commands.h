@@ -19,8 +19,10 @@ struct answered {
     const struct ct_command *command;
     const struct ct *ct;
     enum ct_state state;
-    bool is_removing; /* its directory is on its way out, and nothing but that can be asked for */
-    bool is_awaiting; /* an order is out whose end is waited for */
+    bool is_removing;   /* its directory is on its way out, and nothing but that can be asked for */
+    bool is_bound;      /* its generation was made, or is being made, from its configuration */
+    uint64_t late_keys; /* that this generation was made without */
+    bool is_awaiting;   /* an order is out whose end is waited for */
 };
 /* receipts and effects: how many there were before. */
 void checks_answered(struct sim *sim, const struct answered *answered, size_t receipts,

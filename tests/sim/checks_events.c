@@ -105,6 +105,14 @@ static void tell_result(struct sim *sim, const struct event *event)
     checks_result(sim, checks_story(sim, event->uuid), event);
 }
 
+static void tell_configured(struct sim *sim, const struct event *event)
+{
+    struct story *story = checks_story(sim, event->uuid);
+
+    if (story != NULL)
+        story->configured++;
+}
+
 static void tell(struct sim *sim, const struct event *event)
 {
     struct checks *checks = sim->checks;
@@ -135,6 +143,9 @@ static void tell(struct sim *sim, const struct event *event)
         break;
     case EVENT_OOM:
         checks_oom_told(sim, checks_story(sim, event->uuid), event);
+        break;
+    case EVENT_CONFIGURED:
+        tell_configured(sim, event);
         break;
     case EVENT_DESTROYED:
         story = checks_story(sim, event->uuid);
@@ -208,6 +219,14 @@ static void take_row(struct sim *sim, const struct store_row *row)
     story->row_generation = row->generation;
     story->row_state = row->state;
     story->is_owed = row->is_restart_owed;
+    if (story->revision != 0 && row->revision != story->revision + story->configured)
+        sim_fail(sim, "I4",
+                 "%s is at revision %" PRIu64 " after %" PRIu64 " and %" PRIu64 " events",
+                 row->name, row->revision, story->revision, story->configured);
+    if (story->configured > 0 && !row->has_config)
+        sim_fail(sim, "order", "%s is configured, and its row is not", row->name);
+    story->revision = row->revision;
+    story->configured = 0;
     if (story->is_created && row->state != story->state)
         sim_fail(sim, "I4", "%s is %s, and its events say %s", row->name, ct_state_name(row->state),
                  ct_state_name(story->state));

@@ -311,6 +311,9 @@ void checks_order(struct sim *sim, const struct effect *effect)
         return; /* or an undoing of what may not have been done */
     kernel_leaf_name(ct->name, effect->generation, name);
     int at = kernel_find_leaf(sim->kernel, name);
-    if (at >= 0 && !sim->kernel->leaves[at].is_frozen && !sim->kernel->leaves[at].is_freeze_wanted)
+    const struct leaf *leaf = at < 0 ? NULL : &sim->kernel->leaves[at];
+    /* Of a stop that took the place of a start: the one thaws what the other is thawing. */
+    if (leaf != NULL && !leaf->is_frozen && !leaf->is_freeze_wanted &&
+        (leaf->thawed_ns == 0 || sim->now.ns > leaf->thawed_ns + TOLD_NS))
         sim_fail(sim, "order", "%s is thawed, and is not frozen", ct->name);
 }

@@ -16,9 +16,14 @@
 
 /* ---- what turn_core asks of the agent ---- */
 
-static void settle_create(void *context, const struct ct_receipt *receipt)
+static void settle_config(void *context, const struct ct_receipt *receipt)
 {
-    requests_settle_create(context, receipt);
+    requests_settle_config(context, receipt);
+}
+
+static void configure(void *context, uint32_t index)
+{
+    requests_configure(context, index);
 }
 
 static void fill_row(void *context, uint32_t index, struct store_row *row)
@@ -28,7 +33,6 @@ static void fill_row(void *context, uint32_t index, struct store_row *row)
 
     row->config = slot->config;
     row->has_config = slot->is_config_new;
-    row->revision = 1;
     row->uid_base = slot->uid_base;
     row->is_ready_on_exec = slot->is_ready_on_exec;
 }
@@ -36,6 +40,7 @@ static void fill_row(void *context, uint32_t index, struct store_row *row)
 static void empty_slot(struct sim_slot *slot)
 {
     free((void *)(uintptr_t)slot->config.data);
+    free((void *)(uintptr_t)slot->next.data);
     *slot = (struct sim_slot){0};
 }
 
@@ -94,7 +99,8 @@ static void answer(void *context, const struct ct_receipt *receipt)
 }
 
 static const struct turn_ops ops = {
-    .settle_create = settle_create,
+    .settle_config = settle_config,
+    .configure = configure,
     .fill_row = fill_row,
     .row_taken = row_taken,
     .begin = begin,

@@ -91,6 +91,7 @@ static void read_slot(const struct store_row *row, struct sim_slot *slot)
     ENSURE(copy != NULL);
     memcpy(copy, row->config.data, row->config.size_bytes);
     *slot = (struct sim_slot){.config = {copy, row->config.size_bytes},
+                              .revision = row->revision,
                               .uid_base = row->uid_base,
                               .is_ready_on_exec = row->is_ready_on_exec,
                               .generation = row->generation,

@@ -9,6 +9,7 @@
 #include "checks_moves.h"
 #include "ensure.h"
 #include "faults.h"
+#include "operators.h"
 
 #define EMPTY_WAIT_NS (2 * SECOND_NS) /* for a killed cgroup, as clean.c waits */
 
@@ -46,6 +47,37 @@ static uint64_t work_delay(struct sim *sim, uint64_t usual_ns)
     return sim_delay(sim, usual_ns);
 }
 
+/* Writing limits reclaims memory, often for longer than their deadline; and who set them may lose
+ * patience at once, or when he hears that it takes long. */
+static void hang_limit(struct sim *sim, struct work *work)
+{
+    uint64_t begin_ns = sim_between(sim, 10 * US_NS, MS_NS);
+
+    /* The frozen are few: more of them show what a deadline comes to. */
+    bool is_frozen = node_get(sim->agent->node, work->effect.ct)->state == CT_FROZEN;
+    uint64_t late_ns = LIMIT_DEADLINE_NS + sim_between(sim, 5 * MS_NS, SECOND_NS);
+    switch (is_frozen && sim_chance(sim, 500) ? 2 : sim_below(sim, 6)) {
+    case 0:
+        work->impatient = VERB_KILL;
+        work->then_ns = sim_between(sim, 10 * US_NS, 2 * MS_NS);
+        break;
+    case 1:
+        work->impatient = VERB_KILL;
+        work->then_ns = sim_between(sim, SECOND_NS, 60 * SECOND_NS);
+        begin_ns = sim_chance(sim, 500) ? late_ns : begin_ns;
+        break;
+    case 2:
+    case 3:
+        work->impatient = VERB_STOP;
+        work->then_ns = sim_between(sim, MS_NS, 50 * MS_NS);
+        begin_ns = late_ns;
+        break;
+    default:
+        begin_ns = work_delay(sim, 2 * MS_NS);
+    }
+    go_on(sim, work, begin_ns);
+}
+
 static void post(struct sim *sim, enum work_kind kind, const struct effect *effect,
                  uint64_t usual_ns)
 {
@@ -61,6 +93,14 @@ static void post(struct sim *sim, enum work_kind kind, const struct effect *effe
     if (effect->kind == EFFECT_CLEAN) {
         work->is_leaf_taken = slot->is_leaf_taken;
         slot->is_leaf_taken = false;
+    }
+    const struct ct *ct = node_get(sim->agent->node, effect->ct);
+    bool is_next = effect->kind == EFFECT_LIMIT && ct->has_set && slot->next.data != NULL;
+    if (kind == WORK_CGROUP || effect->kind == EFFECT_LIMIT)
+        work->limit = requests_limit(is_next ? &slot->next : &slot->config);
+    if (effect->kind == EFFECT_LIMIT && !sim->is_calm) {
+        hang_limit(sim, work);
+        return;
     }
 
     go_on(sim, work, work_delay(sim, usual_ns));
@@ -312,6 +352,20 @@ static void do_remove(struct sim *sim, struct work *work)
     work->seen.kind = IN_REMOVED;
 }
 
+/* What failed changed nothing: in use, or written back. Of those of its row, after a crash, nobody
+ * would write them a third time. */
+static void do_limit(struct sim *sim, struct work *work, int leaf)
+{
+    const struct ct *ct = node_get(sim->agent->node, work->effect.ct);
+    bool may_fail = ct->has_set || !ct->is_open; /* else they are those of its row */
+
+    work->seen.kind = IN_LIMITED;
+    if (may_fail && (faults_fail_effect(sim) || (!sim->is_calm && sim_chance(sim, 500))))
+        fail(&work->seen, IN_LIMIT_FAILED);
+    else if (leaf >= 0)
+        sim->kernel->leaves[leaf].limit = work->limit;
+}
+
 static void do_effect(struct sim *sim, struct work *work)
 {
     int leaf = kernel_find_leaf(sim->kernel, work->leaf);
@@ -331,6 +385,9 @@ static void do_effect(struct sim *sim, struct work *work)
     case EFFECT_REMOVE:
         do_remove(sim, work);
         return;
+    case EFFECT_LIMIT:
+        do_limit(sim, work, leaf);
+        return;
     case EFFECT_UNSET:
     case EFFECT_PREPARE:
     case EFFECT_LAUNCH:
@@ -343,14 +400,22 @@ static void do_effect(struct sim *sim, struct work *work)
     ENSURE(false);
 }
 
+static bool make_group(struct sim *sim, const struct work *work)
+{
+    int leaf = faults_fail_effect(sim) ? -1 : kernel_make_leaf(sim, work->leaf);
+
+    if (leaf >= 0)
+        sim->kernel->leaves[leaf].limit = work->limit;
+    return leaf >= 0;
+}
+
 static void change_world(struct sim *sim, struct work *work)
 {
     if (work->kind == WORK_EFFECT) {
         do_effect(sim, work);
         if (work->is_used && work->seen.kind == IN_UNSET && work->until_ns == 0)
             work->is_used = false; /* nobody waits for it */
-    } else if (work->kind == WORK_CGROUP &&
-               (faults_fail_effect(sim) || kernel_make_leaf(sim, work->leaf) < 0)) {
+    } else if (work->kind == WORK_CGROUP && !make_group(sim, work)) {
         fail(&work->seen, IN_PREPARE_FAILED);
     } else {
         work->seen.kind = IN_PREPARED;
@@ -373,6 +438,12 @@ void effects_work(struct sim *sim, uint32_t arg)
     struct work *work = &sim->agent->works[arg];
 
     ENSURE(work->is_used);
+    if (work->impatient != VERB_UNSET) {
+        operators_order(sim, node_get(sim->agent->node, work->effect.ct)->name, work->impatient);
+        work->impatient = VERB_UNSET;
+        go_on(sim, work, work->then_ns);
+        return;
+    }
     if (!work->is_done) {
         change_world(sim, work);
         return;
@@ -418,6 +489,7 @@ void effects_apply(struct sim *sim, const struct effect *effect)
         return;
     case EFFECT_MAKE:
     case EFFECT_REMOVE:
+    case EFFECT_LIMIT:
         post(sim, WORK_EFFECT, effect, 2 * MS_NS);
         return;
     case EFFECT_UNSET:

@@ -41,9 +41,10 @@ struct preparing {
 struct sim_slot {
     struct octets config; /* encoded, heap; NULL: free */
     bool is_config_new;
+    struct octets next; /* by the SET that was accepted, heap */
+    uint64_t revision;  /* of config */
     bool is_ready_on_exec;
-    bool has_plan;
-    bool has_cgroup;
+    bool has_plan, has_cgroup;
     bool is_leaf_taken;
     bool has_watch;
     bool is_freezing, is_thawing;
@@ -57,7 +58,7 @@ struct sim_slot {
 };
 
 enum work_kind {
-    WORK_EFFECT, /* MAKE, CLEAN, REMOVE, KILL */
+    WORK_EFFECT, /* MAKE, CLEAN, REMOVE, KILL, LIMIT */
     WORK_PLAN,   /* halves of PREPARE */
     WORK_CGROUP
 };
@@ -73,6 +74,9 @@ struct work {
     struct observation seen;
     bool is_leaf_taken;
     bool is_hung;
+    uint64_t limit;      /* that it writes: CGROUP, LIMIT */
+    enum verb impatient; /* LIMIT: somebody orders this first, and it goes on then_ns later */
+    uint64_t then_ns;
     uint64_t until_ns; /* of a wait for the last process */
 };
 
@@ -172,7 +176,10 @@ void adopt_failure(const struct kw_record *record, struct fault *ret_fault);
 /* ---- node_requests.c ---- */
 void requests_take(struct sim *sim, uint64_t origin, const struct command *command);
 void requests_answer(struct sim *sim, const struct ct_receipt *receipt);
-void requests_settle_create(struct sim *sim, const struct ct_receipt *receipt);
+void requests_settle_config(struct sim *sim, const struct ct_receipt *receipt);
+void requests_configure(struct sim *sim, uint32_t index);
+/* What of a configuration a cgroup is to show. */
+uint64_t requests_limit(const struct octets *config);
 
 /* ---- node_up.c ---- */
 void up_open(struct sim *sim, const struct store_heads *heads);

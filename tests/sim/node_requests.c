@@ -54,7 +54,32 @@ void requests_answer(struct sim *sim, const struct ct_receipt *receipt)
         send(sim, listeners[i], receipt);
 }
 
-void requests_settle_create(struct sim *sim, const struct ct_receipt *receipt)
+uint64_t requests_limit(const struct octets *config)
+{
+    struct arena arena = {0};
+    struct config view;
+    int result = codec_decode_config(config->data, config->size_bytes, &arena, &view);
+
+    ENSURE(result == 0);
+    arena_close(&arena);
+    return view.memory_max_bytes;
+}
+
+void requests_configure(struct sim *sim, uint32_t index)
+{
+    const struct ct *ct = node_get(sim->agent->node, index);
+    struct sim_slot *slot = &sim->agent->slots[index];
+
+    if (!ct->is_used || ct->revision == slot->revision || slot->next.data == NULL)
+        return;
+    free((void *)(uintptr_t)slot->config.data);
+    slot->config = slot->next;
+    slot->next = (struct octets){0};
+    slot->is_config_new = true;
+    slot->revision = ct->revision;
+}
+
+void requests_settle_config(struct sim *sim, const struct ct_receipt *receipt)
 {
     struct octets config = configs_take(&sim->agent->configs, receipt->request);
     struct sim_slot *slot;
@@ -69,7 +94,12 @@ void requests_settle_create(struct sim *sim, const struct ct_receipt *receipt)
     }
     ENSURE(receipt->ct < AGENT_SLOTS_MAX);
     slot = &sim->agent->slots[receipt->ct];
-    *slot = (struct sim_slot){.config = config, .is_config_new = true};
+    if (receipt->verb == VERB_SET) {
+        free((void *)(uintptr_t)slot->next.data);
+        slot->next = config;
+        return;
+    }
+    *slot = (struct sim_slot){.config = config, .is_config_new = true, .revision = 1};
     int result = codec_decode_config(config.data, config.size_bytes, &arena, &view);
     ENSURE(result == 0);
     slot->policy = config_policy(&view);
@@ -115,6 +145,32 @@ static bool take_config(struct sim *sim, const struct command *command, struct c
     return configs_expect(&sim->agent->configs, to->request, command->config, &fault) == 0;
 }
 
+/* As take_set() of requests.c. */
+static bool take_set(struct sim *sim, const struct command *command, struct ct_command *to)
+{
+    const struct ct *ct = node_find(sim->agent->node, command->container);
+    struct arena arena = {0};
+    struct config base;
+    struct config config;
+    struct fault fault = {0};
+
+    if (ct == NULL || !ct->is_announced)
+        return true;
+    const struct sim_slot *slot = &sim->agent->slots[ct->index];
+    int result = codec_decode_config(slot->config.data, slot->config.size_bytes, &arena, &base);
+    ENSURE(result == 0);
+    to->set.when = command->set_when;
+    to->set.is_base_given = command->base_revision != 0;
+    to->set.base = to->set.is_base_given ? command->base_revision : slot->revision;
+    result = setting_apply(&base, command, &arena, &config, &to->set, &fault);
+    if (result == 0) {
+        to->policy = config_policy(&config);
+        result = configs_expect(&sim->agent->configs, to->request, &config, &fault);
+    }
+    arena_close(&arena);
+    return result == 0;
+}
+
 void requests_take(struct sim *sim, uint64_t origin, const struct command *command)
 {
     struct input input = {.kind = INPUT_COMMAND};
@@ -138,7 +194,8 @@ void requests_take(struct sim *sim, uint64_t origin, const struct command *comma
     to->wait = command->wait == WAIT_FOR_UNSET ? WAIT_FOR_READY : command->wait;
     to->grace_ns = command->grace_ns;
     to->is_forced = command->is_forced;
-    if (command->verb == VERB_CREATE && !take_config(sim, command, to)) {
+    if ((command->verb == VERB_CREATE && !take_config(sim, command, to)) ||
+        (command->verb == VERB_SET && !take_set(sim, command, to))) {
         refuse(sim, origin, command->request_id, STATUS_INVALID);
         return;
     }

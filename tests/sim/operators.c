@@ -29,6 +29,26 @@ struct demand *operators_find(struct sim *sim, const char *request)
 
 /* ---- a command, whole, from what is remembered of it ---- */
 
+/* Now and then what is so already, and now and then upon what it was long ago. */
+static void fill_set(struct prng *lot, struct command *command, struct config *config)
+{
+    static const struct setting settings[] = {{.key = SETTING_MEMORY, .removed = ""},
+                                              {.key = SETTING_INIT, .removed = ""},
+                                              {.key = SETTING_RESTART, .removed = ""},
+                                              {.key = SETTING_STOP_GRACE, .removed = ""}};
+    static const char *const inits[] = {"/sbin/init", "/bin/init", ""};
+    bool is_live = prng_below(lot, 2) == 0; /* memory alone, which needs no stop */
+    size_t from = is_live ? 0 : prng_below(lot, 4);
+
+    config->memory_max_bytes = (1 + prng_below(lot, 4)) << 20;
+    config->init = inits[prng_below(lot, 3)];
+    command->config = config;
+    command->settings = settings + from;
+    command->setting_count = is_live ? 1 : 1 + prng_below(lot, 4 - (uint32_t)from);
+    command->set_when = (enum set_when)prng_below(lot, SET_WHEN_COUNT);
+    command->base_revision = prng_below(lot, 10) == 0 ? 1 + prng_below(lot, 3) : 0;
+}
+
 static void fill(const struct demand *asked, struct command *command, struct config *config,
                  char *name)
 {
@@ -61,6 +81,8 @@ static void fill(const struct demand *asked, struct command *command, struct con
         .grace_ns = prng_below(&lot, 2) == 0 ? (1 + prng_below(&lot, 20)) * SECOND_NS : 0};
     if (asked->verb == VERB_CREATE)
         command->config = config;
+    if (asked->verb == VERB_SET)
+        fill_set(&lot, command, config);
 }
 
 enum wait_for operators_wait(const struct demand *asked)
@@ -114,7 +136,8 @@ static void ask_new(struct sim *sim)
 {
     static const enum verb verbs[] = {VERB_START, VERB_START,   VERB_START,  VERB_STOP,
                                       VERB_STOP,  VERB_KILL,    VERB_REBOOT, VERB_FREEZE,
-                                      VERB_THAW,  VERB_DESTROY, VERB_CREATE, VERB_CREATE};
+                                      VERB_THAW,  VERB_DESTROY, VERB_CREATE, VERB_CREATE,
+                                      VERB_SET,   VERB_SET,     VERB_SET,    VERB_SET};
     struct operators *operators = sim->operators;
     struct demand *asked = &operators->asked[operators->count % ASKED_MAX];
     bool is_first = operators->count < NAMES_MAX;
@@ -130,16 +153,19 @@ static void ask_new(struct sim *sim)
 
 void operators_poke(struct sim *sim, const char *name)
 {
-    static const enum verb verbs[] = {VERB_START,  VERB_STOP, VERB_REBOOT,
-                                      VERB_FREEZE, VERB_THAW, VERB_DESTROY};
+    static const enum verb verbs[] = {VERB_START,   VERB_STOP, VERB_REBOOT, VERB_FREEZE, VERB_THAW,
+                                      VERB_DESTROY, VERB_SET,  VERB_SET,    VERB_SET,    VERB_SET};
+
+    if (sim_chance(sim, 500))
+        operators_order(sim, name, verbs[sim_below(sim, sizeof(verbs) / sizeof(*verbs))]);
+}
+
+void operators_order(struct sim *sim, const char *name, enum verb verb)
+{
     struct operators *operators = sim->operators;
     struct demand *asked = &operators->asked[operators->count % ASKED_MAX];
 
-    if (!sim_chance(sim, 500))
-        return;
-    *asked = (struct demand){.verb = verbs[sim_below(sim, sizeof(verbs) / sizeof(*verbs))],
-                             .lot = prng_next(&sim->prng),
-                             .is_local = true};
+    *asked = (struct demand){.verb = verb, .lot = prng_next(&sim->prng), .is_local = true};
     if (sscanf(name, "c%" SCNu32, &asked->name) != 1)
         return;
     (void)snprintf(asked->request, REQUEST_ID_BYTES, "r%" PRIu64, operators->count++);

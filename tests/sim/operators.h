@@ -49,6 +49,8 @@ void operators_open(struct sim *sim);
 void operators_act(struct sim *sim);
 /* Somebody is impatient with a container that is on its way down by itself. */
 void operators_poke(struct sim *sim, const char *name);
+/* Somebody gives this command, now. */
+void operators_order(struct sim *sim, const char *name, enum verb verb);
 /* A receipt arrives. */
 void operators_hear(struct sim *sim, const char *request, enum phase phase, enum status status);
 enum wait_for operators_wait(const struct demand *asked);

@@ -53,14 +53,16 @@ void __wrap_node_command(struct node *node, const struct ct_command *command, co
                          struct out *out)
 {
     static const enum ct_input inputs[VERB_COUNT] = {
-        [VERB_START] = IN_START,    [VERB_STOP] = IN_STOP,     [VERB_KILL] = IN_KILL,
-        [VERB_REBOOT] = IN_REBOOT,  [VERB_FREEZE] = IN_FREEZE, [VERB_THAW] = IN_THAW,
-        [VERB_DESTROY] = IN_DESTROY};
+        [VERB_START] = IN_START,     [VERB_STOP] = IN_STOP,     [VERB_KILL] = IN_KILL,
+        [VERB_REBOOT] = IN_REBOOT,   [VERB_FREEZE] = IN_FREEZE, [VERB_THAW] = IN_THAW,
+        [VERB_DESTROY] = IN_DESTROY, [VERB_SET] = IN_SET_LIMITS};
     const struct ct *ct = node_find(node, command->container);
     enum ct_state state = ct == NULL ? CT_UNSET : ct->state;
     bool is_known = ct != NULL && (ct->is_announced || ct->has_command);
     bool is_removing = ct != NULL && ct->awaited == EFFECT_REMOVE;
     bool is_awaiting = ct != NULL && ct->awaited != EFFECT_UNSET;
+    bool is_bound = ct != NULL && ct->is_open && !ct->is_queued;
+    uint64_t late_keys = ct != NULL ? ct->late_keys : 0;
     size_t effects = out->effect_count;
     size_t before = out->receipt_count;
 
@@ -69,12 +71,22 @@ void __wrap_node_command(struct node *node, const struct ct_command *command, co
                                 .ct = ct,
                                 .state = state,
                                 .is_removing = is_removing,
+                                .is_bound = is_bound,
+                                .late_keys = late_keys,
                                 .is_awaiting = is_awaiting};
     if (is_known)
         checks_answered(present, &answered, before, effects, out);
     if (!is_known || inputs[command->verb] == IN_UNSET || out->receipt_count == before)
         return;
     const struct ct_receipt *receipt = &out->receipts[before];
+    if (command->verb == VERB_SET &&
+        (receipt->phase != PHASE_FAILED || receipt->at_next_start != 0))
+        return; /* answered before any cell was looked at */
+    if (command->verb == VERB_SET && command->set.when == SET_RESTART &&
+        command->set.stop_keys != 0) {
+        reached.cells[state][IN_SET_RESTART] += receipt->fault.status == STATUS_WRONG_STATE;
+        return;
+    }
     if (receipt->phase == PHASE_UNCHANGED ||
         (receipt->phase == PHASE_FAILED && receipt->fault.status == STATUS_WRONG_STATE))
         reached.cells[state][inputs[command->verb]]++;

@@ -133,6 +133,8 @@ void kernel_freezer(struct sim *sim, uint32_t leaf)
 {
     struct leaf *of = &sim->kernel->leaves[leaf];
 
+    if (of->is_frozen && !of->is_freeze_wanted)
+        of->thawed_ns = sim->now.ns;
     of->is_frozen = of->is_freeze_wanted;
     agent_on_freezer(sim, (int)leaf);
 }

@@ -49,9 +49,11 @@ struct leaf {
     bool is_frozen;
     bool is_stray;         /* lives, and no row names it */
     bool is_freeze_wanted; /* what was written last; reached some time later */
+    uint64_t thawed_ns;    /* last; 0: never */
     uint32_t birth;
     char name[LEAF_BYTES];
     uint64_t oom_kills;
+    uint64_t limit; /* of memory: one stands for all */
     uint32_t population;
 };
 

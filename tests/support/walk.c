@@ -96,6 +96,7 @@ static void apply(struct walk *walk, const struct effect *effect)
     case EFFECT_PREPARE:
     case EFFECT_CLEAN:
     case EFFECT_REMOVE:
+    case EFFECT_LIMIT:
         if (walk->job_count == WALK_JOBS)
             walk_fail(walk, "more works than containers", ct->name);
         walk->jobs[walk->job_count] = (struct job){.effect = *effect};
@@ -179,6 +180,8 @@ static void adopt(struct walk *walk, const struct ct *row)
 {
     struct ct_found found = {
         .policy = row->policy,
+        .revision = row->revision,
+        .late_keys = row->late_keys,
         .state = row->state,
         .generation = row->generation,
         .is_wanted = row->is_wanted,
@@ -197,7 +200,7 @@ static void adopt(struct walk *walk, const struct ct *row)
     memcpy(found.uuid, row->uuid, UUID_BYTES);
     memcpy(found.name, row->name, NAME_BYTES);
     if (row->has_command) { /* as much of it as a row keeps */
-        found.command.verb = row->command.verb;
+        found.command.verb = ct_row_verb(row);
         found.command.wait = WAIT_FOR_READY;
         memcpy(found.command.request, row->command.request, REQUEST_ID_BYTES);
         memcpy(found.command.container, row->name, NAME_BYTES);
@@ -301,9 +304,9 @@ static void see(struct walk *walk, const struct observation *seen)
 
 static void give_command(struct walk *walk)
 {
-    static const enum verb verbs[] = {VERB_CREATE, VERB_CREATE, VERB_START, VERB_START,
-                                      VERB_START,  VERB_STOP,   VERB_STOP,  VERB_KILL,
-                                      VERB_REBOOT, VERB_FREEZE, VERB_THAW,  VERB_DESTROY};
+    static const enum verb verbs[] = {
+        VERB_CREATE, VERB_CREATE, VERB_START,  VERB_START, VERB_START,   VERB_STOP, VERB_STOP,
+        VERB_KILL,   VERB_REBOOT, VERB_FREEZE, VERB_THAW,  VERB_DESTROY, VERB_SET,  VERB_SET};
     struct input input = {.kind = INPUT_COMMAND};
     struct ct_command *command = &input.command;
     struct asked *asked = &walk->asked[walk->asked_count % WALK_COMMANDS];
@@ -321,6 +324,13 @@ static void give_command(struct walk *walk)
     command->policy = (struct ct_policy){.restart = (enum restart_on)below(walk, RESTART_COUNT),
                                          .is_reboot_denied = chance(walk, 10),
                                          .grace_ns = chance(walk, 50) ? 10 * SECOND_NS : 0};
+    const struct ct *ct = node_find(walk->node, command->container);
+    if (command->verb == VERB_SET)
+        command->set = (struct ct_set){.keys = 7,
+                                       .stop_keys = chance(walk, 40) ? 2 : 0,
+                                       .has_limits = chance(walk, 60),
+                                       .when = (enum set_when)below(walk, SET_WHEN_COUNT),
+                                       .base = ct != NULL && chance(walk, 95) ? ct->revision : 1};
     walk->uuids++;
     memcpy(command->uuid, &walk->uuids, sizeof(walk->uuids));
     feed(walk, &input);
@@ -331,6 +341,7 @@ static const enum ct_input answers[EFFECT_COUNT][2] = {
     [EFFECT_PREPARE] = {IN_PREPARED, IN_PREPARE_FAILED},
     [EFFECT_CLEAN] = {IN_CLEANED_STOP, IN_CLEAN_FAILED},
     [EFFECT_REMOVE] = {IN_REMOVED, IN_REMOVE_FAILED},
+    [EFFECT_LIMIT] = {IN_LIMITED, IN_LIMIT_FAILED},
 };
 
 static void answer_job(struct walk *walk)

@@ -156,7 +156,7 @@ void check_effect(struct walk *walk, const struct effect *effect)
         if (memcmp(walk->jobs[i].uuid, ct->uuid, UUID_BYTES) == 0 &&
             (effect->kind == EFFECT_MAKE || effect->kind == EFFECT_PREPARE ||
              effect->kind == EFFECT_LAUNCH || effect->kind == EFFECT_CLEAN ||
-             effect->kind == EFFECT_REMOVE))
+             effect->kind == EFFECT_REMOVE || effect->kind == EFFECT_LIMIT))
             walk_fail(walk, "ordered while an order before it is not answered", ct->name);
     if (walk->is_wild)
         return;

@@ -84,8 +84,12 @@ static void test_codec__every_word_of_each_enum__comes_as_it_went(void **state)
     (void)state;
 
     for (unsigned i = 1; i < VERB_COUNT; i++) {
+        static const struct setting setting = {.key = SETTING_ORDER};
         struct message from = {.kind = MESSAGE_COMMAND,
-                               .command = {.verb = (enum verb)i, .config = &sample_config}};
+                               .command = {.verb = (enum verb)i,
+                                           .config = &sample_config,
+                                           .settings = &setting,
+                                           .setting_count = 1}};
         send_to(&from, &to);
         assert_int_equal(to.command.verb, i);
     }
@@ -119,6 +123,8 @@ static void test_codec__what_lacks_its_word__is_not_sent(void **state)
         {.kind = MESSAGE_COUNT},
         {.kind = MESSAGE_COMMAND, .command = {.container = "x"}},
         {.kind = MESSAGE_COMMAND, .command = {.verb = VERB_CREATE}},
+        {.kind = MESSAGE_COMMAND, .command = {.verb = VERB_SET}},
+        {.kind = MESSAGE_COMMAND, .command = {.verb = VERB_SET, .config = &sample_config}},
         {.kind = MESSAGE_COMMAND, .command = {.verb = VERB_COUNT}},
         {.kind = MESSAGE_RECEIPT},
         {.kind = MESSAGE_QUERY},

@@ -44,6 +44,8 @@ static struct scene *scene_open(enum ct_state state, enum verb verb)
                     .grace_ns = 10 * SECOND_NS,
                     .cause = is_open_in(state) ? CAUSE_UNSET : CAUSE_EXITED,
                     .has_command = verb != VERB_UNSET,
+                    .revision = 4,
+                    .has_set = verb == VERB_SET,
                     .command = {.verb = verb, .wait = WAIT_FOR_READY, .request = "r", .origin = 9}};
     return scene;
 }
@@ -157,6 +159,20 @@ static const struct {
     {CT_FROZEN, IN_THAWED, VERB_START, "", "changed result", PHASE_DONE},
     {CT_FROZEN, IN_STEP, VERB_THAW, "", "result", PHASE_FAILED},
     {CT_FROZEN, IN_ENDED, VERB_THAW, "clean", "changed result", PHASE_FAILED},
+    /* set */
+    {CT_STOPPED, IN_SET, VERB_SET, "", "configured result", PHASE_DONE},
+    {CT_RUNNING, IN_SET, VERB_SET, "", "configured result", PHASE_DONE},
+    {CT_RUNNING, IN_SET_LIMITS, VERB_SET, "limit", "", PHASE_UNSET},
+    {CT_FROZEN, IN_LIMITED, VERB_SET, "", "configured result", PHASE_DONE},
+    {CT_RUNNING, IN_LIMIT_FAILED, VERB_SET, "", "result", PHASE_FAILED},
+    {CT_RUNNING, IN_LIMITED, VERB_UNSET, "", "", PHASE_UNSET},
+    {CT_RUNNING, IN_LIMIT_FAILED, VERB_UNSET, "", "", PHASE_UNSET},
+    {CT_RUNNING, IN_LIMIT_LATE, VERB_SET, "", "result", PHASE_FAILED},
+    {CT_RUNNING, IN_ENDED, VERB_SET, "clean", "changed configured result", PHASE_DONE},
+    {CT_RUNNING, IN_SET_RESTART, VERB_SET, "ask", "changed", PHASE_UNSET},
+    {CT_FROZEN, IN_SET_RESTART, VERB_SET, "thaw ask", "changed", PHASE_UNSET},
+    {CT_CLEANING, IN_LIMITED, VERB_UNSET, "clean", "", PHASE_UNSET},
+    {CT_STUCK, IN_LIMITED, VERB_UNSET, "", "", PHASE_UNSET},
     /* after the end */
     {CT_CLEANING, IN_CLEANED_STOP, VERB_STOP, "", "changed result", PHASE_DONE},
     {CT_CLEANING, IN_CLEANED_STOP, VERB_START, "", "changed result", PHASE_FAILED},
@@ -232,8 +248,8 @@ static void test_container_actions__each_row__orders_and_tells_what_it_should(vo
 static void test_container_actions__effects_of_an_intent__wait_for_its_commit(void **state)
 {
     static const bool waits[EFFECT_COUNT] = {
-        [EFFECT_PREPARE] = true, [EFFECT_ASK] = true,    [EFFECT_KILL] = true,
-        [EFFECT_REMOVE] = true,  [EFFECT_FREEZE] = true, [EFFECT_THAW] = true};
+        [EFFECT_PREPARE] = true, [EFFECT_ASK] = true,  [EFFECT_KILL] = true, [EFFECT_REMOVE] = true,
+        [EFFECT_FREEZE] = true,  [EFFECT_THAW] = true, [EFFECT_LIMIT] = true};
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

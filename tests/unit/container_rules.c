@@ -164,6 +164,40 @@ static const struct row rows[] = {
     {CT_STUCK, IN_REMOVE_FAILED, GOES(CT_STOPPED, ACT_REMOVE_FAILED)},
     {CT_STUCK, IN_STEP, DOES(ACT_RETRY)},
     {CT_STUCK, IN_DEADLINE, DOES(ACT_GIVE_UP)},
+
+    /* A configuration is stored whatever it does, but under somebody's stop or reboot. */
+    {CT_STOPPED, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_PREPARING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_LAUNCHING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_BOOTING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_RUNNING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_FROZEN, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_KILLING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_CLEANING, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_BACKOFF, IN_SET, DOES(ACT_CONFIGURE)},
+    {CT_STUCK, IN_SET, DOES(ACT_CONFIGURE)},
+    /* Limits are written where an init lives that is not on its way down. */
+    {CT_BOOTING, IN_SET_LIMITS, DOES(ACT_LIMIT)},
+    {CT_RUNNING, IN_SET_LIMITS, DOES(ACT_LIMIT)},
+    {CT_FROZEN, IN_SET_LIMITS, DOES(ACT_LIMIT)},
+    {CT_BOOTING, IN_LIMITED, DOES(ACT_LIMITED)},
+    {CT_RUNNING, IN_LIMITED, DOES(ACT_LIMITED)},
+    {CT_FROZEN, IN_LIMITED, DOES(ACT_LIMITED)},
+    {CT_BOOTING, IN_LIMIT_FAILED, DOES(ACT_LIMIT_FAILED)},
+    {CT_RUNNING, IN_LIMIT_FAILED, DOES(ACT_LIMIT_FAILED)},
+    {CT_FROZEN, IN_LIMIT_FAILED, DOES(ACT_LIMIT_FAILED)},
+    {CT_BOOTING, IN_LIMIT_LATE, DOES(ACT_LIMIT_LATE)},
+    {CT_RUNNING, IN_LIMIT_LATE, DOES(ACT_LIMIT_LATE)},
+    {CT_FROZEN, IN_LIMIT_LATE, DOES(ACT_LIMIT_LATE)},
+    /* Of one that ended meanwhile the clean-up waited for them. */
+    {CT_CLEANING, IN_LIMITED, DOES(ACT_CLEAN)},
+    {CT_CLEANING, IN_LIMIT_FAILED, DOES(ACT_CLEAN)},
+    {CT_STUCK, IN_LIMITED, DOES(ACT_CLEAN)},
+    {CT_STUCK, IN_LIMIT_FAILED, DOES(ACT_CLEAN)},
+    /* With a restart it is a reboot. */
+    {CT_BOOTING, IN_SET_RESTART, GOES(CT_STOPPING, ACT_ASK)},
+    {CT_RUNNING, IN_SET_RESTART, GOES(CT_STOPPING, ACT_ASK)},
+    {CT_FROZEN, IN_SET_RESTART, GOES(CT_STOPPING, ACT_THAW_ASK)},
 };
 
 /* No generation is open, so that no keeper's word is about it. */
@@ -188,7 +222,11 @@ static enum verdict verdict_else(enum ct_state state, enum ct_input input)
     case IN_OOM:
         return VERDICT_IGNORE;
     }
-    if (input >= IN_START && input <= IN_DESTROY)
+    if (input == IN_LIMITED || input == IN_LIMIT_FAILED)
+        return state == CT_STOPPING || state == CT_KILLING ? VERDICT_IGNORE : VERDICT_BUG;
+    if (input == IN_SET_LIMITS || input == IN_SET_RESTART) /* node.c asks whether it is in use */
+        return is_closed(state) || state == CT_STOPPING ? VERDICT_BUG : VERDICT_REJECT;
+    if (input >= IN_START && input <= IN_SET)
         return state == CT_UNSET || state == CT_STOPPING ? VERDICT_BUG : VERDICT_REJECT;
     return VERDICT_BUG;
 }

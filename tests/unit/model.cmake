@@ -9,7 +9,7 @@ target_include_directories(test_world PUBLIC ${PROJECT_SOURCE_DIR}/tests/support
 target_link_libraries(test_world PUBLIC drover_model PkgConfig::CMOCKA PRIVATE drover_flags)
 foreach(part container_actions container_rules
         node node_admission node_adopt node_adopt_down node_destroy node_kill node_life
-        node_restart node_stop node_unasked)
+        node_restart node_set node_stop node_unasked)
     drover_test(unit/${part} test_world)
 endforeach()
 

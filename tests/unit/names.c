@@ -115,8 +115,8 @@ static void test_names__causes__are_the_contracts_words_and_numbers(void **state
 
 static void test_names__verbs__are_the_contracts_words_and_numbers(void **state)
 {
-    static const char *const words[VERB_COUNT] = {"unset",  "create", "start", "stop",   "kill",
-                                                  "reboot", "freeze", "thaw",  "destroy"};
+    static const char *const words[VERB_COUNT] = {"unset",  "create", "start", "stop",    "kill",
+                                                  "reboot", "freeze", "thaw",  "destroy", "set"};
 
     (void)state;
     for (unsigned i = 0; i < VERB_COUNT; i++)

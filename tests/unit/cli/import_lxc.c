@@ -135,7 +135,7 @@ static void test_lxc__a_file_of_old_names__is_mapped_or_told(void **state)
     assert_not_mapped("lxc.pts"); /* of a file that a file includes */
     assert_string_equal(note_of("lxc.pts")->file, "/usr/share/lxc/config/common.conf");
     assert_not_mapped("lxc.cap.drop");
-    assert_not_mapped("lxc.start.auto");
+    assert_string_equal(given(OPTION_AUTOSTART, 0), "yes");
 }
 
 static void test_lxc__a_file_of_new_names__is_mapped_or_told(void **state)

@@ -155,6 +155,13 @@ static void test_openvz__the_name__is_the_first_that_there_is(void **state)
     assert_int_equal(map("NAME=\"Web Shop_1\"\n"), 0);
     assert_string_equal(import.name, "web-shop-1");
     assert_non_null(note_of("NAME")->why);
+    assert_int_equal(map("ONBOOT=auto\nBOOTORDER=7\nSTOP_TIMEOUT=90\n"), 0);
+    assert_string_equal(given(OPTION_AUTOSTART, 0), "default");
+    assert_string_equal(given(OPTION_ORDER, 0), "7");
+    assert_string_equal(given(OPTION_STOP_GRACE, 0), "90s");
+    assert_int_equal(map("ONBOOT=yes\nDISABLED=yes\n"), 0);
+    assert_string_equal(given(OPTION_AUTOSTART, 0), "disabled");
+    assert_null(given(OPTION_AUTOSTART, 1));
     assert_int_equal(map("NAME=\"web\"\nHOSTNAME=web\n"), 0);
     assert_null(note_of("NAME")->why);
     assert_string_equal(note_of("HOSTNAME")->option, "NAME web");

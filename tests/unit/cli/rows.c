@@ -152,7 +152,8 @@ static void test_row__a_configuration__says_null_for_no_limit(void **state)
                "\"ready_policy\":\"kill\",\"restart\":\"on-failure\","
                "\"allow_reboot\":true,\"on_node_lost\":\"report\",\"privileged\":false,"
                "\"nested\":false,\"fuse\":false,\"tun\":true,\"ptrace\":false,"
-               "\"hooks\":{},\"stop_grace_ns\":null}");
+               "\"hooks\":{},\"stop_grace_ns\":null,\"autostart\":\"default\",\"order\":0,"
+               "\"depends\":[]}");
     json_decref(row);
 }
 

@@ -86,6 +86,10 @@ void same_config(const struct config *a, const struct config *b)
     TEXT(ready_text);
     NUMBER(ready_ns);
     NUMBER(is_ready_kept);
+    NUMBER(autostart);
+    NUMBER(order);
+    NUMBER(depend_count);
+    same_texts(a->depends, b->depends, a->depend_count);
 }
 
 static void same_config_if_any(const struct config *a, const struct config *b)
@@ -199,6 +203,14 @@ static void same_command(const struct command *a, const struct command *b)
     NUMBER(wait);
     NUMBER(grace_ns);
     NUMBER(is_forced);
+    NUMBER(setting_count);
+    NUMBER(set_when);
+    NUMBER(base_revision);
+    for (size_t i = 0; i < a->setting_count; i++) {
+        NUMBER(settings[i].key);
+        NUMBER(settings[i].is_cleared);
+        TEXT(settings[i].removed);
+    }
 }
 
 static void same_receipt(const struct receipt *a, const struct receipt *b)
@@ -208,6 +220,9 @@ static void same_receipt(const struct receipt *a, const struct receipt *b)
     same_fault(&a->fault, &b->fault);
     NUMBER(has_container);
     same_containers(&a->container, &b->container, 1);
+    NUMBER(applied);
+    NUMBER(at_next_start);
+    same_config_if_any(a->config, b->config);
 }
 
 static void same_query(const struct query *a, const struct query *b)

@@ -15,6 +15,10 @@ static const struct pair env[] = {{"PATH", "/bin"}, {"EMPTY", ""}, {"LANG", "gr\
 static const struct pair labels[] = {{"tier", "web"}, {"\xf0\x9f\x90\x84", "cow"}};
 
 static const struct pair hooks[] = {{"premount", "/srv/attach"}, {"postumount", "/srv/detach"}};
+static const char *const depends[] = {"db", "cache"};
+static const struct setting settings[] = {{.key = SETTING_MEMORY},
+                                          {.key = SETTING_ENV, .is_cleared = true},
+                                          {.key = SETTING_DEPENDS, .removed = "db"}};
 
 const struct config sample_config = {
     .template_name = "debian12",
@@ -49,6 +53,10 @@ const struct config sample_config = {
     .ready_text = "login:",
     .ready_ns = 30,
     .is_ready_kept = true,
+    .autostart = AUTOSTART_DISABLED,
+    .order = UINT32_MAX,
+    .depends = depends,
+    .depend_count = 2,
 };
 
 static const struct container_view containers[] = {
@@ -162,6 +170,21 @@ const struct message samples[SAMPLE_COUNT] = {
                  .has_container = true,
                  .container = {.name = "a", .state = CT_STOPPED}}},
     {.kind = MESSAGE_RECEIPT, .receipt = {.phase = PHASE_DONE}},
+    {ENVELOPE, .kind = MESSAGE_COMMAND,
+     .command = {.request_id = "r-2",
+                 .container = "web-17",
+                 .verb = VERB_SET,
+                 .config = &sample_config,
+                 .settings = settings,
+                 .setting_count = 3,
+                 .set_when = SET_RESTART,
+                 .base_revision = UINT64_MAX}},
+    {ENVELOPE, .kind = MESSAGE_RECEIPT,
+     .receipt = {.request_id = "r-2",
+                 .phase = PHASE_DONE,
+                 .applied = SETTING_BIT(SETTING_MEMORY) | SETTING_BIT(SETTING_DEPENDS),
+                 .at_next_start = SETTING_BIT(SETTING_ENV),
+                 .config = &sample_config}},
     {ENVELOPE, .kind = MESSAGE_EVENTS, .events = {.events = events, .count = 2}},
     {.kind = MESSAGE_EVENTS},
     {ENVELOPE, .kind = MESSAGE_EVENT_ACK, .event_ack = UINT64_MAX},

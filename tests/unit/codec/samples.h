@@ -13,7 +13,7 @@
 
 #include "message.h"
 
-#define SAMPLE_COUNT 24
+#define SAMPLE_COUNT 26
 
 extern const struct message samples[SAMPLE_COUNT];
 extern const struct config sample_config;
