@@ -449,6 +449,16 @@ void adopt_drop_held(struct agent *agent)
     }
 }
 
+/* Who comes up with the node comes up after those that it depends on. */
+static void order_boot(struct agent *agent)
+{
+    for (uint32_t i = 0; node_next(agent->node, &i); i++)
+        for (size_t at = 0; at < agent->slots[i].view.depend_count; at++)
+            node_boot_after(agent->node, i, agent->slots[i].view.depends[at]);
+    if (agent->options->boot_parallel != 0)
+        node_set_boot_parallel(agent->node, agent->options->boot_parallel);
+}
+
 int adopt_all(struct agent *agent, struct fault *fault)
 {
     struct adoption adoption = {
@@ -472,6 +482,7 @@ int adopt_all(struct agent *agent, struct fault *fault)
     leaves_close(&adoption.leaves);
     if (result < 0)
         return result;
+    order_boot(agent);
     link_results(agent);
     close_intents(agent);
     settle_unclaimed(agent);

@@ -29,6 +29,7 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
         .spent = facts->spent,
         .is_wanted = row->is_wanted_running,
         .is_restart_owed = row->is_restart_owed,
+        .boot = row->boot,
         .created_wall_ns = row->created_wall_ns,
         .started_wall_ns = row->started_wall_ns,
         .ended_wall_ns = row->ended_wall_ns,

@@ -21,12 +21,19 @@
 #define CT_RANGES_DEFAULT 4096u
 
 static const struct option long_options[] = {
-    {"state-dir", required_argument, NULL, 's'}, {"run-dir", required_argument, NULL, 'r'},
-    {"config", required_argument, NULL, 'c'},    {"node", required_argument, NULL, 'n'},
-    {"cgroup", required_argument, NULL, 'g'},    {"uid-base", required_argument, NULL, 'u'},
-    {"uid-count", required_argument, NULL, 'U'}, {"controller", required_argument, NULL, 'C'},
-    {"hooks-dir", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},         {0},
+    {"state-dir", required_argument, NULL, 's'},
+    {"run-dir", required_argument, NULL, 'r'},
+    {"config", required_argument, NULL, 'c'},
+    {"node", required_argument, NULL, 'n'},
+    {"cgroup", required_argument, NULL, 'g'},
+    {"uid-base", required_argument, NULL, 'u'},
+    {"uid-count", required_argument, NULL, 'U'},
+    {"controller", required_argument, NULL, 'C'},
+    {"hooks-dir", required_argument, NULL, 'k'},
+    {"boot-parallel", required_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {0},
 };
 
 void options_print_help(void)
@@ -35,6 +42,7 @@ void options_print_help(void)
         "usage: drover-agent [--state-dir DIR] [--run-dir DIR] [--config FILE] [--node NAME]\n"
         "                    [--cgroup PATH] [--uid-base N] [--uid-count N]\n"
         "                    [--controller tcp://HOST:PORT]... [--hooks-dir DIR]\n"
+        "                    [--boot-parallel N]\n"
         "\n"
         "Boots and keeps the system containers of this node. Its socket is RUN/agent.sock.\n"
         "SIGTERM ends the agent and leaves the containers and the keeper running.\n"
@@ -47,7 +55,8 @@ void options_print_help(void)
         "  --uid-base N      first id of the range that containers get theirs from\n"
         "  --uid-count N     how many ids; 65536 a container\n"
         "  --controller URL  report to it and obey it (of several, the first)\n"
-        "  --hooks-dir DIR   scripts run for each container (default " HOOKS_DEFAULT ")");
+        "  --hooks-dir DIR   scripts run for each container (default " HOOKS_DEFAULT ")\n"
+        "  --boot-parallel N at the node's boot at most so many boot at once (default 8)");
 }
 
 static int copy(char *to, size_t room, const char *from, const char *what, struct fault *fault)
@@ -69,7 +78,7 @@ static int read_number(uint32_t *ret_number, const char *text, const char *what,
     unsigned long long number = strtoull(text, &end, 0);
     if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number == 0 ||
         number > UINT32_MAX) { /* 0 is the host's root, and no count */
-        fault_set(fault, STATUS_INVALID, 0, "%s: %s is not a number of an id", what, text);
+        fault_set(fault, STATUS_INVALID, 0, "%s: %s is not a number from 1", what, text);
         return -EINVAL;
     }
     *ret_number = (uint32_t)number;
@@ -110,6 +119,8 @@ static int set(struct options *options, int key, const char *value, struct fault
         return read_number(&options->uid_count, value, "--uid-count", fault);
     case 'C':
         return add_controller(options, value, fault);
+    case 'p':
+        return read_number(&options->boot_parallel, value, "--boot-parallel", fault);
     case 'h':
         options->is_help = true;
         return 0;
@@ -132,7 +143,7 @@ static bool is_given(const struct options *given, int key)
            (key == 'r' && given->run_dir[0] != '\0') || (key == 'n' && given->node[0] != '\0') ||
            (key == 'g' && given->cgroup[0] != '\0') || (key == 'u' && given->uid_base != 0) ||
            (key == 'U' && given->uid_count != 0) || (key == 'C' && given->controller_count != 0) ||
-           (key == 'k' && given->hooks_dir[0] != '\0');
+           (key == 'k' && given->hooks_dir[0] != '\0') || (key == 'p' && given->boot_parallel != 0);
 }
 
 static bool on_key(void *context, const char *name, const char *value, struct fault *fault)

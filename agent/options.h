@@ -30,6 +30,7 @@ struct options {
     char node[NAME_LENGTH_MAX + 1];
     char cgroup[80]; /* without a leading slash */
     uint32_t uid_base;
+    uint32_t boot_parallel; /* 0: BOOT_PARALLEL_DEFAULT */
     uint32_t uid_count;
     char controllers[CONTROLLERS_MAX][128];
     size_t controller_count;

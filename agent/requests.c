@@ -322,6 +322,7 @@ static void take_command(struct agent *agent, uint64_t origin, const struct comm
     to->wait = command->wait == WAIT_FOR_UNSET ? WAIT_FOR_READY : command->wait;
     to->grace_ns = command->grace_ns;
     to->is_forced = command->is_forced;
+    to->is_for_shutdown = command->is_for_shutdown;
     if (take_values(agent, command, to, &fault) < 0) {
         struct ct_receipt receipt = {.phase = PHASE_FAILED, .fault = fault};
 

@@ -51,7 +51,7 @@ struct store_row {
     enum cause cause;   /* of the last end */
     bool has_status;
     int wait_status;
-    bool is_boot_wanted; /* it ran when the machine, or a shutdown of the node, ended it */
+    enum ct_boot boot;              /* column is_boot_wanted */
     char request[REQUEST_ID_BYTES]; /* command in progress; "" none */
     enum verb request_verb;
 };

@@ -80,6 +80,7 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
     unsigned state = 0;
     unsigned cause = 0;
     unsigned verb = 0;
+    unsigned boot = 0;
 
     *ret_row = (struct store_row){
         .config = {sqlite3_column_blob(statement, 2), (size_t)sqlite3_column_bytes(statement, 2)},
@@ -97,8 +98,7 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
         .has_status = sqlite3_column_type(statement, 15) != SQLITE_NULL,
         .wait_status = sqlite3_column_int(statement, 15),
         .oom_kills = database_number(statement, 18),
-        .late_keys = database_number(statement, 19),
-        .is_boot_wanted = sqlite3_column_int(statement, 20) != 0};
+        .late_keys = database_number(statement, 19)};
     int result = database_octets(statement, 0, ret_row->uuid, UUID_BYTES);
     if (result == 0)
         result = database_text(statement, 1, ret_row->name, NAME_BYTES);
@@ -110,6 +110,9 @@ static int read_row(sqlite3_stmt *statement, struct store_row *ret_row)
         result = database_text(statement, 16, ret_row->request, REQUEST_ID_BYTES);
     if (result == 0)
         result = database_enum(statement, 17, VERB_COUNT, &verb);
+    if (result == 0)
+        result = database_enum(statement, 20, CT_BOOT_COUNT, &boot);
+    ret_row->boot = (enum ct_boot)boot;
     ret_row->state = (enum ct_state)state;
     ret_row->cause = (enum cause)cause;
     ret_row->request_verb = (enum verb)verb;

@@ -130,6 +130,7 @@ static void row_of(const struct ct *ct, struct store_row *ret_row)
                                   .state = ct->state,
                                   .is_wanted_running = ct->is_wanted,
                                   .is_restart_owed = ct->is_restart_owed,
+                                  .boot = ct->boot,
                                   .created_wall_ns = ct->created_wall_ns,
                                   .started_wall_ns = ct->started_wall_ns,
                                   .ended_wall_ns = ct->ended_wall_ns,

@@ -60,6 +60,7 @@ static void in_command(struct in *in, const Drover__Command *from, struct comman
         .wait = (enum wait_for)in_order(in, (int)from->wait, WAIT_FOR_COUNT),
         .grace_ns = from->grace_ns,
         .is_forced = from->forced,
+        .is_for_shutdown = from->for_shutdown,
         .set_when = (enum set_when)in_order(in, (int)from->set_when, SET_WHEN_COUNT),
         .base_revision = from->base_revision,
     };

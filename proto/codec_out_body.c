@@ -110,6 +110,7 @@ static Drover__Command *out_command(struct out *out, const struct command *from)
     to->wait = (Drover__WaitFor)from->wait;
     to->grace_ns = from->grace_ns;
     to->forced = from->is_forced;
+    to->for_shutdown = from->is_for_shutdown;
     to->settings = out_settings(out, from, &to->n_settings);
     to->set_when = (Drover__SetWhen)from->set_when;
     to->base_revision = from->base_revision;

@@ -105,6 +105,8 @@ static inline struct ct_policy config_policy(const struct config *config)
     return (struct ct_policy){.restart = config->restart,
                               .is_reboot_denied = config->is_reboot_denied,
                               .is_start_disabled = config->autostart == AUTOSTART_DISABLED,
+                              .autostart = config->autostart,
+                              .order = config->order,
                               .grace_ns = config->stop_grace_ns,
                               .ready_ns = config->ready_ns,
                               .is_ready_kept = config->is_ready_kept};
@@ -121,6 +123,7 @@ struct command {
     enum wait_for wait;             /* START, REBOOT, CREATE with is_started, SET with a restart */
     uint64_t grace_ns;              /* STOP, REBOOT; 0: the container's */
     bool is_forced;                 /* DESTROY, START */
+    bool is_for_shutdown;           /* STOP, KILL: what runs boots again with the node */
     const struct setting *settings; /* SET: at least one */
     size_t setting_count;
     enum set_when set_when;

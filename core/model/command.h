@@ -77,6 +77,13 @@ enum autostart {
     AUTOSTART_DISABLED, /* nor by a command, but with force */
     AUTOSTART_COUNT
 };
+/* What the node's boot has to do with a container that does not run. */
+enum ct_boot {
+    CT_BOOT_NONE,
+    CT_BOOT_DUE,  /* its turn comes at the boot that is under way */
+    CT_BOOT_NEXT, /* it ran, and was ended for a shutdown: it boots when the node does */
+    CT_BOOT_COUNT
+};
 /* What becomes of keys of a SET that cannot change under a guest that runs. */
 enum set_when { SET_UNSET, SET_AT_ONCE, SET_NEXT_START, SET_RESTART, SET_WHEN_COUNT };
 enum wait_for { WAIT_FOR_UNSET, WAIT_FOR_READY, WAIT_FOR_EXEC, WAIT_FOR_ACCEPTED, WAIT_FOR_COUNT };
@@ -100,6 +107,8 @@ struct ct_policy {
     enum restart_on restart;
     bool is_reboot_denied;
     bool is_start_disabled; /* a command to start it needs force */
+    enum autostart autostart;
+    uint32_t order; /* at the node's boot: higher ones first */
     uint64_t grace_ns;
     uint64_t ready_ns;  /* for it to be ready, from its init on; 0: BOOT_DEADLINE_NS */
     bool is_ready_kept; /* not ready by then: the command ends, and the guest goes on */
@@ -125,6 +134,7 @@ struct ct_command {
     enum wait_for wait;         /* START, REBOOT, CREATE with is_started */
     uint64_t grace_ns;          /* STOP, REBOOT; 0: the container's */
     bool is_forced;             /* DESTROY, START */
+    bool is_for_shutdown;       /* STOP, KILL: what runs boots again with the node */
     uint8_t uuid[UUID_BYTES];   /* CREATE: of the new one */
     struct ct_policy policy;    /* CREATE, SET */
     bool is_started;            /* CREATE: then as START */

@@ -146,6 +146,7 @@ struct ct {
     struct ct_policy set_policy;
 
     bool is_wanted;       /* an operator started it and neither he nor the guest ended it */
+    enum ct_boot boot;    /* what the node's boot has to do with it */
     bool is_restart_owed; /* the next generation is decided and not yet begun */
     bool is_dirty;        /* differs from what the store has */
     bool is_listed;       /* in the node's list of those */

@@ -97,6 +97,7 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->is_open = true;
     ct->is_automatic = is_automatic;
     ct->is_wanted = true;
+    ct->boot = CT_BOOT_NONE;
     ct->is_restart_owed = false;
     ct->has_init = false;
     ct->is_ready = false;
@@ -295,6 +296,7 @@ static void act_unasked(struct step *step)
     ct->order = ORDER_NONE;
     ct->stop_step = 0;
     ct->is_wanted = true;
+    ct->boot = CT_BOOT_NONE;
     ct->is_restart_owed = false;
     ct->is_ready = ct->state == CT_RUNNING;
     ct_finish(ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);

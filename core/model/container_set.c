@@ -33,6 +33,8 @@ void ct_configure(struct ct *ct, const struct now *now, struct out *out)
     ENSURE(ct->has_set);
     ct->has_set = false;
     ct->policy = ct->set_policy;
+    if (ct->policy.autostart == AUTOSTART_NO || ct->policy.autostart == AUTOSTART_DISABLED)
+        ct->boot = CT_BOOT_NONE;
     ct->revision++;
     ct->is_dirty = true;
     if (ct->is_open && !ct->is_queued) /* it was made, or is being made, from what was before */

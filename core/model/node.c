@@ -10,6 +10,7 @@ void node_init(struct node *node, uint64_t seed)
 {
     node->seed = seed;
     node->in_flight_max = BOOTS_IN_FLIGHT_MAX;
+    node->boot.going_max = BOOT_PARALLEL_DEFAULT;
 }
 
 bool node_has_room(const struct out *out)
@@ -116,6 +117,67 @@ void node_dequeue(struct node *node, struct ct *ct)
     ct->is_queued = false;
 }
 
+/* ---- the node's boot ---- */
+
+static enum boot_phase boot_phase_of(const struct ct *ct)
+{
+    bool is_due = ct->boot == CT_BOOT_DUE;
+
+    if (!ct->is_used)
+        return BOOT_PHASE_OVER;
+    switch (ct->state) {
+    case CT_PREPARING:
+    case CT_LAUNCHING:
+    case CT_BOOTING:
+        return BOOT_PHASE_GOING;
+    case CT_STOPPED:
+        return is_due ? BOOT_PHASE_WAITING : BOOT_PHASE_OVER;
+    case CT_STOPPING:
+    case CT_KILLING:
+    case CT_CLEANING:
+    case CT_BACKOFF: /* what ran when the machine went down is still being cleaned up */
+        return is_due ? BOOT_PHASE_HELD : BOOT_PHASE_OVER;
+    case CT_UNSET:
+    case CT_RUNNING:
+    case CT_FROZEN:
+    case CT_STUCK: /* it may never end: when it does its turn has come */
+        return BOOT_PHASE_OVER;
+    case CT_STATE_COUNT:
+        break;
+    }
+    ENSURE(false);
+    return BOOT_PHASE_OVER;
+}
+
+void node_note_boot(struct node *node, const struct ct *ct)
+{
+    boot_order_note(&node->boot, ct->index, boot_phase_of(ct));
+}
+
+void node_join_boot(struct node *node, const struct ct *ct)
+{
+    enum boot_phase phase = boot_phase_of(ct);
+
+    if (ct->boot == CT_BOOT_DUE || phase == BOOT_PHASE_GOING)
+        boot_order_add(&node->boot, ct->index, ct->policy.order, phase);
+}
+
+void node_boot_after(struct node *node, uint32_t index, const char *name)
+{
+    const struct ct *needed = node_find(node, name);
+
+    ENSURE(index < CT_MAX);
+    if (needed == NULL || node->boot.items[index].phase == BOOT_PHASE_NONE ||
+        node->boot.items[needed->index].phase == BOOT_PHASE_NONE)
+        return;
+    (void)boot_order_need(&node->boot, index, needed->index); /* LIMIT: BOOT_NEEDS_MAX */
+}
+
+void node_set_boot_parallel(struct node *node, uint32_t count)
+{
+    node->boot.going_max = count;
+}
+
 /* ---- one step and what the node must keep in line with it ---- */
 
 void node_keep_in_line(struct node *node, struct ct *ct)
@@ -145,6 +207,9 @@ static void step(struct node *node, struct ct *ct, const struct observation *see
         node->in_flight--;
     if (!ct->is_used)
         node->count--;
+    if (seen->kind == IN_STEP && ct->state == CT_BOOTING) /* it is late, and kept */
+        boot_order_note(&node->boot, ct->index, BOOT_PHASE_OVER);
+    node_note_boot(node, ct);
     node_keep_in_line(node, ct);
 }
 
@@ -305,11 +370,24 @@ static bool step_due(struct node *node, const struct now *now, struct out *out)
     return true;
 }
 
+/* Whose turn it is at the node's boot. */
+static bool boot_next(struct node *node, const struct now *now, struct out *out)
+{
+    uint32_t index;
+
+    if (node->is_admission_stopped || !boot_order_next(&node->boot, &index))
+        return false;
+    node_step_kind(node, &node->slots[index], IN_BOOT, now, out);
+    return true;
+}
+
 bool node_tick(struct node *node, const struct now *now, struct out *out)
 {
     if (!node_has_room(out))
         return false;
     if (step_due(node, now, out))
+        return true;
+    if (boot_next(node, now, out))
         return true;
     if (node->queue_count == 0 || node->in_flight >= node->in_flight_max ||
         node->is_admission_stopped)

@@ -12,6 +12,7 @@
 #ifndef DROVER_NODE_H
 #define DROVER_NODE_H
 
+#include "boot_order.h"
 #include "container.h"
 #include "deadlines.h"
 
@@ -29,6 +30,7 @@ struct node {
     uint32_t in_flight_max;
     bool is_admission_stopped; /* while the keeper re-executes, or at the end of the agent */
     uint64_t seed;             /* of restart jitter */
+    struct boot_order boot;    /* of those that come up with the node */
 };
 
 void node_init(struct node *node, uint64_t seed);
@@ -60,6 +62,7 @@ struct ct_found {
     uint64_t spent; /* highest of its name for which there is a cgroup, whosever */
     bool is_wanted;
     bool is_restart_owed;
+    enum ct_boot boot;
     uint64_t created_wall_ns;
     uint64_t started_wall_ns;
     uint64_t ended_wall_ns;
@@ -93,6 +96,11 @@ struct ct_found {
  */
 uint32_t node_adopt(struct node *node, const struct ct_found *found, const struct now *now,
                     struct out *out);
+
+/* Once all are taken up: it comes up with the node after the one of that name does, if both do. */
+void node_boot_after(struct node *node, uint32_t index, const char *name);
+/* How many may be on their way at the node's boot. */
+void node_set_boot_parallel(struct node *node, uint32_t count);
 
 /* A slot to be written (in use) or deleted (not), each once; false: none. */
 bool node_take_dirty(struct node *node, uint32_t *ret_index);

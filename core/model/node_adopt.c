@@ -11,6 +11,31 @@
 #include "container_actions.h"
 #include "ensure.h"
 
+/* What is to come up with the node, now that it has gone down, or is coming up still. */
+static enum ct_boot find_boot(const struct ct_found *found)
+{
+    bool was_up = found->is_wanted || found->is_restart_owed || found->boot != CT_BOOT_NONE;
+
+    if (found->is_live || found->is_launching) /* it came up, though the row may not know */
+        return found->boot == CT_BOOT_DUE ? CT_BOOT_NONE : found->boot;
+    if (!found->is_node_down || found->state == CT_UNSET)
+        return found->boot;
+    switch (found->policy.autostart) {
+    case AUTOSTART_YES:
+        return CT_BOOT_DUE;
+    case AUTOSTART_UNSET:
+    case AUTOSTART_DEFAULT:
+        return was_up ? CT_BOOT_DUE : CT_BOOT_NONE;
+    case AUTOSTART_NO:
+    case AUTOSTART_DISABLED:
+        return CT_BOOT_NONE;
+    case AUTOSTART_COUNT:
+        break;
+    }
+    ENSURE(false);
+    return CT_BOOT_NONE;
+}
+
 static void fill(struct ct *ct, const struct ct_found *found)
 {
     memcpy(ct->uuid, found->uuid, UUID_BYTES);
@@ -30,6 +55,8 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->cause = found->cause;
     ct->has_status = found->has_status;
     ct->wait_status = found->wait_status;
+    ct->boot = find_boot(found);
+    ct->is_dirty = ct->boot != found->boot;
     ct->has_command = found->has_command;
     ct->command = found->command;
     ct->is_automatic = !found->has_command;
@@ -291,6 +318,7 @@ uint32_t node_adopt(struct node *node, const struct ct_found *found, const struc
     if (found->is_outgrown)
         outgrow(ct, found, now, out);
     resume(node, ct, found, now, out);
+    node_join_boot(node, ct);
     node_keep_in_line(node, ct);
     return ct->index;
 }

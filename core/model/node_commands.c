@@ -130,6 +130,16 @@ static void take_stop(struct ct *ct, const struct ct_command *command, bool is_r
         ct->grace_ns = GRACE_DEFAULT_NS;
 }
 
+/* Whoever ends it ends its part in the node's boot, too, unless that is what it is ended for. */
+static void leave_boot(struct ct *ct, const struct ct_command *command)
+{
+    bool was_up = ct->is_wanted || ct->is_restart_owed || ct->boot != CT_BOOT_NONE;
+    enum ct_boot boot = command->is_for_shutdown && was_up ? CT_BOOT_NEXT : CT_BOOT_NONE;
+
+    ct->is_dirty = ct->is_dirty || ct->boot != boot;
+    ct->boot = boot;
+}
+
 /* From now on SET_RESTART says that it is carried out, and no more that it may be. */
 static void take_set(struct ct *ct, const struct ct_command *command, enum ct_input input)
 {
@@ -156,6 +166,7 @@ static void take_command(struct ct *ct, const struct ct_command *command, enum c
     if (input == IN_KILL)
         ct->order = ORDER_KILL;
     if (input == IN_STOP || input == IN_KILL || input == IN_DESTROY) {
+        leave_boot(ct, command);
         ct->is_wanted = false;
         ct->is_restart_owed = false;
         ct->after = command->verb == VERB_DESTROY ? AFTER_DESTROY : AFTER_STOP;
@@ -252,6 +263,10 @@ static void obey(struct node *node, struct ct *ct, const struct ct_command *comm
         return;
     if (ct_rules[ct->state][input].verdict == VERDICT_UNCHANGED) {
         answer(out, command, PHASE_UNCHANGED, ct)->fault.status = STATUS_UNCHANGED;
+        if (input == IN_STOP || input == IN_KILL)
+            leave_boot(ct, command); /* nor is it to come up by itself */
+        node_note_boot(node, ct);
+        node_keep_in_line(node, ct);
         return;
     }
     if (is_refused(ct, command, input)) {

@@ -15,11 +15,13 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-#define CT_MAX 4096           /* containers of a node; create answers no_capacity */
-#define BOOTS_IN_FLIGHT_MAX 8 /* admission; more gains nothing on 2 cores and delays each */
-#define STOP_STEPS_MAX 3      /* ways of asking a guest to stop before its grace is over */
-#define CT_OUT_PER_STEP 8     /* effects, events, receipts one step may add, each */
-#define OUT_MAX 512           /* of a turn; the rest of the inbox waits for the next */
+#define CT_MAX 4096             /* containers of a node; create answers no_capacity */
+#define BOOTS_IN_FLIGHT_MAX 8   /* admission; more gains nothing on 2 cores and delays each */
+#define STOP_STEPS_MAX 3        /* ways of asking a guest to stop before its grace is over */
+#define BOOT_PARALLEL_DEFAULT 8 /* at the node's boot; the rest wait for their turn */
+#define BOOT_NEEDS_MAX 8192     /* what is waited for at it, in all; more is not waited for */
+#define CT_OUT_PER_STEP 8       /* effects, events, receipts one step may add, each */
+#define OUT_MAX 512             /* of a turn; the rest of the inbox waits for the next */
 
 #define CREATE_DEADLINE_NS (60 * SECOND_NS)  /* making the directory hangs: create times out */
 #define REMOVE_DEADLINE_NS (600 * SECOND_NS) /* removing it hangs: destroy times out, stuck */

@@ -18,6 +18,10 @@
 struct ct *node_take_slot(struct node *node);
 /* Queue, timers and dirty list after a change that no step made. */
 void node_keep_in_line(struct node *node, struct ct *ct);
+/* What the node's boot makes of its present state. */
+void node_note_boot(struct node *node, const struct ct *ct);
+/* Take it up among those that come up with the node; one that does already has its place. */
+void node_join_boot(struct node *node, const struct ct *ct);
 /* Out of the line for admission. */
 void node_dequeue(struct node *node, struct ct *ct);
 

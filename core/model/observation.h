@@ -34,6 +34,7 @@
     X(MADE_LATE, made_late)     /* … and its create has ended without it */                      \
     X(MAKE_FAILED, make_failed)                                                                    \
     X(ADMITTED, admitted) /* its turn to boot */                                                   \
+    X(BOOT, boot)         /* its turn at the node's boot */                                        \
     X(PREPARED, prepared) /* cgroup and plan are there */                                          \
     X(PREPARE_FAILED, prepare_failed)                                                              \
     X(LAUNCHED, launched)           /* an earlier agent sent its launch, and died over it */       \

@@ -93,6 +93,7 @@ int verb_list(struct cli *cli);
 int verb_show(struct cli *cli);
 int verb_history(struct cli *cli);
 int verb_node(struct cli *cli);
+int verb_shutdown(struct cli *cli); /* of node */
 int verb_boot(struct cli *cli);
 int verb_version(struct cli *cli);
 int verb_create(struct cli *cli);

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "ensure.h"
+#include "node_limits.h"
 
 int life_exit_code(const struct life_item *item)
 {
@@ -63,17 +64,32 @@ static int name_request(const struct life *life, struct life_item *item, struct 
     return -EINVAL;
 }
 
+static size_t next_of(const struct life *life)
+{
+    size_t at = 0;
+
+    if (life->own != NULL && life->own->next != NULL && !life->is_late)
+        return life->own->next(life->own->context, life);
+    while (at < life->count && life->items[at].is_posted)
+        at++;
+    return at;
+}
+
 static int post_more(struct life *life, struct fault *fault)
 {
     while (life->posted < life->count && life->posted - life->over < LIFE_IN_FLIGHT_MAX) {
-        struct life_item *item = &life->items[life->posted];
+        size_t at = next_of(life);
+        struct life_item *item = &life->items[at];
+
+        if (at == life->count)
+            return 0;
         struct message message = {.kind = MESSAGE_COMMAND, .command = life->shape};
 
         message.command.container = item->name;
         message.command.node = item->node;
         message.command.request_id = item->request;
-        if (life->own != NULL)
-            message.command.config = life->own->configs[life->posted];
+        if (life->own != NULL && life->own->configs != NULL)
+            message.command.config = life->own->configs[at];
         int result = wire_post(&life->cli->wire, &message, fault);
         if (result < 0)
             return result;
@@ -88,8 +104,8 @@ static int post_more(struct life *life, struct fault *fault)
 
 static struct life_item *find_item(const struct life *life, const char *request)
 {
-    for (size_t i = 0; i < life->posted; i++)
-        if (strcmp(life->items[i].request, request) == 0)
+    for (size_t i = 0; i < life->count; i++)
+        if (life->items[i].is_posted && strcmp(life->items[i].request, request) == 0)
             return &life->items[i];
     return NULL;
 }
@@ -162,10 +178,38 @@ static int interrupt(struct life *life)
     return 128 + signal;
 }
 
+#define LATE_NS (30 * SECOND_NS) /* for a kill */
+
+/* Who is not down is killed: it was asked under another id, whose end is of no interest now. */
+static bool be_late(struct life *life)
+{
+    bool is_anybody = false;
+
+    if (life->own == NULL || life->own->late_ns == 0 || life->is_late)
+        return false;
+    life->is_late = true;
+    life->shape.verb = VERB_KILL;
+    life->deadline_ns = clock_monotonic_ns() + LATE_NS;
+    for (size_t i = 0; i < life->count; i++) {
+        struct life_item *item = &life->items[i];
+
+        if (item->is_over && life_exit_code(item) == 0)
+            continue;
+        is_anybody = true;
+        life->over -= item->is_over;
+        life->posted -= item->is_posted;
+        item->is_over = item->is_posted = false;
+        item->fault = (struct fault){0};
+        (void)cli_request_new(item->request);
+        cli_say(life->cli, "%s: not stopped: it is killed\n", item->name);
+    }
+    return is_anybody;
+}
+
 /* 0, or -errno with a fault as wire_receive() says. */
 static int pump(struct life *life, struct fault *fault)
 {
-    while (life->over < life->count) {
+    while (life->over < life->count || be_late(life)) {
         struct message message = {.kind = MESSAGE_UNSET};
         int result = post_more(life, fault);
 
@@ -173,6 +217,8 @@ static int pump(struct life *life, struct fault *fault)
             life_tell_progress(life);
             result = wire_receive(&life->cli->wire, &message, life->deadline_ns, fault);
         }
+        if (result == -ETIMEDOUT && be_late(life))
+            continue;
         if (result < 0)
             return result;
         if (message.kind == MESSAGE_RECEIPT)
@@ -243,6 +289,8 @@ int life_run_own(struct cli *cli, const struct command *shape, const struct targ
     int result = open_items(&life, targets, &fault);
     int code;
 
+    if (own != NULL && own->late_ns != 0)
+        life.deadline_ns = own->late_ns;
     if (result < 0) {
         code = cli_fail(cli, &fault, "", "");
         life_close(&life);

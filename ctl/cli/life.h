@@ -37,11 +37,14 @@ struct life_item {
     uint64_t took_ns;
 };
 
-/* A round in which each container has a configuration of its own, and whose rows another prints. */
+/* What a round may have of its own; NULL: as usual. */
 struct life;
 struct life_own {
-    const struct config *const *configs; /* one a target */
-    void (*on_end)(void *context, const struct life *life);
+    const struct config *const *configs;                    /* one a target */
+    void (*on_end)(void *context, const struct life *life); /* prints the rows */
+    /* Whom to ask now, of those that were not; life->count: nobody before more is heard. */
+    size_t (*next)(void *context, const struct life *life);
+    uint64_t late_ns; /* since the epoch: who is not stopped by then, or would not, is killed */
     void *context;
 };
 
@@ -53,6 +56,7 @@ struct life {
     size_t count;
     size_t posted;
     size_t over;
+    bool is_late;     /* own->late_ns is over */
     bool is_detached; /* accepted is enough */
     bool is_many;
     uint64_t deadline_ns; /* of ours; WIRE_FOREVER */

@@ -200,10 +200,11 @@ int life_tell_end(struct life *life)
     size_t failed = 0;
     char took[32];
 
-    if (life->own != NULL)
+    bool is_told = life->own != NULL && life->own->on_end != NULL;
+    if (is_told)
         life->own->on_end(life->own->context, life);
     if (life->cli->format != FORMAT_TABLE) {
-        if (life->own != NULL)
+        if (is_told)
             return 0;
         bool is_set = life->shape.verb == VERB_SET;
         int code = cli_render(life->cli, &render, is_set ? set_columns : columns);

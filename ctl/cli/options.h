@@ -68,6 +68,7 @@
     X(NEXT_START, "next-start", 0, NULL, "store what cannot change while it runs")                 \
     X(RESTART_NOW, "restart", 0, NULL, "boot it again where that is needed")                       \
     X(REVISION, "revision", 0, "N", "only if its configuration is at this revision")               \
+    X(PARALLEL, "parallel", 0, "N", "stop at most so many at once (default 8)")                    \
     X(START, "start", 0, NULL, "start it at once")                                                 \
     X(DRY_RUN, "dry-run", 0, NULL, "say what would be done, and do nothing")                       \
     X(TTY, "tty", 't', NULL, "give it a terminal")                                                 \

@@ -161,7 +161,7 @@ static int send_all(struct round *round, const struct command *shape, size_t cou
     struct target *list = calloc(count + 1, sizeof(*list));
     const struct config **configs = calloc(count + 1, sizeof(struct config *));
     struct targets targets = {.list = list, .is_many = round->count > 1};
-    struct life_own own = {configs, on_end, round};
+    struct life_own own = {.configs = configs, .on_end = on_end, .context = round};
 
     ENSURE(list != NULL && configs != NULL);
     for (size_t i = 0; i < round->count; i++) {

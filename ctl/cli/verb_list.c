@@ -73,10 +73,12 @@ int verb_node(struct cli *cli)
     };
     struct query query = {.kind = QUERY_NODES};
 
+    if (cli->argument_count == 1 && strcmp(cli->arguments[0], "shutdown") == 0)
+        return verb_shutdown(cli);
     if (cli->argument_count != 1 || strcmp(cli->arguments[0], "ls") != 0)
         return cli_usage(cli, cli->argument_count == 0
                                   ? "what about nodes? `node ls` lists them"
-                                  : "unsupported: this version has `node ls` alone");
+                                  : "unsupported: this version has `node ls` and `node shutdown`");
     return ask_and_print(cli, &query, columns, "node", on_nodes);
 }
 

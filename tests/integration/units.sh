@@ -155,9 +155,16 @@ host systemctl restart drover-agent
 unchanged 'another restart'
 same 'the keeper' "$keeper" "$(host cat /sys/fs/cgroup/drover.host/keeper/cgroup.procs)"
 
-# Its guests go with it: they are in its groups, whoever their parent is.
-want 0 inner stop --all --timeout 30s
-[[ -z ${DROVER_TEST_ON_HOST:-} ]] || { echo ok && exit; }
+# Stopped by hand the guests' unit leaves them alone; when the host goes down it stops them.
+host systemctl start drover-guests
+host systemctl stop drover-guests
+unchanged "stop of the guests' unit"
+[[ -z ${DROVER_TEST_ON_HOST:-} ]] || { want 0 inner stop --all --timeout 30s && echo ok && exit; }
+host systemctl enable --quiet --now drover-agent drover-guests
 want 0 d stop host --timeout 60s
 d ls host -f json | expect 'shut down by itself' '.[0].cause == "operator_stop"'
+want 0 d start host --timeout 60s
+inner ls -f json | expect 'its guests, stopped before it' \
+    'length == 2 and all(.[]; .state == "stopped" and .cause == "operator_stop")'
+want 0 d stop host --timeout 60s
 echo ok

@@ -388,6 +388,8 @@ static const char *find_unrest(struct sim *sim, const struct ct **ret_ct)
             return "desired is not observed";
         if (ct->is_restart_owed)
             return "a restart is owed";
+        if (ct->boot == CT_BOOT_DUE)
+            return "it is to come up with the node";
         if (is_up != (proc != NULL))
             return "observed is not the world";
         if (is_up && (ct->state == CT_FROZEN) != is_frozen(sim, ct))

@@ -310,6 +310,24 @@ void adopt_on_committed(struct sim *sim)
         note_boot(sim);
 }
 
+static void order_boot(struct sim *sim)
+{
+    struct agent *agent = sim->agent;
+
+    for (uint32_t i = 0; node_next(agent->node, &i); i++) {
+        struct arena arena = {0};
+        struct config config;
+        const struct octets *octets = &agent->slots[i].config;
+
+        int result = codec_decode_config(octets->data, octets->size_bytes, &arena, &config);
+        ENSURE(result == 0);
+        for (size_t at = 0; at < config.depend_count; at++)
+            node_boot_after(agent->node, i, config.depends[at]);
+        arena_close(&arena);
+    }
+    node_set_boot_parallel(agent->node, BOOTS_MAX);
+}
+
 void adopt_rows(struct sim *sim)
 {
     struct agent *agent = sim->agent;
@@ -322,6 +340,7 @@ void adopt_rows(struct sim *sim)
         result = store_reader_rows(&agent->store.reader, on_row, &adoption);
     ENSURE(result == 0);
     settle_leaves(sim);
+    order_boot(sim);
     while (turn_core_close_intents(&agent->core, &sim->now))
         agent_finish(sim);
     settle_unclaimed(&adoption);

@@ -194,6 +194,7 @@ void requests_take(struct sim *sim, uint64_t origin, const struct command *comma
     to->wait = command->wait == WAIT_FOR_UNSET ? WAIT_FOR_READY : command->wait;
     to->grace_ns = command->grace_ns;
     to->is_forced = command->is_forced;
+    to->is_for_shutdown = command->is_for_shutdown;
     if ((command->verb == VERB_CREATE && !take_config(sim, command, to)) ||
         (command->verb == VERB_SET && !take_set(sim, command, to))) {
         refuse(sim, origin, command->request_id, STATUS_INVALID);

@@ -52,6 +52,8 @@ static void fill_set(struct prng *lot, struct command *command, struct config *c
 static void fill(const struct demand *asked, struct command *command, struct config *config,
                  char *name)
 {
+    static const char *const depends[NAMES_MAX] = {"c0", "c1", "c2", "c3", "c4",  "c5",
+                                                   "c6", "c7", "c8", "c9", "c10", "c11"};
     struct prng lot = {asked->lot};
 
     (void)snprintf(name, NAME_BYTES, "c%" PRIu32, asked->name);
@@ -69,6 +71,12 @@ static void fill(const struct demand *asked, struct command *command, struct con
                               .is_privileged = true};
     config->restart = (enum restart_on)(RESTART_NEVER + prng_below(&lot, 3));
     config->is_reboot_denied = prng_below(&lot, 10) == 0;
+    config->autostart = (enum autostart)prng_below(&lot, AUTOSTART_COUNT);
+    if (config->autostart == AUTOSTART_DISABLED && prng_below(&lot, 3) != 0)
+        config->autostart = AUTOSTART_YES;
+    config->order = (uint32_t)prng_below(&lot, 3);
+    config->depends = depends + prng_below(&lot, NAMES_MAX);
+    config->depend_count = prng_below(&lot, 2);
     config->stop_grace_ns = prng_below(&lot, 2) == 0 ? 10 * SECOND_NS : 0;
     *command = (struct command){
         .request_id = asked->request,
@@ -78,6 +86,7 @@ static void fill(const struct demand *asked, struct command *command, struct con
         .wait = prng_below(&lot, 3) == 0 ? WAIT_FOR_EXEC : WAIT_FOR_READY,
         .is_started = prng_below(&lot, 3) != 0,
         .is_forced = prng_below(&lot, 5) < 2,
+        .is_for_shutdown = (asked->lot & 0x700) == 0,
         .grace_ns = prng_below(&lot, 2) == 0 ? (1 + prng_below(&lot, 20)) * SECOND_NS : 0};
     if (asked->verb == VERB_CREATE)
         command->config = config;

@@ -37,6 +37,7 @@ static const struct row rows[] = {
     {CT_STOPPED, IN_START, GOES(CT_PREPARING, ACT_QUEUE)},
     {CT_STOPPED, IN_STOP, FULFILLED},
     {CT_STOPPED, IN_KILL, FULFILLED},
+    {CT_STOPPED, IN_BOOT, GOES(CT_PREPARING, ACT_AGAIN)},
     {CT_STOPPED, IN_DESTROY, GOES(CT_CLEANING, ACT_REMOVE)},
 
     /* Before launch: what was begun is waited for, whatever is ordered. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(part deadlines fault hooks names)
+foreach(part boot_order deadlines fault hooks names)
     drover_test(unit/${part} drover_model)
 endforeach()
 
@@ -8,7 +8,7 @@ add_library(test_world STATIC
 target_include_directories(test_world PUBLIC ${PROJECT_SOURCE_DIR}/tests/support)
 target_link_libraries(test_world PUBLIC drover_model PkgConfig::CMOCKA PRIVATE drover_flags)
 foreach(part container_actions container_rules
-        node node_admission node_adopt node_adopt_down node_destroy node_kill node_life
+        node node_admission node_adopt node_adopt_down node_boot node_destroy node_kill node_life
         node_restart node_set node_stop node_unasked)
     drover_test(unit/${part} test_world)
 endforeach()

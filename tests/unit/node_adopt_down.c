@@ -304,8 +304,7 @@ static void test_node_adopt_down__guest_that_is_gone__ended_for_reasons_unknown(
     }
 }
 
-static void
-test_node_adopt_down__machine_that_went_down__is_node_down_and_stays_stopped(void **state)
+static void test_node_adopt_down__machine_that_went_down__is_node_down_and_stays_so(void **state)
 {
     static const enum ct_state states[] = {CT_BOOTING, CT_RUNNING, CT_FROZEN};
 
@@ -315,6 +314,7 @@ test_node_adopt_down__machine_that_went_down__is_node_down_and_stays_stopped(voi
         struct ct_found found = row_of(states[i]);
 
         found.policy.restart = RESTART_ALWAYS;
+        found.policy.autostart = AUTOSTART_NO;
         found.is_node_down = true;
         uint32_t ct = world_adopt(world, &found);
         assert_cause(world, CAUSE_NODE_DOWN);
@@ -420,8 +420,7 @@ int main(void)
         cmocka_unit_test(
             test_node_adopt_down__freeze_or_thaw_in_progress__ends_by_the_level_that_holds),
         cmocka_unit_test(test_node_adopt_down__guest_that_is_gone__ended_for_reasons_unknown),
-        cmocka_unit_test(
-            test_node_adopt_down__machine_that_went_down__is_node_down_and_stays_stopped),
+        cmocka_unit_test(test_node_adopt_down__machine_that_went_down__is_node_down_and_stays_so),
         cmocka_unit_test(test_node_adopt_down__way_down_that_nobody_saw__is_what_was_ordered),
         cmocka_unit_test(test_node_adopt_down__stuck__failed_to_start_if_it_never_ran),
         cmocka_unit_test(test_node_adopt_down__stuck_cleaning__is_tried_again),

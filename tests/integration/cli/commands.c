@@ -226,9 +226,11 @@ static void test_usage__wrong_words__are_2_or_125(void **state)
 {
     RUN(NULL, "frobnicate");
     assert_int_equal(outcome.code, 2);
-    RUN(NULL, "set", "web", "memory=1G");
+    RUN(NULL, "apply", "web");
     assert_int_equal(outcome.code, 2);
     assert_non_null(strstr(outcome.err, "unsupported"));
+    RUN(NULL, "node", "shutdown", "--parallel", "0");
+    assert_int_equal(outcome.code, 2);
     RUN(NULL, "start");
     assert_int_equal(outcome.code, 2);
     RUN(NULL, "ls", "--memory", "1M");

@@ -203,6 +203,7 @@ static void same_command(const struct command *a, const struct command *b)
     NUMBER(wait);
     NUMBER(grace_ns);
     NUMBER(is_forced);
+    NUMBER(is_for_shutdown);
     NUMBER(setting_count);
     NUMBER(set_when);
     NUMBER(base_revision);
