@@ -25,6 +25,7 @@
 #include "slots.h"
 #include "strays.h"
 #include "sys.h"
+#include "watch.h"
 
 #define BOOT_ID_BYTES 64
 
@@ -257,7 +258,8 @@ static int look_for_later(struct adoption *adoption, struct adopt_facts *facts)
         return result;
     cgroup_leaf(leaf->name, leaf->generation, name);
     pid_t pid = inits_find(&adoption->inits, name);
-    if (pid == 0 || is_of_another(adoption->agent, facts->row, leaf, pid))
+    if (pid == 0 || is_of_another(adoption->agent, facts->row, leaf, pid) ||
+        !inits_has_executed(pid)) /* settle_leaves() ends it */
         return 0;
     facts->pid = pid;
     facts->pid_generation = leaf->generation;
@@ -303,6 +305,12 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
     return 0;
 }
 
+static void note_spent(const struct agent *agent, struct adopt_facts *facts)
+{
+    for (const struct held_record *held = agent->held; held != NULL; held = held->next)
+        adopt_note_spent(facts, &held->record);
+}
+
 static void take_up(struct agent *agent, struct slot *slot, struct adopt_facts *facts,
                     struct held_record *held)
 {
@@ -340,6 +348,7 @@ static bool on_row(const struct store_row *row, void *context)
 
     read_slot(row, &slot);
     adoption->result = look_for_later(adoption, &facts);
+    note_spent(agent, &facts);
     slot.generation = adopt_generation(&facts);
     bool is_later = slot.generation > row->generation;
     if (is_later || (held != NULL && row->state == CT_PREPARING))
@@ -414,7 +423,9 @@ static int settle_leaves(struct adoption *adoption)
 
             if (result < 0)
                 return result;
-            strays_add(agent, name, find_label(agent, leaf), inits_find(&adoption->inits, name));
+            pid_t pid = inits_find(&adoption->inits, name);
+            if (!inits_end_stage(&agent->cgroups, name, pid))
+                strays_add(agent, name, find_label(agent, leaf), pid);
         }
         boundary(adopted_leaf);
     }

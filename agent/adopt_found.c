@@ -4,10 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hold.h"
+
 bool adopt_is_of(const struct kw_record *record, const struct store_row *row)
 {
-    return memcmp(record->labels.uuid, row->uuid, UUID_BYTES) == 0 &&
-           record->labels.generation >= row->generation;
+    if (memcmp(record->labels.uuid, row->uuid, UUID_BYTES) != 0 ||
+        record->labels.generation < row->generation)
+        return false;
+    return record->labels.generation == row->generation || !hold_was_never_told(record);
+}
+
+void adopt_note_spent(struct adopt_facts *facts, const struct kw_record *record)
+{
+    if (memcmp(record->labels.uuid, facts->row->uuid, UUID_BYTES) == 0 &&
+        record->labels.generation > facts->spent)
+        facts->spent = record->labels.generation;
 }
 
 bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup)

@@ -27,14 +27,17 @@ struct adopt_facts {
     const struct fault *failure;    /* why it failed, of a record that says so; NULL: unsaid */
     pid_t pid;                      /* its init, seen in its cgroup; 0: none, or not looked for */
     uint64_t pid_generation;        /* whose cgroup that was; 0: the row's */
-    uint64_t spent;                 /* highest generation of the name that has a cgroup; 0: none */
+    uint64_t spent; /* highest generation that has a cgroup of its name, or a launch; 0: none */
     bool is_frozen;
     uint64_t oom_kills; /* its cgroup's count; 0 also where none can be read */
 };
 
 /* Is this record about this row's generation, or a later one of the same container? Of several the
- * latest is. A row is older than the world where node.db was put back from a copy. */
+ * latest is. A row is older than the world where node.db was put back from a copy. A later one that
+ * was never told GO is none: its intent was on its way to the disk, and its stage goes unseen. */
 bool adopt_is_of(const struct kw_record *record, const struct store_row *row);
+/* Its number is not given again, whatever became of it. */
+void adopt_note_spent(struct adopt_facts *facts, const struct kw_record *record);
 /* Is its cgroup the last that knows whether its init lives? */
 bool adopt_must_look(const struct store_row *row, const struct kw_record *record, bool has_cgroup);
 /* The generation that is taken up: the row's, or the later one that lives. */

@@ -14,6 +14,7 @@ add_executable(drover-agent
     effects.c
     executor.c
     group_bound.c
+    hold.c
     hook_inside.c
     hook_run.c
     inbox.c
@@ -22,6 +23,7 @@ add_executable(drover-agent
     keeper_records.c
     keeper_start.c
     keeper_upgrade.c
+    launching.c
     leaves.c
     listing.c
     main.c

@@ -21,6 +21,7 @@
 #include "devices.h"
 #include "executor.h"
 #include "group_bound.h"
+#include "hold.h"
 #include "hook_inside.h"
 #include "hook_run.h"
 #include "inbox.h"
@@ -58,8 +59,10 @@ struct slot {
     struct cgroup cgroup;
     bool has_cgroup, has_plan;
     bool is_leaf_taken; /* the group of its generation's name is another's: it is left alone */
-    struct preparing *preparing; /* NULL: none is under way */
-    struct launch plan;          /* if has_plan */
+    struct preparing *preparing;  /* NULL: none is under way */
+    struct hold hold;             /* of the present generation */
+    struct observation *held_end; /* of HOLD_OVER, heap; NULL: none */
+    struct launch plan;           /* if has_plan */
     enum family family;
     int pty;                    /* master of the console; -1: none */
     int output;                 /* eventfd: the ring grew; -1: none */
@@ -179,11 +182,5 @@ void keeper_records_fault(const struct slot *slot, const struct kw_record *recor
 
 /* stop.c */
 void stop_ask(struct agent *agent, const struct effect *effect);
-
-/* watch.c */
-int watch_start(struct agent *agent, uint32_t index);
-void watch_stop(struct agent *agent, uint32_t index);
-void watch_freeze(struct agent *agent, uint32_t index, bool is_frozen);
-void watch_read_oom(struct agent *agent, uint32_t index);
 
 #endif

@@ -15,15 +15,16 @@
 
 /* The steps of a boot, each with the moment at which it was done. */
 #define BOOT_STEP_LIST(X)                                                                          \
-    X(admit)  /* its turn to boot came */                                                          \
-    X(commit) /* its intent is durable */                                                          \
-    X(plan)   /* while it is made so */                                                            \
-    X(cgroup) /* likewise */                                                                       \
-    X(send)   /* to the keeper */                                                                  \
+    X(admit) /* its turn to boot came */                                                           \
+    X(plan)  /* these five beside the commit */                                                    \
+    X(cgroup)                                                                                      \
+    X(send) /* to the keeper */                                                                    \
     X(receive)                                                                                     \
     X(clone)                                                                                       \
     X(outside) /* id maps, limits, idmapped mounts */                                              \
-    X(stage)   /* the child's mounts and namespaces */                                             \
+    X(commit)  /* its intent is durable */                                                         \
+    X(stage)   /* the child's mounts and namespaces, where the keeper told */                      \
+    X(go)      /* its stage may execute the init */                                                \
     X(exec)                                                                                        \
     X(ready)
 

@@ -39,6 +39,9 @@
     X(cgroup_made)      /* ... in all */                                                           \
     X(launch_unsent)    /* its launch is about to be sent */                                       \
     X(launch_sent)      /* the keeper may have it */                                               \
+    X(launch_held)      /* ... before its intent is known to be durable */                         \
+    X(go_unsent)        /* the intent is durable, its stage is not told */                         \
+    X(go_sent)          /* its init may run */                                                     \
     X(record_read)      /* a word of the keeper was read, and not acted on */                      \
     X(ask_unsent)       /* of a stop: about to be asked */                                         \
     X(ask_sent)         /* the guest was asked */                                                  \

@@ -20,6 +20,7 @@
 #include "console_tail.h"
 #include "ensure.h"
 #include "slots.h"
+#include "watch.h"
 
 #define EMPTY_WAIT_MS 2000 /* for a killed cgroup; then it is `stuck`, and tried again */
 

@@ -9,16 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "boundary.h"
-#include "clean.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "launching.h"
 #include "prepare.h"
 #include "slots.h"
+#include "watch.h"
 
 struct deed {
     struct work work;
@@ -138,81 +138,6 @@ static bool run_remove(struct work *work)
     return true;
 }
 
-/* ---- launch ---- */
-
-static void map_ring(struct slot *slot)
-{
-    size_t size_bytes = KW_RING_DATA_OFFSET + KW_RING_DEFAULT_BYTES;
-    void *ring = mmap(NULL, size_bytes, PROT_READ, MAP_SHARED, slot->plan.ring, 0);
-
-    (void)close(slot->plan.ring);
-    slot->plan.ring = -1;
-    if (ring == MAP_FAILED)
-        return; /* the guest boots without its console being readable here */
-    slot->ring = ring;
-    slot->ring_bytes = size_bytes;
-}
-
-static void post_unsent(struct agent *agent, const struct effect *effect, const char *name,
-                        int result)
-{
-    struct input input = {.kind = INPUT_OBSERVATION,
-                          .observation = {.kind = IN_LAUNCH_FAILED,
-                                          .ct = effect->ct,
-                                          .generation = effect->generation}};
-
-    fault_set(&input.observation.fault, STATUS_NO_CAPACITY, -result,
-              "%s: no descriptors are left to send its launch with", name);
-    inbox_post(&agent->inbox, &input);
-    agent_wake(agent);
-}
-
-static void launch(struct agent *agent, const struct effect *effect)
-{
-    const struct ct *ct = node_get(agent->node, effect->ct);
-    struct slot *slot = &agent->slots[effect->ct];
-    struct kw_launch record = {0};
-    int fds[KW_FDS_MAX];
-    size_t count = slot->plan.fd_count;
-
-    ENSURE(slot->has_plan);
-    ENSURE(count + 1 + slot->cgroup.task_count <= KW_FDS_MAX);
-    memcpy(fds, slot->plan.fds, count * sizeof(*fds));
-    memcpy(record.roles, slot->plan.roles, count);
-    fds[count] = slot->cgroup.guest;
-    record.roles[count++] = KW_FD_CGROUP;
-    for (size_t i = 0; i < slot->cgroup.task_count; i++) {
-        fds[count] = slot->cgroup.tasks[i];
-        record.roles[count++] = KW_FD_TASKS;
-    }
-    slot->launch = keeper_records_number(agent, effect->ct);
-    slot->seen = (struct record_seen){0};
-    slot->hooks.fault = (struct fault){0};
-    slot->hooks.is_stop_done = false;
-    slot->has_lost_notify = slot->is_rebind_due = slot->is_pty_old = false;
-    slot->oom_kills = 0;
-    memcpy(slot->candidates, slot->plan.candidates, sizeof(slot->candidates));
-    slot->candidate_count = slot->plan.candidate_count;
-    record.launch = slot->launch;
-    record.stage_deadline_ns = clock_monotonic_ns() + STAGE_DEADLINE_NS;
-    memcpy(record.labels.uuid, ct->uuid, UUID_BYTES);
-    record.labels.generation = effect->generation;
-    memcpy(record.labels.name, ct->name, NAME_BYTES);
-    if (ct->has_command)
-        memcpy(record.labels.request, ct->command.request, REQUEST_ID_BYTES);
-    map_ring(slot);
-    (void)watch_start(agent, effect->ct);
-    slot->times.done_ns[BOOT_send] = clock_monotonic_ns(); /* the keeper may read it at once */
-    boundary(launch_unsent);
-    int result =
-        keeper_client_send(&agent->keeper, &record.header, KW_LAUNCH, sizeof(record), fds, count);
-    boundary(launch_sent);
-    launch_close(&slot->plan);
-    slot->has_plan = false;
-    if (result < 0)
-        post_unsent(agent, effect, ct->name, result);
-}
-
 /* ---- kill ---- */
 
 static bool run_kill(struct work *work)
@@ -323,8 +248,8 @@ void effects_apply(struct agent *agent, const struct effect *effect)
 {
     static void (*const appliers[EFFECT_COUNT])(struct agent *, const struct effect *) = {
         [EFFECT_MAKE] = apply_make,     [EFFECT_PREPARE] = prepare_apply,
-        [EFFECT_LAUNCH] = launch,       [EFFECT_ASK] = stop_ask,
-        [EFFECT_KILL] = apply_kill,     [EFFECT_CLEAN] = clean_generation,
+        [EFFECT_LAUNCH] = launching_go, [EFFECT_ASK] = stop_ask,
+        [EFFECT_KILL] = apply_kill,     [EFFECT_CLEAN] = launching_clean,
         [EFFECT_REMOVE] = apply_remove, [EFFECT_FREEZE] = apply_freeze,
         [EFFECT_THAW] = apply_thaw,     [EFFECT_LIMIT] = apply_limit,
     };

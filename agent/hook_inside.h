@@ -28,6 +28,7 @@ struct slot_hooks {
     uint64_t launch;            /* whose start hooks were begun */
     struct fault fault;         /* why they failed */
     bool is_stop_done;          /* stop's have run, for whatever asks it now */
+    bool has_start;             /* of the present generation: its GO waits for them */
 };
 
 /* The walk is over; it never is where its generation ends before. */

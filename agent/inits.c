@@ -4,15 +4,19 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "ensure.h"
 #include "sys.h"
 
 #define ROOM_FIRST 64
+#define STAGE_END_NS (200 * NS_PER_MS)
+#define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */
 
 struct init {
     char leaf[CGROUP_LEAF_BYTES];
@@ -91,6 +95,44 @@ pid_t inits_find(const struct inits *inits, const char *leaf)
     const struct init *init =
         bsearch(&key, inits->found, inits->count, sizeof(*inits->found), compare);
     return init == NULL ? 0 : init->pid;
+}
+
+bool inits_has_executed(pid_t pid)
+{
+    char path[32];
+    char text[1024];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
+        return false; /* it ended */
+    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold anything */
+    char *field = strrchr(text, ')');
+    for (int n = 0; field != NULL && n < 7; n++)
+        field = strchr(field + 1, ' ');
+    return field == NULL || (strtoul(field, NULL, 10) & PROC_FORKNOEXEC) == 0;
+}
+
+/* Its keeper kills it or is dead, which it ends with: this is only not to show it as a guest. */
+bool inits_end_stage(struct cgroups *cgroups, const char *leaf, pid_t pid)
+{
+    uint64_t end_ns = clock_monotonic_ns() + STAGE_END_NS;
+    struct cgroup cgroup = CGROUP_EMPTY;
+    struct fault ignored = {0};
+    bool is_populated = true;
+    bool is_frozen;
+
+    if (pid == 0 || inits_has_executed(pid) || cgroup_adopt(cgroups, leaf, &cgroup, &ignored) < 0)
+        return false;
+    (void)cgroup_kill(&cgroup);
+    for (uint64_t now_ns = clock_monotonic_ns(); now_ns < end_ns; now_ns = clock_monotonic_ns()) {
+        struct pollfd look = {.fd = cgroup.events, .events = POLLPRI};
+
+        if (cgroup_read_events(&cgroup, &is_populated, &is_frozen) < 0 || !is_populated)
+            break;
+        (void)poll(&look, 1, (int)((end_ns - now_ns) / NS_PER_MS) + 1);
+    }
+    cgroup_close(&cgroup);
+    return !is_populated && cgroup_remove(cgroups, leaf, &ignored) == 0;
 }
 
 bool inits_read_uuid(pid_t pid, uint8_t ret_uuid[UUID_BYTES])

@@ -36,6 +36,12 @@ void inits_close(struct inits *inits);
 /* 0: none runs in it. */
 pid_t inits_find(const struct inits *inits, const char *leaf);
 
+/* Did it execute anything since it was cloned? Else it is a stage, which no keeper watches. */
+bool inits_has_executed(pid_t pid);
+
+/* Kill such a one, and remove its group, unless it lasts. False: it is no stage, or it does. */
+bool inits_end_stage(struct cgroups *cgroups, const char *leaf, pid_t pid);
+
 /* The container that an init was told it is of, from its first environment. A guest can rewrite
  * that: it tells one container from another of the same name, and gives no right. */
 bool inits_read_uuid(pid_t pid, uint8_t ret_uuid[UUID_BYTES]);

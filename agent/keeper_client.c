@@ -224,6 +224,14 @@ int keeper_client_send(struct keeper_client *client, struct kw_header *header, u
     return result < 0 && !is_over((int)result) ? enqueue(client, header, fds, fd_count) : 0;
 }
 
+/* A keeper of before it refuses it, tells STAGED of all, and takes GO only then. */
+void keeper_client_early_go(struct keeper_client *client, uint64_t but)
+{
+    struct kw_early_go early_go = {.but = but};
+
+    (void)keeper_client_send(client, &early_go.header, KW_EARLY_GO, sizeof(early_go), NULL, 0);
+}
+
 /* Numbers must grow over the agent's restarts too; a clock does. */
 uint64_t keeper_client_number_spawn(struct keeper_client *client)
 {
@@ -310,6 +318,7 @@ int keeper_client_greet(struct keeper_client *client, struct fault *fault)
     client->launch_last = welcome.launch_last;
     memcpy(client->build, welcome.build, sizeof(client->build));
     client->build[sizeof(client->build) - 1] = '\0';
+    keeper_client_early_go(client, 0);
     return 0;
 }
 

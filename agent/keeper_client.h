@@ -87,6 +87,9 @@ void keeper_client_close(struct keeper_client *client);
 int keeper_client_send(struct keeper_client *client, struct kw_header *header, uint16_t type,
                        size_t size_bytes, const int *fds, size_t fd_count);
 
+/* GO is said early from here on, but for this launch, which is to tell STAGED; 0: for all. */
+void keeper_client_early_go(struct keeper_client *client, uint64_t but);
+
 /* For a SPAWN or CONSOLE: grows, over restarts of the agent too. */
 uint64_t keeper_client_number_spawn(struct keeper_client *client);
 

@@ -16,6 +16,8 @@
 #include "clock.h"
 #include "console_rebind.h"
 #include "ensure.h"
+#include "launching.h"
+#include "watch.h"
 
 static_assert((CT_MAX & (CT_MAX - 1)) == 0, "a launch's number carries its slot in its low bits");
 
@@ -137,6 +139,7 @@ static void take_times(struct slot *slot, const struct kw_record *record)
     done_ns[BOOT_clone] = record->cloned_ns;
     done_ns[BOOT_outside] = record->outside_ns;
     done_ns[BOOT_stage] = record->staged_ns;
+    done_ns[BOOT_go] = record->go_ns;
     done_ns[BOOT_exec] = record->exec_ns;
 }
 
@@ -171,11 +174,15 @@ static void on_start_hooked(struct agent *agent, uint32_t index, bool has_any,
                              NULL, 0); /* without descriptors: it does not fail */
 }
 
-/* It waits for GO: its start hooks have their turn. */
+/* It waits for GO: its start hooks have their turn, or its keeper wants to hear GO after it. */
 static void on_staged(struct agent *agent, uint32_t index, const struct kw_record *record)
 {
     struct slot *slot = &agent->slots[index];
 
+    if (!slot->hooks.has_start) {
+        launching_said_staged(agent, index);
+        return;
+    }
     if (slot->hooks.launch == record->launch || slot->hooks.inside != NULL)
         return; /* said again */
     slot->hooks.launch = record->launch;
@@ -208,7 +215,9 @@ static void on_launch_record(struct agent *agent, const struct kw_record *record
         turn_core_owe_ack(&agent->core, index, record);
     for (size_t i = 0; i < news.count; i++) {
         take_news(agent, index, record, &news.list[i]);
-        post(agent, index, record, news.list[i]);
+        news.list[i].ct = index;
+        if (news.list[i].kind != IN_LAUNCH_FAILED || !launching_keeps(agent, index, &news.list[i]))
+            post(agent, index, record, news.list[i]);
         if (news.list[i].kind == IN_BOOTED)
             readiness_start(agent, index);
     }
@@ -239,8 +248,13 @@ static void on_refused(struct agent *agent, const struct kw_refused *refused)
                   (uint64_t)refused->reason);
         agent_die(&seen.fault);
     }
-    if (refused->type != KW_LAUNCH || find_slot(agent, &none, &index) == NULL)
+    if ((refused->type != KW_LAUNCH && refused->type != KW_GO) ||
+        find_slot(agent, &none, &index) == NULL)
         return; /* an acknowledgement of what it had forgotten: nothing hangs on it */
+    if (refused->type == KW_GO) { /* or its stage died: its record tells */
+        launching_go_refused(agent, index);
+        return;
+    }
     none.labels.generation = agent->slots[index].generation;
     if (refused->reason == KW_REFUSED_FULL)
         fault_set(&seen.fault, STATUS_KEEPER_FULL, refused->error,
@@ -248,7 +262,10 @@ static void on_refused(struct agent *agent, const struct kw_refused *refused)
     else
         fault_set(&seen.fault, STATUS_FAILED, refused->error,
                   "the keeper refused the launch (reason %u)", (uint64_t)refused->reason);
-    post(agent, index, &none, seen);
+    seen.ct = index;
+    seen.generation = agent->slots[index].generation;
+    if (!launching_keeps(agent, index, &seen))
+        post(agent, index, &none, seen);
 }
 
 void keeper_records_on_record(struct keeper_client *client, const struct kw_header *header,

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "console_rebind.h"
+#include "launching.h"
 #include "slots.h"
 
 /* A guest that cannot be watched must not be taken for a dead one: the next agent tries again, with
@@ -121,6 +122,7 @@ void keeper_records_on_lost(struct keeper_client *client)
     if (client->launch_last < launch_last)
         client->launch_last = launch_last;
     console_rebind_lose_all(agent);
+    launching_keeper_lost(agent);
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
 

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "launching.h"
 #include "slots.h"
 
 struct preparing {
@@ -24,7 +25,7 @@ struct preparing {
     uint8_t uuid[UUID_BYTES];
     struct octets config; /* a copy, heap */
     uint32_t uid_base, uid_count;
-    bool is_plan_done, is_cgroup_done, is_durable;
+    bool is_filled;     /* what was made is the slot's */
     uint32_t own_hooks; /* HOOK_BIT of the container's own, of start too */
     uint32_t hooks;     /* HOOK_BIT of those that are there: the plan waits for them */
     bool is_hooked;     /* they have run, or there is none */
@@ -73,7 +74,6 @@ static bool run_plan(struct work *work)
             .sysfilter = sysfilters_get(&preparing->agent->sysfilters, &config),
             .node = preparing->agent->options->node,
             .has_systemd = cgroups_has_systemd(&preparing->agent->cgroups),
-            .has_start_hooks = ((preparing->hooks | preparing->own_hooks) & HOOKS_START) != 0,
             .has_root = preparing->root >= 0,
             .root = preparing->root,
         };
@@ -174,13 +174,25 @@ static void on_hooked(void *context, const struct hook_walk *walk, int root_cons
         settle(preparing);
         return;
     }
-    preparing->is_plan_done = false;
+    preparing->agent->slots[preparing->ct].hold.is_plan_done = false;
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     executor_post(&preparing->agent->executor, WORKER_MOUNT, &preparing->plan_work);
 }
 
-/* True: they have begun. Hooks change the world, so the intent is durable before them. */
-static bool begin_hooks(struct preparing *preparing)
+static bool awaits_hooks(const struct preparing *preparing)
+{
+    return !preparing->is_hooked && ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) != 0 &&
+           preparing->cgroup_result == 0;
+}
+
+/* They run in its stage, and change the world as well. */
+static bool has_start_hooks(const struct preparing *preparing)
+{
+    return ((preparing->hooks | preparing->own_hooks) & HOOKS_START) != 0;
+}
+
+/* Hooks change the world, so the intent is durable before them. */
+static void begin_hooks(struct preparing *preparing)
 {
     struct hook_request request = {.ct = preparing->ct,
                                    .generation = preparing->generation,
@@ -190,13 +202,9 @@ static bool begin_hooks(struct preparing *preparing)
                                    .on_end = on_hooked,
                                    .context = preparing};
 
-    if (preparing->is_hooked || ((preparing->hooks | preparing->own_hooks) & HOOKS_UP) == 0 ||
-        preparing->cgroup_result < 0)
-        return false;
     memcpy(request.name, preparing->name, NAME_BYTES);
     memcpy(request.uuid, preparing->uuid, UUID_BYTES);
     hook_run_begin(preparing->agent, &request);
-    return true;
 }
 
 static void on_grouped(struct work *work);
@@ -208,50 +216,83 @@ static bool begin_systemd(struct preparing *preparing)
         preparing->cgroup_result < 0)
         return false;
     preparing->has_systemd = true;
-    preparing->is_cgroup_done = false;
+    preparing->agent->slots[preparing->ct].hold.is_cgroup_done = false;
     preparing->cgroup_work = (struct work){.run = run_systemd, .on_done = on_grouped};
     executor_post(&preparing->agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
     return true;
 }
 
-/* The model waits for this before anything else of the container: the slot is its. */
-static void settle(struct preparing *preparing)
+/* What was made is the slot's from here on. */
+static void fill_slot(struct preparing *preparing)
 {
     struct slot *slot = &preparing->agent->slots[preparing->ct];
 
-    if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
+    if (preparing->is_filled)
         return;
-    if (begin_hooks(preparing) || begin_systemd(preparing))
-        return;
+    preparing->is_filled = true;
     if (preparing->has_systemd)
         group_bound_start(&preparing->agent->group_bound);
     if (preparing->root >= 0)
         (void)close(preparing->root);
     slot->generation = preparing->generation;
     slot->is_leaf_taken = false; /* that was another generation's group */
+    slot->hooks.has_start = has_start_hooks(preparing);
     slot->has_cgroup = preparing->cgroup_result == 0;
     slot->cgroup = slot->has_cgroup ? preparing->cgroup : (struct cgroup)CGROUP_EMPTY;
     slot->times.began_ns[BOOT_plan] = preparing->plan_began_ns;
     slot->times.done_ns[BOOT_plan] = preparing->plan_ns;
     slot->times.began_ns[BOOT_cgroup] = preparing->cgroup_began_ns;
     slot->times.done_ns[BOOT_cgroup] = preparing->cgroup_ns;
-    if (preparing->has_plan) {
-        slot->plan = preparing->plan;
-        slot->has_plan = true;
-        slot->family = preparing->plan.family;
-        slot->is_ready_on_exec = preparing->plan.ready == READY_EXEC;
-    }
-    slot->preparing = NULL;
+    if (!preparing->has_plan)
+        return;
+    slot->plan = preparing->plan;
+    slot->has_plan = true;
+    slot->family = preparing->plan.family;
+    slot->is_ready_on_exec = preparing->plan.ready == READY_EXEC;
+}
+
+static void finish(struct preparing *preparing)
+{
+    fill_slot(preparing);
+    preparing->agent->slots[preparing->ct].preparing = NULL;
     observe(preparing);
     free((void *)(uintptr_t)preparing->config.data);
     free(preparing);
+}
+
+/* The model waits for this before anything else of the container: the slot is its. */
+static void settle(struct preparing *preparing)
+{
+    struct agent *agent = preparing->agent;
+    struct hold *hold = &agent->slots[preparing->ct].hold;
+
+    if (hold->is_plan_done && hold->is_cgroup_done && begin_systemd(preparing))
+        return;
+    hold->must_wait =
+        preparing->cgroup_result < 0 || !preparing->has_plan || has_start_hooks(preparing);
+    switch (hold_next(hold)) {
+    case HOLD_WAIT:
+        return;
+    case HOLD_STAGE:
+        if (agent->is_ending || agent->keeper.socket < 0)
+            return; /* it is launched when LAUNCH is ordered, if at all */
+        fill_slot(preparing);
+        launching_stage(agent, preparing->ct);
+        return;
+    case HOLD_PREPARED:
+        if (awaits_hooks(preparing))
+            begin_hooks(preparing);
+        else
+            finish(preparing);
+        return;
+    }
 }
 
 static void on_planned(struct work *work)
 {
     struct preparing *preparing = container_of(work, struct preparing, plan_work);
 
-    preparing->is_plan_done = true;
+    preparing->agent->slots[preparing->ct].hold.is_plan_done = true;
     settle(preparing);
 }
 
@@ -259,7 +300,7 @@ static void on_grouped(struct work *work)
 {
     struct preparing *preparing = container_of(work, struct preparing, cgroup_work);
 
-    preparing->is_cgroup_done = true;
+    preparing->agent->slots[preparing->ct].hold.is_cgroup_done = true;
     settle(preparing);
 }
 
@@ -286,7 +327,9 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     preparing->plan_work = (struct work){.run = run_plan, .on_done = on_planned};
     preparing->cgroup_work = (struct work){.run = run_cgroup, .on_done = on_grouped};
     slot->preparing = preparing;
+    slot->hold = (struct hold){0};
     slot->times.done_ns[BOOT_admit] = clock_monotonic_ns();
+    slot->times.began_ns[BOOT_commit] = slot->times.done_ns[BOOT_admit];
     executor_post(&agent->executor, WORKER_MOUNT, &preparing->plan_work);
     executor_post(&agent->executor, WORKER_CGROUP, &preparing->cgroup_work);
 }
@@ -298,6 +341,6 @@ void prepare_apply(struct agent *agent, const struct effect *effect)
     if (slot->preparing == NULL)
         prepare_begin(agent, effect);
     ENSURE(slot->preparing->generation == effect->generation);
-    slot->preparing->is_durable = true;
+    slot->hold.is_durable = true;
     settle(slot->preparing);
 }

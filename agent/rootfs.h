@@ -60,10 +60,9 @@ struct launch_request {
     uint32_t uid_count;
     const struct sysfilter *sysfilter; /* borrowed; NULL: every call is allowed */
     const char *node;
-    bool has_systemd;     /* this host has name=systemd: cgroups_has_systemd() */
-    bool has_start_hooks; /* the stage waits for GO */
-    bool has_root;        /* the next one instead of the configuration's */
-    int root;             /* a detached mount; borrowed */
+    bool has_systemd; /* this host has name=systemd: cgroups_has_systemd() */
+    bool has_root;    /* the next one instead of the configuration's */
+    int root;         /* a detached mount; borrowed */
 };
 
 /* STATE is made 0700 if missing; refused when others can enter it or it is not root's. */

@@ -232,9 +232,7 @@ static int add_plan(struct making *making)
 {
     struct kp_header *header = &making->plan.header;
 
-    header->flags = KP_NEWNET | KP_PTY;
-    if (!making->request->has_start_hooks)
-        header->flags |= KP_GO_AT_ONCE;
+    header->flags = KP_NEWNET | KP_PTY; /* GO waits for the intent */
     if (!making->config->is_privileged) {
         header->flags |= KP_USERNS;
         header->uid_base = making->request->uid_base;

@@ -82,6 +82,7 @@ void slot_empty(struct slot *slot)
     arena_close(&slot->arena);
     free((void *)(uintptr_t)slot->config.data);
     free((void *)(uintptr_t)slot->next.data);
+    free(slot->held_end);
     *slot = (struct slot){.pty = -1, .output = -1};
 }
 

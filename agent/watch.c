@@ -3,12 +3,13 @@
  * Notifications of one container's cgroup: kills for memory all its life, and the freezer's level
  * while a freeze or thaw waits for it.
  */
-#include "agent.h"
+#include "watch.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "boundary.h"
 #include "cleanup.h"
 #include "ensure.h"

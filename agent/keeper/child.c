@@ -134,6 +134,7 @@ pid_t child_clone(const struct child_order *order, struct birth *birth, int *ret
             .roles = order->cargo->roles,
             .fd_count = order->cargo->count,
             .slave = order->slave,
+            .is_quiet = order->is_quiet,
             .report = childs_report,
             .go = childs_go,
         };

@@ -50,6 +50,7 @@ struct child_order {
     const struct kp_header *plan;
     const struct cargo *cargo;
     int slave;
+    bool is_quiet;          /* as of struct stage */
     bool is_owned_by_range; /* the user namespace is to be charged to uid_base */
     void (*body)(const struct stage *stage);
 };

@@ -30,7 +30,8 @@
 struct launch_stage {
     uint32_t slot; /* of its entry */
     bool is_used;
-    bool is_told; /* netns, netlink, mntns were sent */
+    bool is_told;  /* netns, netlink, mntns were sent */
+    bool is_quiet; /* its agent said KW_EARLY_GO */
     struct birth birth;
     int staged[3]; /* netns, netlink, mntns, until they are sent */
     uint64_t deadline_ns;
@@ -86,6 +87,8 @@ struct keeper {
     uint32_t agent_events; /* as epoll knows them */
     bool is_blocked;       /* its socket took no more; wait for EPOLLOUT */
     bool is_broken;        /* it cannot be written to; its end is still to be read */
+    bool is_go_early;      /* it said KW_EARLY_GO */
+    uint64_t staged_told;  /* the launch that is excepted from it */
     bool has_reexeced;     /* to be sent, in this order */
     bool has_welcome;
     bool has_refused; /* while it stands, nothing is read */

@@ -41,7 +41,8 @@ enum kw_type {
     KW_ACK_SPAWN,
     KW_ADOPT,
     KW_REEXEC,
-    KW_CONSOLE, /* unknown to keepers before it: answered KW_REFUSED_TYPE */
+    KW_CONSOLE,  /* unknown to keepers before it: answered KW_REFUSED_TYPE */
+    KW_EARLY_GO, /* likewise; then GO is refused before STAGED, and said again at it */
     /* keeper to agent */
     KW_WELCOME = 64,
     KW_RECORD,
@@ -125,6 +126,13 @@ struct kw_launch {
     struct kw_labels labels;
     uint64_t stage_deadline_ns; /* CLOCK_MONOTONIC; a stage that is late is killed */
     uint8_t roles[KW_FDS_MAX];  /* enum kw_role | KW_FD_IDMAP, one per descriptor */
+};
+
+/* From here on launches of this connection are held without a word: GO may come at any time after
+ * LAUNCH, STAGED is neither a phase nor told, and none of its descriptors are made. */
+struct kw_early_go {
+    struct kw_header header;
+    uint64_t but; /* one that is told STAGED all the same, and takes GO after it; 0: none */
 };
 
 struct kw_go { /* GO and ABORT */

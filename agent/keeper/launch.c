@@ -169,6 +169,7 @@ static int clone_init(struct keeper *k, struct entry *entry, const struct kp_hea
         .plan = plan,
         .cargo = cargo,
         .slave = entry->slave,
+        .is_quiet = stage->is_quiet,
         .is_owned_by_range = (plan->flags & KP_USERNS) != 0,
         .body = run_stage,
     };
@@ -234,6 +235,7 @@ enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record, s
     *stage = (struct launch_stage){
         .slot = table_slot(&k->table, entry),
         .is_used = true,
+        .is_quiet = k->is_go_early && record->launch != k->staged_told,
         .birth = {.report = -1, .go = -1},
         .staged = {-1, -1, -1},
         .deadline_ns = record->stage_deadline_ns,
@@ -341,7 +343,8 @@ enum kw_refusal launch_go(struct keeper *k, uint64_t launch)
     if (entry == NULL)
         return KW_REFUSED_UNKNOWN;
     struct launch_stage *stage = stage_of(k, entry);
-    if (stage == NULL || entry->record.phase != KW_PHASE_STAGED || stage->birth.go < 0)
+    if (stage == NULL || stage->birth.go < 0 ||
+        (entry->record.phase != KW_PHASE_STAGED && !stage->is_quiet))
         return KW_REFUSED_PHASE;
     entry->record.go_ns = clock_monotonic_ns();
     (void)child_say(&stage->birth, "G"); /* died already: its end tells */

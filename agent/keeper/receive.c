@@ -25,6 +25,7 @@ union record {
     struct kw_adopt adopt;
     struct kw_reexec reexec;
     struct kw_console console;
+    struct kw_early_go early_go;
 };
 
 /* What is known of each type before its handler sees it. */
@@ -45,6 +46,7 @@ static const struct rule rules[] = {
     [KW_ADOPT] = {sizeof(struct kw_adopt), offsetof(struct kw_adopt, roles), true},
     [KW_REEXEC] = {sizeof(struct kw_reexec), offsetof(struct kw_reexec, roles), false},
     [KW_CONSOLE] = {sizeof(struct kw_console), offsetof(struct kw_console, roles), true},
+    [KW_EARLY_GO] = {sizeof(struct kw_early_go), 0, false},
 };
 static_assert(offsetof(struct kw_launch, launch) == sizeof(struct kw_header), "number first");
 static_assert(offsetof(struct kw_go, launch) == sizeof(struct kw_header), "number first");
@@ -86,6 +88,7 @@ void receive_accept(struct keeper *k)
         k->agent_events = EPOLLIN;
         k->is_blocked = k->is_broken = false;
         k->has_reexeced = k->has_welcome = k->has_refused = k->has_synced = false;
+        k->is_go_early = false;
         k->first_agent_ns = 0;
         k->is_timer_stale = true;
         receive_listen(k, false);
@@ -135,7 +138,11 @@ static enum kw_refusal serve(struct keeper *k, const union record *record, struc
         return adopt_begin(k, &record->adopt, cargo);
     if (type == KW_CONSOLE)
         return adopt_console(k, &record->console, cargo);
-    return reexec_begin(k, cargo);
+    if (type == KW_REEXEC)
+        return reexec_begin(k, cargo);
+    k->is_go_early = true;
+    k->staged_told = record->early_go.but;
+    return 0;
 }
 
 /* Size, magic, version, type, and a role for each descriptor. */

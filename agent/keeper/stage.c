@@ -82,7 +82,7 @@ static void take_console(const struct stage *stage, const struct stage_root *roo
     int console = root->console >= 0 ? root->console : stage->slave;
     const int standard[3] = {console, console, console};
     stage_check(stage, KW_STEP_GO, stage_take_standard(standard, root->null));
-    stage_keep_report(stage, -1);
+    stage_keep_report(stage, stage->go);
 }
 
 static _Noreturn void try_candidates(const struct stage *stage, struct stage_program *program)
@@ -106,6 +106,7 @@ _Noreturn void stage_launch(const struct stage *stage)
 {
     const struct kp_header *plan = stage->plan;
     bool is_two_phase = (plan->flags & KP_GO_AT_ONCE) == 0; /* others may enter before our exec */
+    bool is_told = is_two_phase && !stage->is_quiet;
     struct handles handles = {.fds = {-1, -1, -1}};
     struct stage_root root;
     struct stage_program program;
@@ -114,20 +115,20 @@ _Noreturn void stage_launch(const struct stage *stage)
     stage_wait(stage, 'O');
     enter_spaces(stage);
     build_root(stage, &root);
-    if (is_two_phase)
+    if (is_told)
         stage_check(stage, KW_STEP_NETWORK, open_handles(&handles));
     if (is_two_phase) /* and we hold what is the host's: nobody of them may attach */
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     stage_check(stage, KW_STEP_PIVOT, root_enter(&root));
-    if (is_two_phase)
+    if (is_told)
         stage_say(stage, STAGE_READY, 0, STAGE_NO_DETAIL, handles.fds, COUNT_OF(handles.fds));
     close_handles(&handles);
-    stage_wait(stage, 'G');
 
     exec_prepare(plan, &program);
     take_console(stage, &root);
     stage_check(stage, KW_STEP_EXEC, exec_reset());
     stage_check(stage, KW_STEP_CAPABILITIES, ids_drop_capabilities(plan->caps_keep));
     stage_check(stage, KW_STEP_SECCOMP, ids_filter(plan));
+    stage_wait(stage, 'G'); /* its intent may not be durable yet: all else is done meanwhile */
     try_candidates(stage, &program);
 }

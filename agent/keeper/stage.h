@@ -16,6 +16,7 @@
 #ifndef DROVER_KEEPER_STAGE_H
 #define DROVER_KEEPER_STAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,7 @@
 #include "keeper_wire.h"
 
 enum stage_report_kind {
-    STAGE_READY = 1, /* launch, two-phase only: staged, waits for GO; fds netns, netlink, mntns */
+    STAGE_READY = 1, /* launch, two-phase and not quiet: waits for GO; fds netns, netlink, mntns */
     STAGE_TRY,       /* directly before an execve of candidate `detail` */
     STAGE_ERRNO,     /* that execve failed with `error` */
     STAGE_FAILED,    /* `step`, `error`, `detail` (index of a mount entry); last words */
@@ -43,10 +44,11 @@ struct stage {
     const int *fds;               /* of the record, in its order */
     const uint8_t *roles;         /* enum kw_role | KW_FD_IDMAP */
     size_t fd_count;
-    int slave;  /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
-                   socket between them; -1 none */
-    int report; /* write end */
-    int go;     /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
+    int slave;     /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
+                      socket between them; -1 none */
+    bool is_quiet; /* launch: GO is awaited without STAGE_READY */
+    int report;    /* write end */
+    int go;        /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
                    End of file: exit at once */
 };
 

@@ -107,10 +107,10 @@ int stage_keep_own(const struct stage *stage)
     return close_from_to(first, INT_MAX);
 }
 
-void stage_keep_report(const struct stage *stage, int program)
+void stage_keep_report(const struct stage *stage, int other)
 {
-    int first = program >= 0 && program < stage->report ? program : stage->report;
-    int second = program > stage->report ? program : stage->report;
+    int first = other >= 0 && other < stage->report ? other : stage->report;
+    int second = other > stage->report ? other : stage->report;
 
     /* Cannot fail: it did not when the stage began. */
     (void)close_from_to(STDERR_FILENO + 1, first - 1);

@@ -36,9 +36,9 @@ int stage_find_fd(const struct stage *stage, enum kw_role role);
 
 /* Close what is not the stage's; 0 to 2 are left. */
 int stage_keep_own(const struct stage *stage);
-/* Close everything but 0 to 2, the report socket and `program` (-1: none): no /proc/self/fd/N leads
+/* Close everything but 0 to 2, the report socket and `other` (-1: none): no /proc/self/fd/N leads
  * out of the guest. */
-void stage_keep_report(const struct stage *stage, int program);
+void stage_keep_report(const struct stage *stage, int other);
 
 /* Become standard input, output and error; -1: /dev/null as `null`, or nothing where that is -1. */
 int stage_take_standard(const int fds[3], int null);

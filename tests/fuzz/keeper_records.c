@@ -19,7 +19,9 @@
 #include "fuzz.h"
 #include "hook_inside.h"
 #include "keeper_start.h"
+#include "launching.h"
 #include "sys.h"
+#include "watch.h"
 
 #define SLOTS 3
 
@@ -101,6 +103,25 @@ void console_rebind_refused(struct agent *a, const struct kw_refused *refused)
 {
     (void)a;
     PROMISE(refused->type == KW_CONSOLE);
+}
+
+bool launching_keeps(struct agent *a, uint32_t index, const struct observation *told)
+{
+    (void)a;
+    PROMISE(index < SLOTS && told->kind == IN_LAUNCH_FAILED);
+    return false;
+}
+
+void launching_go_refused(struct agent *a, uint32_t index)
+{
+    (void)a;
+    PROMISE(index < SLOTS);
+}
+
+void launching_said_staged(struct agent *a, uint32_t index)
+{
+    (void)a;
+    PROMISE(index < SLOTS);
 }
 
 void readiness_start(struct agent *a, uint32_t index)

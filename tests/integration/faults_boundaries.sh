@@ -25,9 +25,15 @@ guest_run trivial "$WORK/roots/trivial"
 # was ready the next one starts.
 agent_up() {
     local code=0
+    local -a slowly=()
+    # Its intent is not durable then: what node.db is written with waits.
+    [[ ${1:-} != launch_held:* ]] ||
+        slowly=("$(command -v strace)" -D -f -qq -o /dev/null
+            -e trace=pwrite64 -e inject=pwrite64:delay_enter=20000)
     mkdir -p "$WORK/run"
     AGENT_PID=$(DROVER_DIE_AT=${1:-} "$BUILD/test.support.daemon_start" "$WORK/agent.log" \
-        "$WORK/bin/drover-agent" --state-dir "$WORK/state" --run-dir "$WORK/run" --node "$NODE") || code=$?
+        "${slowly[@]}" "$WORK/bin/drover-agent" --state-dir "$WORK/state" --run-dir "$WORK/run" \
+        --node "$NODE") || code=$?
     ((code == 0)) && return 0
     AGENT_PID=''
     [[ -n ${1:-} && $code == 137 ]] || fail "the agent does not start: $code"

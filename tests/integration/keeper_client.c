@@ -267,6 +267,22 @@ static void leave_group(const struct rig *rig)
     endmntent(mounts);
 }
 
+/* As a keeper of before it. */
+static void refuse_early_go(const struct rig *rig)
+{
+    struct kw_early_go asked = {0};
+    struct kw_refused refused = {.header = header_of(KW_REFUSED, sizeof(refused)),
+                                 .type = KW_EARLY_GO,
+                                 .reason = KW_REFUSED_TYPE};
+    size_t fd_count = 0;
+
+    wait_for(rig->keeper);
+    assert_int_equal(sys_receive_fds(rig->keeper, &asked, sizeof(asked), NULL, 0, &fd_count),
+                     sizeof(asked));
+    assert_int_equal(asked.header.type, KW_EARLY_GO);
+    say(rig, &refused, sizeof(refused));
+}
+
 static void refuse_replacement(const struct rig *rig)
 {
     struct kw_reexec asked = {0};
@@ -277,6 +293,7 @@ static void refuse_replacement(const struct rig *rig)
     int binary = -1;
     size_t fd_count = 0;
 
+    refuse_early_go(rig);
     wait_for(rig->keeper);
     assert_int_equal(sys_receive_fds(rig->keeper, &asked, sizeof(asked), &binary, 1, &fd_count),
                      sizeof(asked));

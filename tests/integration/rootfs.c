@@ -189,7 +189,7 @@ static void test_plan__default_container__carries_layers_and_a_checked_plan(void
     assert_int_equal(plan_it(scene), 0);
 
     const struct kp_header *plan = read_plan(scene);
-    assert_int_equal(plan->flags, KP_GO_AT_ONCE | KP_USERNS | KP_NEWNET | KP_PTY);
+    assert_int_equal(plan->flags, KP_USERNS | KP_NEWNET | KP_PTY);
     assert_int_equal(plan->uid_base, UID_BASE);
     assert_string_equal(kp_string(plan, plan->hostname), "web");
     assert_int_equal(plan->candidate_count, 3);

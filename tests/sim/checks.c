@@ -37,9 +37,16 @@ void checks_open(struct sim *sim)
 
 /* ---- processes ---- */
 
-/* I1: at most one init a container. */
+/* I1: at most one init a container, and none that nobody would know of. */
 void checks_init_runs(struct sim *sim, const struct proc *proc)
 {
+    const struct story *story = checks_story(sim, proc->uuid);
+
+    /* A node.db that was put back knows less. */
+    if (sim->checks->line == 1 && (story == NULL || story->row_generation < proc->generation))
+        sim_fail(sim, "order",
+                 "an init of generation %" PRIu64 " runs before its intent is durable",
+                 proc->generation);
     for (int i = 0; i < PROCS_MAX; i++) {
         const struct proc *other = &sim->kernel->procs[i];
 
@@ -61,11 +68,14 @@ static const struct proc *find_live(const struct sim *sim, const uint8_t uuid[UU
     return NULL;
 }
 
-/* I2: nothing is removed under a guest. */
+/* I2: nothing is removed under a guest. A stage that was killed before its GO is none and will not
+ * be one, however long the kernel holds it. */
 void checks_removed(struct sim *sim, const uint8_t uuid[UUID_BYTES])
 {
-    if (find_live(sim, uuid) != NULL)
-        sim_fail(sim, "I2", "a directory is removed under pid %d", find_live(sim, uuid)->pid);
+    const struct proc *proc = find_live(sim, uuid);
+
+    if (proc != NULL && (proc->is_init || proc->is_at_go || !proc->is_killed))
+        sim_fail(sim, "I2", "a directory is removed under pid %d", proc->pid);
 }
 
 /* I10: only a container's own init is watched on its behalf, and ended with it. */

@@ -118,7 +118,8 @@ void checks_moved(struct sim *sim, struct story *story, const struct event *even
     if (event->cause != CAUSE_UNSET)
         check_cause(sim, story, event);
     story->removal_ns = 0;
-    if (event->cause != CAUSE_UNSET && story->oom_life == sim->agent->life && story->oom_owed > 0)
+    if (event->cause != CAUSE_UNSET && story->oom_life == sim->agent->life &&
+        story->oom_generation == event->generation && story->oom_owed > 0)
         sim_fail(sim, "oom", "%s ends, and %" PRIu64 " kills for memory were never told",
                  event->name, story->oom_owed);
 }

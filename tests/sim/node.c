@@ -312,16 +312,21 @@ static void acknowledge(struct sim *sim, const struct kw_record *record)
     keeper_send(sim, &packet);
 }
 
-static void on_refused(struct sim *sim, const struct kw_record *record)
+static void on_refused(struct sim *sim, const struct kw_record *record, bool is_of_go)
 {
     uint32_t index = find_slot(sim->agent, record->launch);
     struct observation seen = {.kind = IN_LAUNCH_FAILED, .ct = index};
 
     if (index == UINT32_MAX)
         return;
+    if (is_of_go) {
+        effects_go_refused(sim, index);
+        return;
+    }
     seen.generation = sim->agent->slots[index].generation;
     fault_set(&seen.fault, STATUS_KEEPER_FULL, 0, "the keeper refused");
-    agent_observe(sim, &seen);
+    if (!effects_keeps(sim, index, &seen))
+        agent_observe(sim, &seen);
 }
 
 static void on_record(struct sim *sim, const struct kw_record *record)
@@ -339,6 +344,8 @@ static void on_record(struct sim *sim, const struct kw_record *record)
     record_observe(&sim->agent->slots[index].seen, record, &sim->now, &news);
     if (news.ack == RECORD_ACK_OWED)
         turn_core_owe_ack(&sim->agent->core, index, record);
+    if (record->phase == KW_PHASE_STAGED)
+        effects_said_staged(sim, index);
     for (size_t i = 0; i < news.count; i++) {
         struct observation *seen = &news.list[i];
 
@@ -347,6 +354,8 @@ static void on_record(struct sim *sim, const struct kw_record *record)
         if (seen->kind == IN_LAUNCH_FAILED)
             adopt_failure(record, &seen->fault);
         seen->ct = index;
+        if (seen->kind == IN_LAUNCH_FAILED && effects_keeps(sim, index, seen))
+            continue;
         if (seen->kind == IN_BOOTED)
             checks_booted_seen(sim, node_get(sim->agent->node, index));
         agent_observe(sim, seen);
@@ -361,7 +370,7 @@ void agent_record(struct sim *sim)
 
     if (keeper_receive(sim, &word)) {
         if (word.is_refusal)
-            on_refused(sim, &word.record);
+            on_refused(sim, &word.record, word.is_of_go);
         else
             on_record(sim, &word.record);
         return;

@@ -154,8 +154,9 @@ static void look_for_later(struct sim *sim, struct adopt_facts *facts)
         return;
     pid_t pid = kernel_find_init(sim->kernel, at);
     int proc = kernel_find_pid(sim->kernel, pid);
-    if (pid == 0 || memcmp(sim->kernel->procs[proc].uuid, facts->row->uuid, UUID_BYTES) != 0)
-        return; /* nobody's that lives, or another's of that name */
+    if (pid == 0 || memcmp(sim->kernel->procs[proc].uuid, facts->row->uuid, UUID_BYTES) != 0 ||
+        !sim->kernel->procs[proc].is_init)
+        return; /* nobody's that lives, another's of that name, or a stage */
     facts->pid = pid;
     facts->pid_generation = highest;
     facts->record = NULL;
@@ -238,6 +239,8 @@ static bool on_row(const struct store_row *row, void *context)
         facts.failure = &failure;
     }
     look_for_later(sim, &facts);
+    for (uint32_t i = 0; i < sim->keeper->held_count; i++)
+        adopt_note_spent(&facts, &sim->keeper->held[i]);
     if (facts.record != NULL)
         adoption->is_used[held - sim->keeper->held] = true;
     slot.generation = adopt_generation(&facts);
@@ -274,8 +277,12 @@ static void settle_leaves(struct sim *sim)
     for (int i = 0; i < LEAVES_MAX; i++) {
         struct leaf *leaf = &sim->kernel->leaves[i];
 
-        if (leaf->is_used && !adopt_keeps_leaf(sim->agent->node, leaf->name))
-            leaf->is_stray = kernel_remove_leaf(sim, i) < 0;
+        if (!leaf->is_used || adopt_keeps_leaf(sim->agent->node, leaf->name))
+            continue;
+        leaf->is_stray = kernel_remove_leaf(sim, i) < 0;
+        int proc = kernel_find_pid(sim->kernel, kernel_find_init(sim->kernel, i));
+        if (leaf->is_stray && proc >= 0 && !sim->kernel->procs[proc].is_init)
+            kernel_kill_leaf(sim, i);
     }
 }
 
@@ -357,6 +364,7 @@ void adopt_keeper_lost(struct sim *sim)
 
     keeper_start(sim);
     keeper_connect(sim);
+    effects_keeper_lost(sim);
     for (uint32_t i = 0; node_next(agent->node, &i); i++) {
         const struct ct *ct = node_get(agent->node, i);
 

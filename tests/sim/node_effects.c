@@ -120,24 +120,31 @@ void effects_begin(struct sim *sim, const struct effect *effect)
 
     ENSURE(!preparing->is_on);
     *preparing = (struct preparing){.is_on = true, .generation = effect->generation};
+    ENSURE(sim->agent->slots[effect->ct].hold.phase == HOLD_NONE);
+    sim->agent->slots[effect->ct].hold = (struct hold){0};
     post(sim, WORK_PLAN, effect, 2 * MS_NS);
     post(sim, WORK_CGROUP, effect, MS_NS);
 }
 
-static void settle(struct sim *sim, uint32_t index)
-{
-    struct sim_slot *slot = &sim->agent->slots[index];
-    struct preparing *preparing = &slot->preparing;
-    struct observation seen = {.ct = index, .generation = preparing->generation};
+static void send_launch(struct sim *sim, const struct ct *ct);
 
-    if (!preparing->is_plan_done || !preparing->is_cgroup_done || !preparing->is_durable)
-        return;
+static void fill_slot(struct sim_slot *slot)
+{
+    const struct preparing *preparing = &slot->preparing;
+
     slot->generation = preparing->generation;
     slot->is_leaf_taken = false;
     slot->has_cgroup = !preparing->is_cgroup_failed;
     slot->has_plan = !preparing->is_plan_failed;
     if (slot->has_plan)
         slot->is_ready_on_exec = preparing->is_ready_on_exec;
+}
+
+static void tell_prepared(struct sim *sim, uint32_t index)
+{
+    struct preparing *preparing = &sim->agent->slots[index].preparing;
+    struct observation seen = {.ct = index, .generation = preparing->generation};
+
     preparing->is_on = false;
     seen.kind = IN_PREPARED;
     seen.is_ready_on_exec = preparing->is_ready_on_exec;
@@ -146,13 +153,34 @@ static void settle(struct sim *sim, uint32_t index)
     agent_observe(sim, &seen);
 }
 
+static void settle(struct sim *sim, uint32_t index)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+
+    slot->hold.must_wait = slot->preparing.is_plan_failed || slot->preparing.is_cgroup_failed;
+    switch (hold_next(&slot->hold)) {
+    case HOLD_WAIT:
+        return;
+    case HOLD_STAGE:
+        fill_slot(slot);
+        hold_stage(&slot->hold);
+        send_launch(sim, node_get(sim->agent->node, index));
+        return;
+    case HOLD_PREPARED:
+        if (slot->hold.phase == HOLD_NONE)
+            fill_slot(slot);
+        tell_prepared(sim, index);
+        return;
+    }
+}
+
 static void prepare_apply(struct sim *sim, const struct effect *effect)
 {
     struct preparing *preparing = &sim->agent->slots[effect->ct].preparing;
 
     ENSURE(preparing->is_on);
     ENSURE(preparing->generation == effect->generation);
-    preparing->is_durable = true;
+    sim->agent->slots[effect->ct].hold.is_durable = true;
     settle(sim, effect->ct);
 }
 
@@ -160,7 +188,7 @@ static void plan_done(struct sim *sim, struct work *work)
 {
     struct preparing *preparing = &sim->agent->slots[work->effect.ct].preparing;
 
-    preparing->is_plan_done = true;
+    sim->agent->slots[work->effect.ct].hold.is_plan_done = true;
     preparing->is_plan_failed = faults_fail_effect(sim);
     preparing->is_ready_on_exec = sim_chance(sim, 500);
     settle(sim, work->effect.ct);
@@ -170,36 +198,117 @@ static void group_done(struct sim *sim, struct work *work)
 {
     struct preparing *preparing = &sim->agent->slots[work->effect.ct].preparing;
 
-    preparing->is_cgroup_done = true;
+    sim->agent->slots[work->effect.ct].hold.is_cgroup_done = true;
     preparing->is_cgroup_failed = work->seen.kind == IN_PREPARE_FAILED;
     settle(sim, work->effect.ct);
 }
 
-/* ---- LAUNCH ---- */
+/* ---- LAUNCH and GO ---- */
 
-static void launch(struct sim *sim, const struct effect *effect)
+static void send_launch(struct sim *sim, const struct ct *ct)
 {
-    struct agent *agent = sim->agent;
-    const struct ct *ct = node_get(agent->node, effect->ct);
-    struct sim_slot *slot = &agent->slots[effect->ct];
+    struct sim_slot *slot = &sim->agent->slots[ct->index];
     struct keeper_packet packet = {.order = KEEPER_LAUNCH,
                                    .is_ready_on_exec = slot->is_ready_on_exec};
     char leaf[LEAF_BYTES];
 
     ENSURE(slot->has_plan);
-    kernel_leaf_name(ct->name, effect->generation, leaf);
+    kernel_leaf_name(ct->name, ct->generation, leaf);
     packet.leaf = kernel_find_leaf(sim->kernel, leaf);
     if (packet.leaf < 0 || !sim->kernel->leaves[packet.leaf].has_limits)
         sim_fail(sim, "I9", "%s is launched before its limits are in force", ct->name);
-    slot->launch = packet.launch = adopt_number(sim, effect->ct);
+    slot->launch = packet.launch = adopt_number(sim, ct->index);
     slot->seen = (struct record_seen){0};
     slot->oom_kills = 0;
     slot->has_plan = false;
     memcpy(packet.labels.uuid, ct->uuid, UUID_BYTES);
-    packet.labels.generation = effect->generation;
+    packet.labels.generation = ct->generation;
     memcpy(packet.labels.name, ct->name, NAME_BYTES);
-    effects_watch(sim, effect->ct);
+    effects_watch(sim, ct->index);
     keeper_send(sim, &packet);
+}
+
+static void send_order(struct sim *sim, uint32_t index, enum keeper_order order)
+{
+    struct keeper_packet packet = {.order = order, .launch = sim->agent->slots[index].launch};
+
+    keeper_send(sim, &packet);
+}
+
+static void launch(struct sim *sim, const struct effect *effect)
+{
+    struct sim_slot *slot = &sim->agent->slots[effect->ct];
+    enum hold_order order = hold_order(&slot->hold);
+
+    if (order == HOLD_TELL) {
+        agent_observe(sim, &slot->held_end);
+        return;
+    }
+    if (order == HOLD_LAUNCH)
+        send_launch(sim, node_get(sim->agent->node, effect->ct));
+    send_order(sim, effect->ct, KEEPER_GO);
+}
+
+void effects_go_refused(struct sim *sim, uint32_t index)
+{
+    if (hold_go_refused(&sim->agent->slots[index].hold))
+        send_order(sim, index, KEEPER_GO);
+}
+
+void effects_said_staged(struct sim *sim, uint32_t index)
+{
+    if (hold_said_staged(&sim->agent->slots[index].hold))
+        send_order(sim, index, KEEPER_GO);
+}
+
+static void clean(struct sim *sim, const struct effect *effect)
+{
+    struct sim_slot *slot = &sim->agent->slots[effect->ct];
+
+    slot->has_cgroup = slot->has_plan = slot->has_watch = false;
+    slot->launch = 0;
+    post(sim, WORK_EFFECT, effect, MS_NS);
+}
+
+bool effects_keeps(struct sim *sim, uint32_t index, const struct observation *seen)
+{
+    struct sim_slot *slot = &sim->agent->slots[index];
+    const struct effect effect = {
+        .kind = EFFECT_CLEAN, .ct = index, .generation = slot->generation};
+
+    switch (hold_end(&slot->hold)) {
+    case HOLD_NOW:
+        return false;
+    case HOLD_KEEP:
+        slot->held_end = *seen;
+        return true;
+    case HOLD_CLEAN:
+        clean(sim, &effect);
+        return true;
+    }
+    return false;
+}
+
+static void clean_apply(struct sim *sim, const struct effect *effect)
+{
+    if (hold_drop(&sim->agent->slots[effect->ct].hold))
+        send_order(sim, effect->ct, KEEPER_ABORT);
+    else
+        clean(sim, effect);
+}
+
+void effects_keeper_lost(struct sim *sim)
+{
+    for (uint32_t i = 0; node_next(sim->agent->node, &i); i++) {
+        struct observation seen = {.kind = IN_LAUNCH_FAILED,
+                                   .ct = i,
+                                   .generation = node_get(sim->agent->node, i)->generation};
+
+        if (sim->agent->slots[i].hold.phase == HOLD_NONE)
+            continue;
+        fault_set(&seen.fault, STATUS_INTERRUPTED, 0, "the keeper ended during its start");
+        (void)effects_keeps(sim, i, &seen);
+    }
 }
 
 /* ---- the freezer and kills for memory ---- */
@@ -471,9 +580,7 @@ void effects_apply(struct sim *sim, const struct effect *effect)
         launch(sim, effect);
         return;
     case EFFECT_CLEAN:
-        slot->has_cgroup = slot->has_plan = slot->has_watch = false;
-        slot->launch = 0;
-        post(sim, WORK_EFFECT, effect, MS_NS);
+        clean_apply(sim, effect);
         return;
     case EFFECT_ASK:
         if (slot->has_cgroup)

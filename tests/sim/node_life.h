@@ -15,6 +15,7 @@
 
 #include "adopt_found.h"
 #include "configs.h"
+#include "hold.h"
 #include "record_seen.h"
 #include "outbox.h"
 #include "sim.h"
@@ -32,7 +33,6 @@
 /* A boot's plan and its cgroups, made side by side while its intent is committed. */
 struct preparing {
     bool is_on;
-    bool is_plan_done, is_cgroup_done, is_durable;
     bool is_plan_failed, is_cgroup_failed;
     bool is_ready_on_exec;
     uint64_t generation;
@@ -55,6 +55,8 @@ struct sim_slot {
     struct record_seen seen;
     uint64_t oom_kills;
     struct preparing preparing;
+    struct hold hold;
+    struct observation held_end; /* of HOLD_OVER */
 };
 
 enum work_kind {
@@ -160,6 +162,11 @@ void effects_begin(struct sim *sim, const struct effect *effect);
 void effects_apply(struct sim *sim, const struct effect *effect);
 void effects_work(struct sim *sim, uint32_t arg); /* HAPPENING_AGENT_WORK */
 void effects_watch(struct sim *sim, uint32_t index);
+/* As launching.c: a launch failed; false: the model is to hear of it now. */
+bool effects_keeps(struct sim *sim, uint32_t index, const struct observation *seen);
+void effects_go_refused(struct sim *sim, uint32_t index);
+void effects_said_staged(struct sim *sim, uint32_t index);
+void effects_keeper_lost(struct sim *sim);
 /* The level of kills for memory becomes an observation, if it rose. */
 void effects_read_oom(struct sim *sim, uint32_t index);
 void agent_on_oom(struct sim *sim, int leaf);

@@ -43,6 +43,7 @@ void keeper_start(struct sim *sim)
     keeper->is_alive = true;
     keeper->life++;
     keeper->launch_last = 0;
+    keeper->is_older = sim_chance(sim, 250);
     keeper->has_agent = keeper->is_agent_lost = false;
     keeper->in_count = keeper->out_count = 0;
     while (keeper->table->high > 0)
@@ -124,6 +125,7 @@ static void launch(struct sim *sim, const struct keeper_packet *packet)
     struct keeper *keeper = sim->keeper;
     struct entry *entry = NULL;
     bool is_refused = !sim->is_calm && sim_chance(sim, 15);
+    char leaf[LEAF_BYTES];
 
     if (!is_refused && table_find(keeper->table, packet->launch) == NULL)
         entry = table_add(keeper->table, packet->launch);
@@ -139,15 +141,61 @@ static void launch(struct sim *sim, const struct keeper_packet *packet)
     entry_keep_labels(entry, &packet->labels);
     entry->record.phase = KW_PHASE_STAGING;
     entry->record.received_ns = sim->now.ns;
+    kernel_leaf_name(packet->labels.name, packet->labels.generation, leaf);
+    if (kernel_find_leaf(sim->kernel, leaf) != packet->leaf)
+        sim_fail(sim, "order", "%s is launched, and its group was removed meanwhile", leaf);
     int index = kernel_fork(sim, packet->leaf, keeper->life);
     struct proc *proc = &sim->kernel->procs[index];
     memcpy(proc->uuid, packet->labels.uuid, UUID_BYTES);
     proc->generation = packet->labels.generation;
     proc->launch = packet->launch;
     proc->is_ready_on_exec = packet->is_ready_on_exec;
-    proc->is_at_go = sim_chance(sim, 500);
     table_set_pid(keeper->table, entry, proc->pid);
     mark(sim, entry);
+}
+
+static void fail_stage(struct sim *sim, struct entry *entry, int proc, enum kw_step step)
+{
+    entry->record.failed_step = step;
+    entry->record.failed_errno = step == KW_STEP_ABORTED ? ECANCELED : ETIMEDOUT;
+    kernel_kill(sim, proc);
+}
+
+/* The stage of a launch that was not told GO; -1: there is none. */
+static int find_held(const struct sim *sim, const struct entry *entry)
+{
+    bool is_staging = entry != NULL && (entry->record.phase == KW_PHASE_STAGING ||
+                                        entry->record.phase == KW_PHASE_STAGED);
+    int proc = is_staging ? kernel_find_pid(sim->kernel, entry->record.pid) : -1;
+
+    return proc >= 0 && !sim->kernel->procs[proc].is_at_go ? proc : -1;
+}
+
+static void go(struct sim *sim, uint64_t launch)
+{
+    struct keeper *keeper = sim->keeper;
+    struct entry *entry = table_find(keeper->table, launch);
+    int proc = find_held(sim, entry);
+
+    if (proc < 0 || (keeper->is_older && entry->record.phase != KW_PHASE_STAGED)) {
+        struct keeper_word word = {
+            .is_refusal = true, .is_of_go = true, .record = {.launch = launch}};
+
+        if (keeper->has_agent && keeper->out_count < KEEPER_OUT_MAX)
+            say(sim, &word);
+        return; /* else its deadline ends it */
+    }
+    entry->record.go_ns = sim->now.ns;
+    kernel_go(sim, proc);
+}
+
+static void abort_stage(struct sim *sim, uint64_t launch)
+{
+    struct entry *entry = table_find(sim->keeper->table, launch);
+    int proc = find_held(sim, entry);
+
+    if (proc >= 0)
+        fail_stage(sim, entry, proc, KW_STEP_ABORTED);
 }
 
 static void acknowledge(struct sim *sim, const struct kw_ack *ack)
@@ -191,13 +239,6 @@ static void adopt(struct sim *sim, const struct keeper_packet *packet)
     mark(sim, entry);
 }
 
-static void fail_stage(struct sim *sim, struct entry *entry, int proc, enum kw_step step)
-{
-    entry->record.failed_step = step;
-    entry->record.failed_errno = step == KW_STEP_ABORTED ? ECANCELED : ETIMEDOUT;
-    kernel_kill(sim, proc);
-}
-
 /* A dying connection was read to its end: launches that are not yet at GO are aborted. */
 static void lose_agent(struct sim *sim)
 {
@@ -206,10 +247,9 @@ static void lose_agent(struct sim *sim)
     sim->keeper->is_agent_lost = false;
     for (uint32_t slot = 0; slot < table->high; slot++) {
         struct entry *entry = &table->entries[slot];
-        int proc = kernel_find_pid(sim->kernel, entry->record.pid);
+        int proc = table->numbers[slot] != 0 ? find_held(sim, entry) : -1;
 
-        if (table->numbers[slot] != 0 && entry->record.phase == KW_PHASE_STAGING && proc >= 0 &&
-            !sim->kernel->procs[proc].is_at_go)
+        if (proc >= 0)
             fail_stage(sim, entry, proc, KW_STEP_ABORTED);
     }
 }
@@ -223,6 +263,10 @@ static void read_all(struct sim *sim)
 
         if (packet->order == KEEPER_LAUNCH)
             launch(sim, packet);
+        else if (packet->order == KEEPER_GO)
+            go(sim, packet->launch);
+        else if (packet->order == KEEPER_ABORT)
+            abort_stage(sim, packet->launch);
         else if (packet->order == KEEPER_ACK)
             acknowledge(sim, &packet->ack);
         else
@@ -278,6 +322,16 @@ static struct entry *entry_of(struct sim *sim, const struct proc *proc)
     if (!keeper->is_alive || (proc->parent != keeper->life && proc->watcher != keeper->life))
         return NULL;
     return table_find(keeper->table, proc->launch);
+}
+
+void keeper_on_staged(struct sim *sim, const struct proc *proc)
+{
+    struct entry *entry = entry_of(sim, proc);
+
+    if (entry == NULL || !sim->keeper->is_older || entry->record.phase != KW_PHASE_STAGING)
+        return;
+    entry->record.phase = KW_PHASE_STAGED;
+    mark(sim, entry);
 }
 
 void keeper_on_exec(struct sim *sim, const struct proc *proc)

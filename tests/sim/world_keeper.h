@@ -20,7 +20,7 @@
 #define KEEPER_OUT_MAX 6
 #define KEEPER_HELD_MAX 256
 
-enum keeper_order { KEEPER_LAUNCH, KEEPER_ACK, KEEPER_ADOPT };
+enum keeper_order { KEEPER_LAUNCH, KEEPER_GO, KEEPER_ABORT, KEEPER_ACK, KEEPER_ADOPT };
 
 struct keeper_packet {
     enum keeper_order order;
@@ -34,12 +34,14 @@ struct keeper_packet {
 
 struct keeper_word {
     bool is_refusal; /* of the launch: its number is in record */
+    bool is_of_go;   /* not of LAUNCH */
     struct kw_record record;
 };
 
 struct keeper {
     bool is_alive;
     bool has_agent;
+    bool is_older;      /* knows no KW_EARLY_GO: it says STAGED, and takes GO after it */
     bool is_agent_lost; /* its end of the socket is closed; what it sent is read first */
     uint32_t life;
     uint64_t launch_last;
@@ -72,6 +74,7 @@ void keeper_disconnect(struct sim *sim);
 void keeper_turn(struct sim *sim);
 
 /* ---- what happens to its children, and those it watches ---- */
+void keeper_on_staged(struct sim *sim, const struct proc *proc);
 void keeper_on_exec(struct sim *sim, const struct proc *proc);
 void keeper_on_exec_failed(struct sim *sim, const struct proc *proc);
 void keeper_on_ready(struct sim *sim, const struct proc *proc);

@@ -14,7 +14,7 @@
 #include "world_keeper.h"
 
 /* What a guest does next; in the high half of `arg`. */
-enum deed { DEED_EXEC, DEED_READY, DEED_END, DEED_DIE, DEED_DEADLINE, DEED_COUNT };
+enum deed { DEED_STAGED, DEED_EXEC, DEED_READY, DEED_END, DEED_DIE, DEED_DEADLINE, DEED_COUNT };
 
 #define DEED_ARG(deed, proc) (((uint32_t)(deed) << 16) | (uint32_t)(proc))
 
@@ -181,9 +181,18 @@ int kernel_fork(struct sim *sim, int leaf, uint32_t keeper)
     proc->is_stubborn = sim_chance(sim, 60);
     sim->kernel->leaves[leaf].population++;
     bool is_hung = !sim->is_calm && sim_chance(sim, 25);
-    plan(sim, index, DEED_EXEC, is_hung ? 600 * SECOND_NS : sim_delay(sim, 2 * MS_NS));
+    plan(sim, index, DEED_STAGED, is_hung ? 600 * SECOND_NS : sim_delay(sim, 2 * MS_NS));
     plan(sim, index, DEED_DEADLINE, STAGE_DEADLINE_NS);
     return index;
+}
+
+void kernel_go(struct sim *sim, int index)
+{
+    struct proc *proc = &sim->kernel->procs[index];
+
+    proc->is_at_go = true;
+    if (proc->is_staged)
+        plan(sim, index, DEED_EXEC, sim_delay(sim, 100 * US_NS));
 }
 
 static struct proc *fork_foreign(struct sim *sim)
@@ -298,6 +307,8 @@ void kernel_orphan(struct sim *sim, uint32_t keeper)
     for (int i = 0; i < PROCS_MAX; i++) {
         struct proc *proc = &sim->kernel->procs[i];
 
+        if (proc->is_used && proc->parent == keeper && !proc->is_init && !proc->is_at_go)
+            kernel_kill(sim, i); /* its GO pipe closes */
         if (proc->is_used && proc->parent == keeper)
             proc->parent = 0;
         if (proc->is_used && proc->watcher == keeper)
@@ -371,6 +382,13 @@ void kernel_guest(struct sim *sim, uint32_t birth, uint32_t arg)
 
     (void)birth;
     switch ((enum deed)(arg >> 16)) {
+    case DEED_STAGED:
+        proc->is_staged = true;
+        if (proc->is_at_go && !proc->is_dying)
+            guest_exec(sim, index);
+        else
+            keeper_on_staged(sim, proc);
+        return;
     case DEED_EXEC:
         if (!proc->is_dying)
             guest_exec(sim, index);

@@ -28,7 +28,8 @@ struct proc {
     bool is_stubborn; /* SIGKILL takes its time: it hangs in the kernel */
     bool is_dying;
     bool is_killed; /* by SIGKILL: no freezer keeps it */
-    bool is_at_go;  /* a stage that goes on although the agent dies */
+    bool is_at_go;  /* a stage that was told GO: it goes on although the agent dies */
+    bool is_staged; /* it waits for that */
     pid_t pid;
     uint32_t birth; /* no two processes have the same */
     int leaf;       /* -1: of nobody of ours */
@@ -89,6 +90,8 @@ pid_t kernel_find_init(const struct kernel *kernel, int leaf);
 /* ---- processes ---- */
 /* A stage in this leaf; -1: no room. */
 int kernel_fork(struct sim *sim, int leaf, uint32_t keeper);
+/* A stage is told GO. */
+void kernel_go(struct sim *sim, int proc);
 /* A process that is none of ours. */
 void kernel_fork_foreign(struct sim *sim);
 /* One container's process dies of a signal. False: it has none, or it is dying. */

@@ -80,7 +80,7 @@ static void test_boot__steps_side_by_side__overlap(void **state)
 {
     struct boot_times times = {
         .accepted_ns = 1000,
-        .began_ns = {[BOOT_plan] = 1001, [BOOT_cgroup] = 1003},
+        .began_ns = {[BOOT_plan] = 1001, [BOOT_cgroup] = 1003, [BOOT_commit] = 1002},
         .done_ns = {[BOOT_admit] = 1002,
                     [BOOT_commit] = 1050,
                     [BOOT_plan] = 1030,

@@ -86,6 +86,76 @@ static void test_life__go_and_abort__are_obeyed(void **state)
     rig_drop(&packet);
 }
 
+static void say_early_go(struct rig *rig)
+{
+    struct kw_early_go early_go;
+    rig_send(rig, &early_go.header, KW_EARLY_GO, sizeof(early_go), NULL, 0);
+}
+
+/* GO overtakes the stage; nothing is told between LAUNCH and the exec. */
+static void test_life__early_go__is_obeyed_and_staged_not_told(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet;
+    say_early_go(rig);
+    uint64_t first = rig_launch(rig, &(struct guest){.waits_for_go = true, .args = {"exit", "5"}});
+    rig_order(rig, KW_GO, first);
+    rig_await(rig, first, KW_PHASE_ENDED, &packet);
+    assert_int_equal(packet.record.wait_status, 5 << 8);
+    assert_true(packet.record.go_ns >= packet.record.outside_ns);
+    assert_int_equal(packet.record.staged_ns, 0);
+    rig_drop(&packet);
+
+    uint64_t late = rig_launch(rig, &(struct guest){.waits_for_go = true, .args = {"exit", "6"}});
+    rig_await(rig, late, KW_PHASE_STAGING, &packet);
+    assert_int_equal(packet.record.go_ns, 0);
+    rig_drop(&packet);
+    assert_true(rig_is_silent(rig, 300)); /* it stands staged, and says nothing */
+    rig_order(rig, KW_GO, late);
+    rig_await(rig, late, KW_PHASE_ENDED, &packet);
+    assert_int_equal(packet.record.wait_status, 6 << 8);
+    rig_drop(&packet);
+    rig_order(rig, KW_GO, late);
+    rig_await_refused(rig, KW_GO, KW_REFUSED_PHASE);
+
+    uint64_t aborted = rig_launch(rig, &(struct guest){.waits_for_go = true});
+    rig_order(rig, KW_ABORT, aborted);
+    rig_await(rig, aborted, KW_PHASE_FAILED, &packet);
+    assert_int_equal(packet.record.failed_step, KW_STEP_ABORTED);
+    assert_int_equal(packet.record.go_ns, 0);
+    rig_drop(&packet);
+}
+
+/* What was held for an agent that is gone never runs; what it had said GO to does. It is said anew
+ * on each connection. */
+static void test_life__agent_dies__what_it_held_is_dropped(void **state)
+{
+    struct rig *rig = *state;
+    struct packet packet;
+    uint64_t keeps = rig_launch(rig, &(struct guest){.args = {"wait"}});
+    rig_await(rig, keeps, KW_PHASE_BOOTED, &packet);
+    rig_drop(&packet);
+    say_early_go(rig);
+    uint64_t held = rig_launch(rig, &(struct guest){.waits_for_go = true});
+    uint64_t told = rig_launch(rig, &(struct guest){.waits_for_go = true, .args = {"wait"}});
+    rig_order(rig, KW_GO, told);
+    rig_disconnect(rig);
+
+    greet_and_await(rig, told, KW_PHASE_BOOTED, &packet);
+    rig_drop(&packet);
+    rig_disconnect(rig);
+    greet_and_await(rig, held, KW_PHASE_FAILED, &packet);
+    assert_int_equal(packet.record.failed_step, KW_STEP_ABORTED);
+    assert_int_equal(packet.record.go_ns, 0);
+    rig_drop(&packet);
+    uint64_t late = rig_launch(rig, &(struct guest){.waits_for_go = true, .args = {"exit"}});
+    rig_await(rig, late, KW_PHASE_STAGED, &packet);
+    rig_drop(&packet);
+    rig_order(rig, KW_GO, late);
+    rig_await(rig, late, KW_PHASE_ENDED, &packet);
+    rig_drop(&packet);
+}
+
 static void reexec(struct rig *rig, const char *path)
 {
     struct kw_reexec order = {.roles = {KW_FD_BINARY}};
@@ -332,6 +402,8 @@ int main(void)
         TEST(agent_dies_after_launch__guest_lives),
         TEST(agent_dies_before_go__launch_is_aborted),
         TEST(go_and_abort__are_obeyed),
+        TEST(early_go__is_obeyed_and_staged_not_told),
+        TEST(agent_dies__what_it_held_is_dropped),
         TEST(new_build__keeps_pids_consoles_and_statuses),
         TEST(build_that_cannot_go_on__is_refused),
         TEST(adopted__ends_with_unknown_status),

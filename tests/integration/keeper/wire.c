@@ -209,6 +209,8 @@ static void test_wire__random_records__never_stop_it(void **state)
                                                .type = (uint16_t)(rand_r(&seed) % 12),
                                                .size_bytes = (uint32_t)size_bytes,
                                                .fd_count = (uint32_t)(round % 3)};
+            if (record.header.type == KW_EARLY_GO)
+                record.header.type++; /* it can be right by chance, and then is not answered */
         }
         send_raw(rig, &record, size_bytes, fds, (size_t)(round % 3));
         rig_receive(rig, &packet);
