@@ -105,7 +105,7 @@ static int write_row(struct store_writer *writer, struct subject *subject,
     database_bind(statement, 18, row->request_verb);
     database_bind(statement, 19, row->oom_kills);
     database_bind(statement, 20, row->late_keys);
-    database_bind(statement, 21, (int64_t)row->boot);
+    database_bind(statement, 21, row->boot);
     if (which == W_ROW_INSERT) {
         (void)sqlite3_bind_blob(statement, 22, subject->uuid, UUID_BYTES, SQLITE_TRANSIENT);
         (void)sqlite3_bind_text(statement, 23, subject->name, -1, SQLITE_TRANSIENT);

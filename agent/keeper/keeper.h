@@ -235,6 +235,9 @@ void notify_refuse_rights(int notify);
 void notify_drain(struct keeper *k, struct entry *entry, bool is_all);
 void notify_deadlines(struct keeper *k, uint64_t now_ns);
 
+/* closer.c. Descriptors that a guest sent are closed by a process of their own; taken over. */
+void closer_give(struct keeper *k, const int *fds, size_t count);
+
 /* reexec.c ----------------------------------------------------------------------------------- */
 
 enum kw_refusal reexec_begin(struct keeper *k, struct cargo *cargo);

@@ -6,8 +6,8 @@
  * Design notes. A descriptor that comes along is closed by whoever throws it away, and closing can
  * wait for ever: a pipe's end takes a lock that its sender may hold (stage_relay.c). So none may
  * come: the kernel refuses to send them (SO_PASSRIGHTS, Linux 6.16). Before that they are taken,
- * and closed by a process of their own; one guest is worth one such process, as who sent one is
- * not heard any more.
+ * and closed by a process of their own (closer.c); one guest is worth one such process, as who sent
+ * one is not heard any more.
  * LIMIT: a keeper that has all the descriptors it may have cannot take them, and closes them
  * itself.
  */
@@ -15,10 +15,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "cleanup.h"
 #include "clock.h"
 #include "keeper.h"
-#include "stage_steps.h"
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux 6.16 */
@@ -124,35 +122,6 @@ void notify_refuse_rights(int notify)
     (void)setsockopt(notify, SOL_SOCKET, SO_PASSRIGHTS, &is_passed, sizeof(is_passed));
 }
 
-/* Holds what it got until its parent has let go of it; then the last reference is its own. */
-static void run_closer(const struct stage *stage)
-{
-    (void)stage_keep_own(stage);
-    stage_wait(stage, '\0');
-}
-
-/* Closed elsewhere. Where no process can be had they stay open: better than to wait. */
-static void give_away(struct keeper *k, const int *fds, size_t count)
-{
-    struct cargo cargo = {.fds = {home_open_helpers(k)}, .roles = {KW_FD_CGROUP}, .count = 1};
-    const struct child_order order = {.cargo = &cargo, .slave = -1, .body = run_closer};
-    struct birth birth = {.report = -1, .go = -1};
-    AUTO_FD pidfd = -1;
-
-    if (cargo.fds[0] < 0)
-        cargo.count = 0;
-    for (size_t i = 0; i < count; i++) {
-        cargo.roles[cargo.count] = KW_FD_MOUNT;
-        cargo.fds[cargo.count++] = fds[i];
-    }
-    if (child_clone(&order, &birth, &pidfd) > 0)
-        cargo_close(&cargo);
-    else if (cargo.roles[0] == KW_FD_CGROUP)
-        fd_closep(&cargo.fds[0]);
-    fd_closep(&birth.report);
-    fd_closep(&birth.go);
-}
-
 /* Returns as recv(2); *ret_count of descriptors that are ours now. */
 static ssize_t take_datagram(int notify, char *datagram, size_t size_bytes, int *fds,
                              size_t *ret_count)
@@ -187,8 +156,8 @@ static bool take_next(struct keeper *k, struct entry *entry, bool is_all, enum n
 
     if (size < 0)
         return false;
-    for (size_t at = 0; at < count; at += KW_FDS_MAX - 1)
-        give_away(k, fds + at, count - at < KW_FDS_MAX - 1 ? count - at : KW_FDS_MAX - 1);
+    if (count > 0)
+        closer_give(k, fds, count);
     if (count > 0 && !is_all) {
         (void)epoll_ctl(k->epoll, EPOLL_CTL_DEL, entry->notify, NULL); /* is there */
         return false;

@@ -35,6 +35,14 @@ int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
 int __real_ioctl(int fd, unsigned long request, void *argument);
 
+/* A pipe of the script's has nobody who holds it. */
+void closer_give(struct keeper *keeper, const int *fds, size_t count)
+{
+    (void)keeper;
+    for (size_t i = 0; i < count; i++)
+        (void)close(fds[i]);
+}
+
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
     if (request == TIOCGPTPEER && world.is_slave_refused) {

@@ -186,16 +186,23 @@ void stream_exec_pumped(struct stream *stream)
         stream_end(stream, NULL, stream->exit_code);
 }
 
+void stream_exec_heard(struct stream *stream)
+{
+    PROMISE(stream->kind != STREAM_EXEC || !stream->is_closed);
+}
+
+void stream_exec_cut(struct stream *stream)
+{
+    stream->is_cut = true;
+}
+
 void stream_exec_kill(struct stream *stream)
 {
     stream->is_killing = true;
 }
 
-void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record, int *fds,
-                        const uint8_t *roles)
+void stream_exec_record(struct stream *stream, const struct kw_spawn_record *record)
 {
-    (void)fds;
-    (void)roles;
     PROMISE(stream->is_spawned && stream->spawn == record->spawn);
 }
 

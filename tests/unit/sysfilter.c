@@ -217,7 +217,10 @@ static size_t export(unsigned set, struct sock_filter *program, size_t room)
         if (number == SYS_socket) {
             for (size_t i = 0; i < sysfilter_family_count; i++)
                 assert_int_equal(seccomp_rule_add(context, SCMP_ACT_ALLOW, SYS_socket, 1,
-                                                  SCMP_A0_32(SCMP_CMP_EQ, sysfilter_families[i])),
+                                                  (struct scmp_arg_cmp){
+                                                      .arg = 0,
+                                                      .op = SCMP_CMP_EQ,
+                                                      .datum_a = (uint64_t)sysfilter_families[i]}),
                                  0);
             continue;
         }
