@@ -142,7 +142,7 @@ static void fill_slot(struct agent *agent, uint32_t index, struct held_record *h
 
     held->is_used = true;
     slot->launch = record->launch;
-    record_adopt(&slot->seen, record);
+    record_adopt(&slot->seen, record, node_get(agent->node, index)->is_ready);
     if (slot->seen.is_ended)
         turn_core_owe_ack(&agent->core, index, record);
     keeper_records_feed(agent, record, held->fds);

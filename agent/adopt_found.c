@@ -64,13 +64,20 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
     found->command.wait = WAIT_FOR_READY;
 }
 
+/* Of one that was taken over nobody is left who heard it: its row says that it was waited for. */
+static bool is_ready_by_row(const struct adopt_facts *facts)
+{
+    return facts->row->state != CT_BOOTING;
+}
+
 static void fill_from_keeper(const struct adopt_facts *facts, const struct now *now,
                              struct ct_found *found)
 {
     const struct kw_record *record = facts->record;
 
     found->pid = record->pid;
-    found->is_ready = record->is_ready != 0;
+    found->is_boot_unseen = record->is_adopted != 0;
+    found->is_ready = record->is_ready != 0 || (record->is_adopted != 0 && is_ready_by_row(facts));
     found->booted_ns = record->exec_ns;
     found->is_live = record->phase == KW_PHASE_BOOTED;
     found->is_launching = record->phase == KW_PHASE_STAGING || record->phase == KW_PHASE_STAGED;
@@ -131,8 +138,8 @@ void adopt_find(const struct adopt_facts *facts, const struct now *now, struct c
         fill_from_keeper(facts, now, ret_found);
     } else if (facts->pid != 0) {
         ret_found->pid = facts->pid;
-        ret_found->is_live = true;
-        ret_found->is_ready = facts->row->state != CT_BOOTING;
+        ret_found->is_live = ret_found->is_boot_unseen = true;
+        ret_found->is_ready = is_ready_by_row(facts);
     }
     if (adopt_generation(facts) > facts->row->generation)
         outgrow_row(facts, now, ret_found);

@@ -66,9 +66,9 @@ void record_observe(struct record_seen *seen, const struct kw_record *record, co
     }
 }
 
-void record_adopt(struct record_seen *seen, const struct kw_record *record)
+void record_adopt(struct record_seen *seen, const struct kw_record *record, bool is_ready)
 {
     seen->is_booted = was_executed(record);
-    seen->is_ready = record->is_ready != 0;
+    seen->is_ready = is_ready || record->is_ready != 0;
     seen->is_ended = record_is_final(record);
 }

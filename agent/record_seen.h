@@ -42,6 +42,6 @@ bool record_is_final(const struct kw_record *record);
 void record_observe(struct record_seen *seen, const struct kw_record *record, const struct now *now,
                     struct record_news *ret_news);
 /* As if all that it says had been observed: adoption tells it to the model by other means. */
-void record_adopt(struct record_seen *seen, const struct kw_record *record);
+void record_adopt(struct record_seen *seen, const struct kw_record *record, bool is_ready);
 
 #endif

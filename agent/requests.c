@@ -201,7 +201,7 @@ static int check_set(struct agent *agent, const struct config *config, const str
     if (result < 0)
         return result;
     limits_of_config(config, &limits);
-    return set->has_limits ? cgroup_check(&agent->cgroups, &limits, fault) : 0;
+    return set->limit_keys != 0 ? cgroup_check(&agent->cgroups, &limits, fault) : 0;
 }
 
 /* What it becomes is worked out from what it is now; should that change before the command's turn,
@@ -218,8 +218,8 @@ static int take_set(struct agent *agent, const struct command *command,
         return 0; /* it is not found, or busy: the model's answer */
     const struct slot *slot = &agent->slots[ct->index];
     set->when = command->set_when;
-    set->is_base_given = command->base_revision != 0;
-    set->base = set->is_base_given ? command->base_revision : slot->revision;
+    set->asked_base = command->base_revision;
+    set->base = slot->revision;
     int result = setting_apply(&slot->view, command, &arena, &config, set, fault);
     if (result == 0)
         result = check_set(agent, &config, set, fault);

@@ -304,7 +304,8 @@ static bool run_hooks(struct agent *agent, uint32_t index)
 {
     struct slot *slot = &agent->slots[index];
 
-    if (slot->hooks.is_stop_done)
+    /* What may be a stage yet has nothing to run them in. */
+    if (slot->hooks.is_stop_done || node_get(agent->node, index)->is_boot_unseen)
         return false;
     if (slot->hooks.inside != NULL)
         on_stop_hooks_begun(agent, index); /* a stop took a reboot's place: they are for both */

@@ -334,7 +334,7 @@ static void note_change(struct ct_set *set, enum setting_key key)
     if (rows[key].kind == KIND_STOP)
         set->stop_keys |= SETTING_BIT(key);
     if (rows[key].kind == KIND_LIMIT)
-        set->has_limits = true;
+        set->limit_keys |= SETTING_BIT(key);
 }
 
 int setting_apply(const struct config *base, const struct command *command, struct arena *arena,
@@ -342,8 +342,7 @@ int setting_apply(const struct config *base, const struct command *command, stru
 {
     struct config config = *base;
 
-    ret_set->keys = ret_set->stop_keys = 0;
-    ret_set->has_limits = false;
+    ret_set->keys = ret_set->stop_keys = ret_set->limit_keys = 0;
     ret_set->is_same = true;
     for (size_t i = 0; i < command->setting_count; i++)
         ret_set->keys |= SETTING_BIT(command->settings[i].key);

@@ -72,7 +72,7 @@ bool setting_is_list(enum setting_key key);
  *   base        in   what it is now
  *   command     in   settings and the configuration with their values
  *   ret_config  out  filled on success alone
- *   ret_set     out  keys, stop_keys, has_limits, is_same; the rest is left
+ *   ret_set     out  keys, stop_keys, limit_keys, is_same; the rest is left
  */
 int setting_apply(const struct config *base, const struct command *command, struct arena *arena,
                   struct config *ret_config, struct ct_set *ret_set, struct fault *fault);

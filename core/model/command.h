@@ -116,13 +116,13 @@ struct ct_policy {
 
 /* A SET, as far as it is decided here: sets of bits, one a key of the configuration. */
 struct ct_set {
-    uint64_t keys;      /* that it names */
-    uint64_t stop_keys; /* of these, what differs and takes a stop */
-    bool has_limits;    /* what differs is written to a living cgroup */
-    bool is_same;       /* nothing differs */
-    enum set_when when; /* UNSET is AT_ONCE: what takes a stop is refused */
-    uint64_t base;      /* the revision that it was worked out from */
-    bool is_base_given; /* … by whoever asked */
+    uint64_t keys;       /* that it names */
+    uint64_t stop_keys;  /* of these, what differs and takes a stop */
+    uint64_t limit_keys; /* …, what differs and is written to a living cgroup */
+    bool is_same;        /* nothing differs */
+    enum set_when when;  /* UNSET is AT_ONCE: what takes a stop is refused */
+    uint64_t base;       /* the revision that it was worked out from */
+    uint64_t asked_base; /* … that whoever asked had in mind; 0: any */
 };
 
 struct ct_command {

@@ -129,6 +129,8 @@ static void end(struct ct *ct, const struct observation *observation, const stru
     ct->has_status = observation->has_status;
     ct->wait_status = observation->wait_status;
     ct->ended_wall_ns = observation->at_wall_ns != 0 ? observation->at_wall_ns : now->wall_ns;
+    if (ct->ended_wall_ns < ct->started_wall_ns)
+        ct->ended_wall_ns = ct->started_wall_ns; /* as ct_started() */
     if (observation->fault.status != STATUS_UNSET)
         ct->fault = observation->fault;
     decide_after(ct, ended_ns);

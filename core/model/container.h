@@ -114,8 +114,8 @@ struct ct {
     bool is_in_flight;        /* counts for admission: admitted, and neither init nor an end yet */
     enum effect_kind awaited; /* MAKE, PREPARE, CLEAN, REMOVE, LIMIT: out, and not answered */
     bool has_init;            /* init was executed and has not ended */
-    bool is_ready;
-    bool is_ready_on_exec;
+    bool is_boot_unseen;      /* nobody is left who saw that, and its row does not say it either */
+    bool is_ready, is_ready_on_exec;
     bool is_automatic; /* nobody asked for this generation: a guest's reboot or the policy did */
     pid_t pid;
     uint64_t booted_ns;

@@ -100,6 +100,7 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->boot = CT_BOOT_NONE;
     ct->is_restart_owed = false;
     ct->has_init = false;
+    ct->is_boot_unseen = false;
     ct->is_ready = false;
     ct->pid = 0;
     ct->booted_ns = 0;
@@ -114,12 +115,17 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->fault = (struct fault){0};
 }
 
+void ct_started(struct ct *ct, uint64_t wall_ns)
+{
+    ct->started_wall_ns = wall_ns > ct->ended_wall_ns ? wall_ns : ct->ended_wall_ns + 1;
+}
+
 static void note_boot(struct ct *ct, const struct observation *observation)
 {
     ct->has_init = true;
     ct->pid = observation->pid;
     ct->booted_ns = observation->at_ns;
-    ct->started_wall_ns = observation->at_wall_ns;
+    ct_started(ct, observation->at_wall_ns);
     ct->is_dirty = true;
 }
 
@@ -299,6 +305,7 @@ static void act_unasked(struct step *step)
     ct->boot = CT_BOOT_NONE;
     ct->is_restart_owed = false;
     ct->is_ready = ct->state == CT_RUNNING;
+    (void)ct_order(step->out, ct, EFFECT_THAW); /* that of the stop may have failed */
     ct_finish(ct, PHASE_FAILED, &step->seen->fault, step->now, step->out);
 }
 

@@ -34,6 +34,9 @@ struct effect *ct_order_after_commit(struct out *out, struct ct *ct, enum effect
 
 /* Ask the guest to stop or reboot, as its order says, in the way of its present step. */
 void ct_ask(struct ct *ct, const struct now *now, struct out *out);
+/* Its init was executed at `wall_ns`: later than the last end, also by a clock that went back, as
+ * which of the two came last is all that a row tells of that. */
+void ct_started(struct ct *ct, uint64_t wall_ns);
 
 /* Is the command in progress one that is done when the guest is ready? */
 bool ct_has_boot_command(const struct ct *ct);

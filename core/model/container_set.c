@@ -31,6 +31,10 @@ void ct_configure(struct ct *ct, const struct now *now, struct out *out)
     struct fault words = {0};
 
     ENSURE(ct->has_set);
+    if (ct->set.when == SET_RESTART) /* its hooks may yet say no to the stop */
+        late_keys = ct->set.stop_keys | ct->set.limit_keys;
+    else
+        ct->late_keys &= ~ct->set.limit_keys;
     ct->has_set = false;
     ct->policy = ct->set_policy;
     if (ct->policy.autostart == AUTOSTART_NO || ct->policy.autostart == AUTOSTART_DISABLED)
@@ -44,20 +48,28 @@ void ct_configure(struct ct *ct, const struct now *now, struct out *out)
     memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
 }
 
-/* There is no guest any more whose limits could be refused. */
-void ct_end_set(struct step *step)
+/* What it was to change went with the agent that had it in memory. */
+static void fail_interrupted(struct step *step)
 {
     struct ct *ct = step->ct;
     struct fault fault;
 
-    if (ct->has_set) {
-        ct_configure(ct, step->now, step->out);
-        ct_finish(ct, PHASE_DONE, NULL, step->now, step->out);
-        return;
-    }
     fault_set(&fault, STATUS_INTERRUPTED, 0, "%s: the agent ended during set", ct->name);
     fault_hint(&fault, "give the command again");
     ct_finish(ct, PHASE_FAILED, &fault, step->now, step->out);
+}
+
+/* There is no guest any more whose limits could be refused. */
+void ct_end_set(struct step *step)
+{
+    struct ct *ct = step->ct;
+
+    if (!ct->has_set) {
+        fail_interrupted(step);
+        return;
+    }
+    ct_configure(ct, step->now, step->out);
+    ct_finish(ct, PHASE_DONE, NULL, step->now, step->out);
 }
 
 void ct_act_configure(struct step *step)
@@ -72,16 +84,20 @@ void ct_act_limit(struct step *step)
     (void)ct_order_after_commit(step->out, step->ct, EFFECT_LIMIT);
 }
 
-/* After a crash, or late, nobody waits for it. */
+/* Late, nobody waits for it; after a crash it was written as the row has it: nothing was set. */
 void ct_act_limited(struct step *step)
 {
     struct ct *ct = step->ct;
+    bool is_set = ct->has_set;
 
-    if (ct->has_set)
+    if (is_set)
         ct_configure(ct, step->now, step->out);
     if (!ct_is_setting(ct))
         return;
-    ct_finish(ct, PHASE_DONE, NULL, step->now, step->out);
+    if (is_set)
+        ct_finish(ct, PHASE_DONE, NULL, step->now, step->out);
+    else
+        fail_interrupted(step);
 }
 
 void ct_act_limit_failed(struct step *step)

@@ -64,6 +64,8 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->oom_kills = found->oom_kills;
     /* A cause is written when the generation ends, and cleared when one begins. */
     ct->is_open = found->generation != 0 && found->cause == CAUSE_UNSET;
+    if (ct->is_open && found->is_staged)
+        ct_started(ct, found->started_wall_ns);
 }
 
 static void fill_live(struct ct *ct, const struct ct_found *found)
@@ -124,7 +126,8 @@ static void resume_cleaning(struct ct *ct, struct out *out)
     (void)ct_order(out, ct, ct->generation == 0 ? EFFECT_REMOVE : EFFECT_CLEAN);
 }
 
-/* What it wrote of its limits nobody knows; those of the row are written again. */
+/* What it wrote of its limits nobody knows; those of the row are written again, and it has failed
+ * when they are: an agent that ends before leaves it to the next. */
 static void settle_set(struct ct *ct, const struct now *now, struct out *out)
 {
     struct fault fault;
@@ -133,9 +136,13 @@ static void settle_set(struct ct *ct, const struct now *now, struct out *out)
 
     if (!ct->has_command || ct->command.verb != VERB_SET || !is_up || !ct->has_init)
         return;
+    if (ct_is_setting(ct)) {
+        ct->limit_ns = now->ns + LIMIT_DEADLINE_NS;
+        (void)ct_order(out, ct, EFFECT_LIMIT);
+        return;
+    }
     interrupted(&fault, ct, "set");
     ct_finish(ct, PHASE_FAILED, &fault, now, out);
-    (void)ct_order(out, ct, EFFECT_LIMIT);
 }
 
 /* A freeze or thaw in progress: the level that holds now is its result. It is ordered, as another
@@ -145,8 +152,9 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
 {
     struct fault fault;
 
-    if (ct->state == CT_STOPPING && is_frozen)
-        (void)ct_order(out, ct, EFFECT_THAW); /* else it cannot hear what it is asked */
+    /* Else it cannot hear what it is asked; or boots for ever, where node.db is older. */
+    if ((ct->state == CT_STOPPING || ct->state == CT_BOOTING) && is_frozen)
+        (void)ct_order(out, ct, EFFECT_THAW);
     if (ct->state == CT_RUNNING && is_frozen) {
         node_step_kind(node, ct, IN_FROZEN, now, out);
         (void)ct_order(out, ct, EFFECT_FREEZE);
@@ -154,7 +162,8 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
         node_step_kind(node, ct, IN_THAWED, now, out);
         (void)ct_order(out, ct, EFFECT_THAW);
     }
-    if (!ct->has_command || (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
+    if (!ct->has_command || ct->command.verb == VERB_SET ||
+        (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
         return;
     /* What was ordered may yet be reached, when nobody waits for it any more. */
     (void)ct_order(out, ct, ct->state == CT_RUNNING ? EFFECT_THAW : EFFECT_FREEZE);
@@ -173,6 +182,16 @@ static void feed_end(struct node *node, struct ct *ct, const struct ct_found *fo
     node_feed(node, ct, &seen, now, out);
 }
 
+/* By its row alone: nobody is left who saw more. */
+static bool was_executed(const struct ct *ct)
+{
+    if (ct->state == CT_PREPARING || ct->state == CT_LAUNCHING)
+        return false;
+    if (ct->state == CT_BOOTING || ct->state == CT_RUNNING || ct->state == CT_FROZEN)
+        return true;
+    return ct->started_wall_ns > ct->ended_wall_ns; /* the present generation wrote it last */
+}
+
 static void resume_live(struct node *node, struct ct *ct, const struct ct_found *found,
                         const struct now *now, struct out *out)
 {
@@ -181,6 +200,7 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
                                  .at_ns = found->booted_ns,
                                  .at_wall_ns = found->started_wall_ns};
 
+    ct->is_boot_unseen = found->is_boot_unseen && !was_executed(ct);
     if (ct->state == CT_PREPARING) /* the agent died before it could write the launch down */
         node_step_kind(node, ct, IN_LAUNCHED, now, out);
     if (!found->has_ended)
@@ -202,16 +222,6 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
         ct_ask(ct, now, out);
     if (ct->state == CT_KILLING || ct->state == CT_STUCK)
         (void)ct_order(out, ct, EFFECT_KILL);
-}
-
-/* By its row alone: nobody is left who saw more. */
-static bool was_executed(const struct ct *ct)
-{
-    if (ct->state == CT_PREPARING || ct->state == CT_LAUNCHING)
-        return false;
-    if (ct->state == CT_BOOTING || ct->state == CT_RUNNING || ct->state == CT_FROZEN)
-        return true;
-    return ct->started_wall_ns > ct->ended_wall_ns; /* the present generation wrote it last */
 }
 
 /* A create whose directory nobody vouches for: it is taken away, unseen. */

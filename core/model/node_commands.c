@@ -86,7 +86,7 @@ static enum ct_input input_of_set(const struct ct *ct, const struct ct_set *set)
 {
     if (set->when == SET_RESTART && stop_keys(ct, set) != 0)
         return IN_SET_RESTART;
-    return set->has_limits && is_in_use(ct) ? IN_SET_LIMITS : IN_SET;
+    return set->limit_keys != 0 && is_in_use(ct) ? IN_SET_LIMITS : IN_SET;
 }
 
 static enum ct_input input_of(const struct ct *ct, const struct ct_command *command)
@@ -227,11 +227,12 @@ static bool answer_set(const struct ct *ct, const struct ct_command *command, st
     struct fault fault = {0};
     bool is_stop_refused = is_in_use(ct) && set->stop_keys != 0 &&
                            (set->when == SET_UNSET || set->when == SET_AT_ONCE);
+    bool is_conflict = set->asked_base != 0 && set->asked_base != ct->revision;
 
-    if (set->base != ct->revision) {
-        fault_set(&fault, set->is_base_given ? STATUS_CONFLICT : STATUS_BUSY, 0,
+    if (is_conflict || set->base != ct->revision) {
+        fault_set(&fault, is_conflict ? STATUS_CONFLICT : STATUS_BUSY, 0,
                   "%s: its configuration is at revision %u, not %u", ct->name, ct->revision,
-                  set->base);
+                  is_conflict ? set->asked_base : set->base);
         fault_hint(&fault, "look at what it is now, and give the command again");
     } else if (ct->awaited == EFFECT_LIMIT) {
         fault_set(&fault, STATUS_BUSY, 0, "%s: its limits are still being written", ct->name);

@@ -68,13 +68,13 @@ static const struct proc *find_live(const struct sim *sim, const uint8_t uuid[UU
     return NULL;
 }
 
-/* I2: nothing is removed under a guest. A stage that was killed before its GO is none and will not
+/* I2: nothing is removed under a guest. A stage that was killed is none and will not
  * be one, however long the kernel holds it. */
 void checks_removed(struct sim *sim, const uint8_t uuid[UUID_BYTES])
 {
     const struct proc *proc = find_live(sim, uuid);
 
-    if (proc != NULL && (proc->is_init || proc->is_at_go || !proc->is_killed))
+    if (proc != NULL && (proc->is_init || !proc->is_killed))
         sim_fail(sim, "I2", "a directory is removed under pid %d", proc->pid);
 }
 
@@ -367,7 +367,8 @@ static bool has_its_limits(const struct sim *sim, uint32_t index)
 
     kernel_leaf_name(ct->name, ct->generation, name);
     int leaf = kernel_find_leaf(sim->kernel, name);
-    if (leaf < 0 || ct->awaited == EFFECT_LIMIT || sim->faults->counts[FAULT_RESTORE] > 0)
+    if (leaf < 0 || ct->awaited == EFFECT_LIMIT || ct->late_keys != 0 ||
+        sim->faults->counts[FAULT_RESTORE] > 0)
         return true;
     return sim->kernel->leaves[leaf].limit == requests_limit(&slot->config);
 }

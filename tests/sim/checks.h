@@ -49,8 +49,9 @@ struct story {
     uint32_t booted_life; /* of an agent that heard of its boot */
     uint64_t booted_generation;
     uint64_t booted_ns;
-    uint64_t late_generation; /* whose boot was given up at a deadline */
-    uint64_t odd_generation;  /* whose end was told in other words */
+    uint64_t running_generation; /* the last that was told to run */
+    uint64_t late_generation;    /* whose boot was given up at a deadline */
+    uint64_t odd_generation;     /* whose end was told in other words */
     uint64_t odd_ns;
     uint32_t odd_life;
     uint32_t removal_life;    /* of an agent that heard what became of its directory */

@@ -37,7 +37,8 @@ static bool is_set_restart(const struct answered *answered)
 
 static bool is_set_of_limits(const struct answered *answered)
 {
-    return answered->is_bound && answered->command->set.has_limits && !is_set_restart(answered);
+    return answered->is_bound && answered->command->set.limit_keys != 0 &&
+           !is_set_restart(answered);
 }
 
 /* What takes a stop must be told how; and who boots or is being killed has no limits to write. */

@@ -18,7 +18,7 @@ static const unsigned nexts[CT_STATE_COUNT] = {
     [CT_BOOTING] = BIT(CT_RUNNING) | BIT(CT_STOPPING) | BIT(CT_KILLING) | END,
     [CT_RUNNING] = BIT(CT_FROZEN) | BIT(CT_STOPPING) | BIT(CT_KILLING) | END,
     [CT_FROZEN] = BIT(CT_RUNNING) | BIT(CT_STOPPING) | BIT(CT_KILLING) | END,
-    [CT_STOPPING] = BIT(CT_KILLING) | END,
+    [CT_STOPPING] = BIT(CT_KILLING) | END | BIT(CT_BOOTING) | BIT(CT_RUNNING),
     [CT_KILLING] = BIT(CT_STUCK) | END,
     [CT_CLEANING] = BIT(CT_STOPPED) | BIT(CT_PREPARING) | BIT(CT_BACKOFF) | BIT(CT_STUCK),
     [CT_BACKOFF] = BIT(CT_PREPARING) | BIT(CT_STOPPED) | BIT(CT_CLEANING),
@@ -104,6 +104,30 @@ static void check_cause(struct sim *sim, const struct story *story, const struct
                  is_late ? "passed" : "did not pass", cause_name(event->cause));
 }
 
+static bool is_ready(const struct sim *sim, const struct story *story, const struct event *event)
+{
+    if (story->ready_life == sim->agent->life && story->ready_generation == event->generation)
+        return true;
+    for (uint32_t i = 0; node_next(sim->agent->node, &i); i++)
+        if (memcmp(node_get(sim->agent->node, i)->uuid, event->uuid, UUID_BYTES) == 0)
+            return sim->agent->slots[i].seen.is_ready || sim->agent->slots[i].is_ready_on_exec;
+    return true;
+}
+
+/* A stop hook that failed took the order back: it is as it was. */
+static void check_unasked(struct sim *sim, const struct story *story, const struct event *event)
+{
+    bool was_running = story->running_generation == event->generation;
+
+    if (!hooks_are_there(event->uuid))
+        sim_fail(sim, "moves", "%s goes from stopping to %s, and has no hook", event->name,
+                 ct_state_name(event->to));
+    if (event->to == CT_BOOTING && was_running)
+        sim_fail(sim, "moves", "%s was running, and boots after its hook failed", event->name);
+    if (event->to == CT_RUNNING && !was_running && !is_ready(sim, story, event))
+        sim_fail(sim, "moves", "%s was not ready, and runs after its hook failed", event->name);
+}
+
 void checks_moved(struct sim *sim, struct story *story, const struct event *event)
 {
     bool is_outgrown = event->to == CT_LAUNCHING && sim->checks->line > 1;
@@ -111,6 +135,10 @@ void checks_moved(struct sim *sim, struct story *story, const struct event *even
     if (!is_outgrown && (nexts[event->from] & BIT(event->to)) == 0)
         sim_fail(sim, "moves", "%s goes from %s to %s", event->name, ct_state_name(event->from),
                  ct_state_name(event->to));
+    if (event->from == CT_STOPPING && (event->to == CT_BOOTING || event->to == CT_RUNNING))
+        check_unasked(sim, story, event);
+    if (event->to == CT_RUNNING)
+        story->running_generation = event->generation;
     if (event->to == CT_KILLING && event->from != CT_STOPPING)
         check_killed(sim, story, event);
     if (event->from == CT_KILLING && event->to == CT_STUCK)
@@ -131,7 +159,7 @@ static void check_grace_over(struct sim *sim, const struct story *story, const s
     if (story->state == CT_STOPPING)
         sim_fail(sim, "moves", "%s is killed after its grace, and is %s", event->name,
                  ct_state_name(story->state));
-    if (proc == NULL)
+    if (proc == NULL || hooks_are_there(event->uuid)) /* whose hooks may take all of it */
         return;
     if (proc->asked_count == 0 && is_boot_heard(sim, story, event->generation))
         sim_fail(sim, "moves", "%s is killed, and was never asked", event->name);

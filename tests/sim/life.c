@@ -42,6 +42,7 @@ FORWARD(on_agent_turn, agent_turn(sim))
 FORWARD(on_agent_commit, agent_commit(sim))
 FORWARD(on_agent_told, agent_told(sim))
 FORWARD(on_agent_work, effects_work(sim, due->arg))
+FORWARD(on_agent_hook, hooks_over(sim, due->arg))
 FORWARD(on_agent_record, agent_record(sim))
 FORWARD(on_agent_upstream, up_wake(sim))
 FORWARD(on_keeper_turn, keeper_turn(sim))
@@ -62,6 +63,7 @@ static void (*const handlers[HAPPENING_COUNT])(struct sim *sim, const struct due
     [HAPPENING_AGENT_COMMIT] = on_agent_commit,
     [HAPPENING_AGENT_TOLD] = on_agent_told,
     [HAPPENING_AGENT_WORK] = on_agent_work,
+    [HAPPENING_AGENT_HOOK] = on_agent_hook,
     [HAPPENING_AGENT_RECORD] = on_agent_record,
     [HAPPENING_AGENT_UPSTREAM] = on_agent_upstream,
     [HAPPENING_KEEPER_TURN] = on_keeper_turn,
@@ -83,6 +85,7 @@ bool handlers_is_current(const struct sim *sim, const struct due *due)
     case HAPPENING_AGENT_COMMIT:
     case HAPPENING_AGENT_TOLD:
     case HAPPENING_AGENT_WORK:
+    case HAPPENING_AGENT_HOOK:
     case HAPPENING_AGENT_RECORD:
     case HAPPENING_AGENT_UPSTREAM:
         return sim->agent->is_alive && sim->agent->life == due->life;

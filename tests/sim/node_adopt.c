@@ -116,7 +116,7 @@ static void feed(struct sim *sim, uint32_t index, const struct kw_record *record
     struct record_news news;
 
     slot->launch = record->launch;
-    record_adopt(&slot->seen, record);
+    record_adopt(&slot->seen, record, node_get(sim->agent->node, index)->is_ready);
     if (slot->seen.is_ended)
         turn_core_owe_ack(&sim->agent->core, index, record);
     record_observe(&slot->seen, record, &sim->now, &news);

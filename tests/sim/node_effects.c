@@ -47,16 +47,30 @@ static uint64_t work_delay(struct sim *sim, uint64_t usual_ns)
     return sim_delay(sim, usual_ns);
 }
 
+static bool is_stubborn(const struct sim *sim, const uint8_t uuid[UUID_BYTES])
+{
+    for (int i = 0; i < PROCS_MAX; i++) {
+        const struct proc *proc = &sim->kernel->procs[i];
+
+        if (proc->is_used && proc->is_stubborn && memcmp(proc->uuid, uuid, UUID_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Writing limits reclaims memory, often for longer than their deadline; and who set them may lose
  * patience at once, or when he hears that it takes long. */
 static void hang_limit(struct sim *sim, struct work *work)
 {
     uint64_t begin_ns = sim_between(sim, 10 * US_NS, MS_NS);
 
-    /* The frozen are few: more of them show what a deadline comes to. */
+    /* The frozen and the stubborn are few: more of them show what a deadline comes to. */
     bool is_frozen = node_get(sim->agent->node, work->effect.ct)->state == CT_FROZEN;
     uint64_t late_ns = LIMIT_DEADLINE_NS + sim_between(sim, 5 * MS_NS, SECOND_NS);
-    switch (is_frozen && sim_chance(sim, 500) ? 2 : sim_below(sim, 6)) {
+    unsigned way = is_frozen && sim_chance(sim, 500) ? 2 : (unsigned)sim_below(sim, 6);
+    if (is_stubborn(sim, work->uuid))
+        way = 1;
+    switch (way) {
     case 0:
         work->impatient = VERB_KILL;
         work->then_ns = sim_between(sim, 10 * US_NS, 2 * MS_NS);
@@ -106,7 +120,7 @@ static void post(struct sim *sim, enum work_kind kind, const struct effect *effe
     go_on(sim, work, work_delay(sim, usual_ns));
 }
 
-static void fail(struct observation *seen, enum ct_input kind)
+void effects_fail(struct observation *seen, enum ct_input kind)
 {
     seen->kind = kind;
     fault_set(&seen->fault, STATUS_FAILED, 5, "%s", ct_input_name(kind));
@@ -149,7 +163,7 @@ static void tell_prepared(struct sim *sim, uint32_t index)
     seen.kind = IN_PREPARED;
     seen.is_ready_on_exec = preparing->is_ready_on_exec;
     if (preparing->is_plan_failed || preparing->is_cgroup_failed)
-        fail(&seen, IN_PREPARE_FAILED);
+        effects_fail(&seen, IN_PREPARE_FAILED);
     agent_observe(sim, &seen);
 }
 
@@ -165,6 +179,9 @@ static void settle(struct sim *sim, uint32_t index)
         fill_slot(slot);
         hold_stage(&slot->hold);
         send_launch(sim, node_get(sim->agent->node, index));
+        if (!sim->is_calm && sim_chance(sim, 10)) /* somebody thinks better of it at once */
+            operators_order(sim, node_get(sim->agent->node, index)->name,
+                            sim_chance(sim, 500) ? VERB_STOP : VERB_KILL);
         return;
     case HOLD_PREPARED:
         if (slot->hold.phase == HOLD_NONE)
@@ -311,108 +328,6 @@ void effects_keeper_lost(struct sim *sim)
     }
 }
 
-/* ---- the freezer and kills for memory ---- */
-
-static int leaf_of(const struct sim *sim, uint32_t index)
-{
-    char leaf[LEAF_BYTES];
-
-    kernel_leaf_name(node_get(sim->agent->node, index)->name, sim->agent->slots[index].generation,
-                     leaf);
-    return kernel_find_leaf(sim->kernel, leaf);
-}
-
-/* As read_freezer() of watch.c. */
-static void read_freezer(struct sim *sim, uint32_t index)
-{
-    struct sim_slot *slot = &sim->agent->slots[index];
-    struct observation seen = {.ct = index,
-                               .generation = node_get(sim->agent->node, index)->generation};
-    int leaf = leaf_of(sim, index);
-
-    if (!slot->has_cgroup || leaf < 0)
-        return;
-    bool is_frozen = sim->kernel->leaves[leaf].is_frozen;
-    if (slot->is_freezing && is_frozen) {
-        slot->is_freezing = false;
-        seen.kind = IN_FROZEN;
-        checks_freezer_reached(sim, node_get(sim->agent->node, index));
-        agent_observe(sim, &seen);
-    }
-    if (slot->is_thawing && !is_frozen) {
-        slot->is_thawing = false;
-        seen.kind = IN_THAWED;
-        checks_freezer_reached(sim, node_get(sim->agent->node, index));
-        agent_observe(sim, &seen);
-    }
-}
-
-static void freezer_apply(struct sim *sim, const struct effect *effect)
-{
-    struct sim_slot *slot = &sim->agent->slots[effect->ct];
-    struct observation seen = {.ct = effect->ct, .generation = effect->generation};
-    int leaf = leaf_of(sim, effect->ct);
-
-    if (!slot->has_cgroup || leaf < 0)
-        return;
-    if (effect->waits_commit && faults_fail_effect(sim)) { /* LIMIT: an undoing does not fail */
-        slot->is_freezing = slot->is_thawing = false;
-        fail(&seen, IN_FREEZE_FAILED);
-        checks_freezer_failed(sim, node_get(sim->agent->node, effect->ct));
-        agent_observe(sim, &seen);
-        return;
-    }
-    slot->is_freezing = effect->kind == EFFECT_FREEZE;
-    slot->is_thawing = effect->kind == EFFECT_THAW;
-    kernel_freeze_leaf(sim, leaf, slot->is_freezing);
-    read_freezer(sim, effect->ct); /* it may hold already */
-}
-
-void agent_on_freezer(struct sim *sim, int leaf)
-{
-    struct agent *agent = sim->agent;
-
-    for (uint32_t i = 0; agent->is_alive && i < agent->node->slots_end; i++)
-        if (agent->slots[i].has_watch && leaf_of(sim, i) == leaf)
-            read_freezer(sim, i);
-}
-
-void effects_watch(struct sim *sim, uint32_t index)
-{
-    struct sim_slot *slot = &sim->agent->slots[index];
-    int found = leaf_of(sim, index);
-
-    slot->has_watch = found >= 0;
-    slot->is_freezing = slot->is_thawing = false;
-    effects_read_oom(sim, index); /* and tells of those before us */
-}
-
-void effects_read_oom(struct sim *sim, uint32_t index)
-{
-    struct sim_slot *slot = &sim->agent->slots[index];
-    struct observation seen = {.kind = IN_OOM, .ct = index};
-    int found = leaf_of(sim, index);
-
-    seen.generation = node_get(sim->agent->node, index)->generation;
-    if (!slot->has_watch || found < 0 || sim->kernel->leaves[found].oom_kills <= slot->oom_kills)
-        return;
-    seen.count = sim->kernel->leaves[found].oom_kills - slot->oom_kills;
-    slot->oom_kills = sim->kernel->leaves[found].oom_kills;
-    checks_oom_seen(sim, node_get(sim->agent->node, index), seen.count);
-    agent_observe(sim, &seen);
-}
-
-void agent_on_oom(struct sim *sim, int leaf)
-{
-    struct agent *agent = sim->agent;
-
-    if (!agent->is_alive || sim_chance(sim, 500))
-        return; /* its record may be read before the notification is */
-    for (uint32_t i = 0; i < agent->node->slots_end; i++)
-        if (agent->slots[i].has_watch && leaf_of(sim, i) == leaf)
-            effects_read_oom(sim, i);
-}
-
 /* ---- the world changes ---- */
 
 static void do_clean(struct sim *sim, struct work *work)
@@ -424,13 +339,13 @@ static void do_clean(struct sim *sim, struct work *work)
     if (leaf >= 0 && sim->kernel->leaves[leaf].population > 0) {
         kernel_kill_leaf(sim, leaf);
         if (sim->now.ns >= work->until_ns)
-            fail(&work->seen, IN_CLEAN_FAILED);
+            effects_fail(&work->seen, IN_CLEAN_FAILED);
         else
             go_on(sim, work, 5 * MS_NS);
         return;
     }
     if (faults_fail_effect(sim)) {
-        fail(&work->seen, IN_CLEAN_FAILED);
+        effects_fail(&work->seen, IN_CLEAN_FAILED);
         return;
     }
     if (leaf >= 0)
@@ -443,7 +358,7 @@ static void do_make(struct sim *sim, struct work *work)
     bool is_failed = faults_fail_effect(sim);
 
     if (is_failed && sim_chance(sim, 500)) {
-        fail(&work->seen, IN_MAKE_FAILED);
+        effects_fail(&work->seen, IN_MAKE_FAILED);
         return;
     }
     kernel_make_directory(sim, work->uuid);
@@ -454,7 +369,7 @@ static void do_remove(struct sim *sim, struct work *work)
 {
     checks_removed(sim, work->uuid);
     if (faults_fail_effect(sim) || (work->is_hung && sim_chance(sim, 500))) {
-        fail(&work->seen, IN_REMOVE_FAILED);
+        effects_fail(&work->seen, IN_REMOVE_FAILED);
         return;
     }
     kernel_remove_directory(sim, work->uuid);
@@ -466,11 +381,14 @@ static void do_remove(struct sim *sim, struct work *work)
 static void do_limit(struct sim *sim, struct work *work, int leaf)
 {
     const struct ct *ct = node_get(sim->agent->node, work->effect.ct);
-    bool may_fail = ct->has_set || !ct->is_open; /* else they are those of its row */
+    bool is_being_killed = ct->state == CT_KILLING || ct->state == CT_STUCK;
+    bool may_fail = ct->has_set || !ct->is_open || is_being_killed; /* else those of its row */
 
     work->seen.kind = IN_LIMITED;
-    if (may_fail && (faults_fail_effect(sim) || (!sim->is_calm && sim_chance(sim, 500))))
-        fail(&work->seen, IN_LIMIT_FAILED);
+    bool is_bad =
+        !sim->is_calm || is_being_killed; /* SIGKILL's deadline is long: calm may be first */
+    if (may_fail && (faults_fail_effect(sim) || (is_bad && sim_chance(sim, 500))))
+        effects_fail(&work->seen, IN_LIMIT_FAILED);
     else if (leaf >= 0)
         sim->kernel->leaves[leaf].limit = work->limit;
 }
@@ -525,7 +443,7 @@ static void change_world(struct sim *sim, struct work *work)
         if (work->is_used && work->seen.kind == IN_UNSET && work->until_ns == 0)
             work->is_used = false; /* nobody waits for it */
     } else if (work->kind == WORK_CGROUP && !make_group(sim, work)) {
-        fail(&work->seen, IN_PREPARE_FAILED);
+        effects_fail(&work->seen, IN_PREPARE_FAILED);
     } else {
         work->seen.kind = IN_PREPARED;
     }
@@ -583,12 +501,12 @@ void effects_apply(struct sim *sim, const struct effect *effect)
         clean_apply(sim, effect);
         return;
     case EFFECT_ASK:
-        if (slot->has_cgroup)
-            kernel_ask(sim, leaf_of(sim, effect->ct), effect->is_reboot);
+        if (!hooks_ask(sim, effect) && slot->has_cgroup)
+            kernel_ask(sim, effects_leaf(sim, effect->ct), effect->is_reboot);
         return;
     case EFFECT_FREEZE:
     case EFFECT_THAW:
-        freezer_apply(sim, effect);
+        effects_freeze(sim, effect);
         return;
     case EFFECT_KILL:
         if (slot->has_cgroup)

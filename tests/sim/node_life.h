@@ -7,16 +7,16 @@
  * Units    virtual nanoseconds; `life` numbers agents from 1.
  * Errors   what would end the agent ends this life: it starts again from what is durable.
  * Owner    struct sim.
- * Context  node.c life and turn; node_store.c its disk; node_effects.c its workers; node_adopt.c
- *          its start; node_requests.c commands; node_up.c its session.
+ * Context  node.c life and turn; node_store.c its disk; node_effects.c its workers; node_watch.c
+ *          its cgroups' notices; node_hooks.c scripts inside guests; node_adopt.c its start;
+ *          node_requests.c commands; node_up.c its session.
  */
 #ifndef DROVER_SIM_NODE_LIFE_H
 #define DROVER_SIM_NODE_LIFE_H
 
 #include "adopt_found.h"
 #include "configs.h"
-#include "hold.h"
-#include "record_seen.h"
+#include "node_slots.h"
 #include "outbox.h"
 #include "sim.h"
 #include "store_parts.h"
@@ -24,63 +24,9 @@
 #include "uplink.h"
 #include "world_keeper.h"
 
-#define AGENT_SLOTS_MAX 128
-#define WORKS_MAX 256
 #define BOOTS_MAX 3 /* in flight: fewer than there are containers, so that some wait */
 #define ORIGIN_LOCAL 7
 #define ORIGIN_UPSTREAM UINT64_MAX
-
-/* A boot's plan and its cgroups, made side by side while its intent is committed. */
-struct preparing {
-    bool is_on;
-    bool is_plan_failed, is_cgroup_failed;
-    bool is_ready_on_exec;
-    uint64_t generation;
-};
-
-struct sim_slot {
-    struct octets config; /* encoded, heap; NULL: free */
-    bool is_config_new;
-    struct octets next; /* by the SET that was accepted, heap */
-    uint64_t revision;  /* of config */
-    bool is_ready_on_exec;
-    bool has_plan, has_cgroup;
-    bool is_leaf_taken;
-    bool has_watch;
-    bool is_freezing, is_thawing;
-    uint32_t uid_base;
-    struct ct_policy policy;
-    uint64_t launch;
-    uint64_t generation; /* that has_cgroup is of */
-    struct record_seen seen;
-    uint64_t oom_kills;
-    struct preparing preparing;
-    struct hold hold;
-    struct observation held_end; /* of HOLD_OVER */
-};
-
-enum work_kind {
-    WORK_EFFECT, /* MAKE, CLEAN, REMOVE, KILL, LIMIT */
-    WORK_PLAN,   /* halves of PREPARE */
-    WORK_CGROUP
-};
-
-/* One order on its way: the world changes at one time, and the loop hears of it at another. */
-struct work {
-    bool is_used;
-    bool is_done; /* the world has changed; `seen` is to be told */
-    enum work_kind kind;
-    struct effect effect;
-    uint8_t uuid[UUID_BYTES];
-    char leaf[LEAF_BYTES];
-    struct observation seen;
-    bool is_leaf_taken;
-    bool is_hung;
-    uint64_t limit;      /* that it writes: CGROUP, LIMIT */
-    enum verb impatient; /* LIMIT: somebody orders this first, and it goes on then_ns later */
-    uint64_t then_ns;
-    uint64_t until_ns; /* of a wait for the last process */
-};
 
 /* Batches on their way to the disk, and committed ones that the loop has not heard of. */
 struct posted {
@@ -161,16 +107,27 @@ void agent_told(struct sim *sim);
 void effects_begin(struct sim *sim, const struct effect *effect);
 void effects_apply(struct sim *sim, const struct effect *effect);
 void effects_work(struct sim *sim, uint32_t arg); /* HAPPENING_AGENT_WORK */
-void effects_watch(struct sim *sim, uint32_t index);
 /* As launching.c: a launch failed; false: the model is to hear of it now. */
 bool effects_keeps(struct sim *sim, uint32_t index, const struct observation *seen);
+void effects_fail(struct observation *seen, enum ct_input kind);
 void effects_go_refused(struct sim *sim, uint32_t index);
 void effects_said_staged(struct sim *sim, uint32_t index);
 void effects_keeper_lost(struct sim *sim);
+
+/* ---- node_watch.c ---- */
+int effects_leaf(const struct sim *sim, uint32_t index); /* -1: it has none */
+void effects_freeze(struct sim *sim, const struct effect *effect);
+void effects_watch(struct sim *sim, uint32_t index);
 /* The level of kills for memory becomes an observation, if it rose. */
 void effects_read_oom(struct sim *sim, uint32_t index);
 void agent_on_oom(struct sim *sim, int leaf);
 void agent_on_freezer(struct sim *sim, int leaf);
+
+/* ---- node_hooks.c ---- */
+/* As run_hooks() of stop.c; true: they have the word, and the guest is not asked. */
+bool hooks_ask(struct sim *sim, const struct effect *effect);
+void hooks_over(struct sim *sim, uint32_t index); /* HAPPENING_AGENT_HOOK */
+bool hooks_are_there(const uint8_t uuid[UUID_BYTES]);
 
 /* ---- node_adopt.c ---- */
 void adopt_rows(struct sim *sim);

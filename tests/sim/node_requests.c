@@ -160,8 +160,8 @@ static bool take_set(struct sim *sim, const struct command *command, struct ct_c
     int result = codec_decode_config(slot->config.data, slot->config.size_bytes, &arena, &base);
     ENSURE(result == 0);
     to->set.when = command->set_when;
-    to->set.is_base_given = command->base_revision != 0;
-    to->set.base = to->set.is_base_given ? command->base_revision : slot->revision;
+    to->set.asked_base = command->base_revision;
+    to->set.base = slot->revision;
     result = setting_apply(&base, command, &arena, &config, &to->set, &fault);
     if (result == 0) {
         to->policy = config_policy(&config);

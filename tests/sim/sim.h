@@ -36,6 +36,7 @@
     X(AGENT_COMMIT, agent_commit)     /* the store's writer commits what was posted */             \
     X(AGENT_TOLD, agent_told)         /* the loop hears of that commit */                          \
     X(AGENT_WORK, agent_work)         /* a worker goes on with effect `arg` */                     \
+    X(AGENT_HOOK, agent_hook)         /* the stop hooks of slot `arg` are over */                  \
     X(AGENT_RECORD, agent_record)     /* a packet of the keeper is read */                         \
     X(AGENT_UPSTREAM, agent_upstream) /* session timers, events that have room */                  \
     X(KEEPER_TURN, keeper_turn)                                                                    \

@@ -328,7 +328,7 @@ static void give_command(struct walk *walk)
     if (command->verb == VERB_SET)
         command->set = (struct ct_set){.keys = 7,
                                        .stop_keys = chance(walk, 40) ? 2 : 0,
-                                       .has_limits = chance(walk, 60),
+                                       .limit_keys = chance(walk, 60) ? 1 : 0,
                                        .when = (enum set_when)below(walk, SET_WHEN_COUNT),
                                        .base = ct != NULL && chance(walk, 95) ? ct->revision : 1};
     walk->uuids++;

@@ -17,7 +17,7 @@ static struct ct_command set_of(const struct world *world, uint32_t ct, uint64_t
 
     command.set = (struct ct_set){.keys = keys,
                                   .stop_keys = keys & STOP_KEY,
-                                  .has_limits = (keys & LIMIT_KEY) != 0,
+                                  .limit_keys = keys & LIMIT_KEY,
                                   .when = when,
                                   .base = world_ct(world, ct)->revision};
     command.policy.restart = RESTART_ALWAYS;
@@ -143,6 +143,31 @@ static void test_node_set__what_takes_a_stop__is_refused_stored_or_performed(voi
     world_close(world);
 }
 
+static void test_node_set__restart_that_a_hook_forbids__is_in_force_at_the_next(void **state)
+{
+    struct world *world = world_open();
+    uint32_t ct = world_run(world, "web", NULL);
+    struct ct_command command = set_of(world, ct, STOP_KEY | LIMIT_KEY, SET_RESTART);
+    struct observation unasked = {.kind = IN_UNASKED, .ct = ct, .generation = 1};
+
+    (void)state;
+    give(world, &command, PHASE_ACCEPTED, STATUS_UNSET);
+    assert_state(world, ct, CT_STOPPING);
+    fault_set(&unasked.fault, STATUS_HOOK_FAILED, 0, "hook stop exited 3");
+    world_observe(world, &unasked);
+    assert_state(world, ct, CT_RUNNING);
+    assert_int_equal(world_final(world, world_request(world))->fault.status, STATUS_HOOK_FAILED);
+    assert_int_equal(world_ct(world, ct)->revision, 2);
+    assert_int_equal(world_ct(world, ct)->late_keys, STOP_KEY | LIMIT_KEY);
+
+    /* Limits that are set after it are written, all of them. */
+    command = set_of(world, ct, LIMIT_KEY, SET_AT_ONCE);
+    give(world, &command, PHASE_ACCEPTED, STATUS_UNSET);
+    world_see(world, ct, IN_LIMITED);
+    assert_int_equal(world_ct(world, ct)->late_keys, STOP_KEY);
+    world_close(world);
+}
+
 static void test_node_set__restart_that_nothing_needs__is_none(void **state)
 {
     struct world *world = world_open();
@@ -185,8 +210,11 @@ static void test_node_set__other_revision__is_a_conflict(void **state)
     give(world, &command, PHASE_ACCEPTED, STATUS_UNSET);
     give(world, &command, PHASE_FAILED,
          STATUS_BUSY); /* two at once: the second is worked out anew */
-    command.set.is_base_given = true;
+    command.set.asked_base = 1;
     give(world, &command, PHASE_FAILED, STATUS_CONFLICT);
+    /* Asked for by the number of today, worked out from yesterday's. */
+    command.set.asked_base = 2;
+    give(world, &command, PHASE_FAILED, STATUS_BUSY);
     assert_int_equal(world_ct(world, ct)->revision, 2);
     world_close(world);
 }
@@ -272,10 +300,12 @@ static void test_node_set__agent_died_over_it__fails_and_writes_what_is_stored(v
                                  .command = {.verb = VERB_SET, .request = "set"}};
         uint32_t ct = world_adopt(world, &found);
 
-        assert_int_equal(world_final(world, "set")->fault.status, STATUS_INTERRUPTED);
+        /* One that dies before they are written leaves it to the next. */
+        assert_true(world_ct(world, ct)->has_command);
         assert_non_null(world_effect(world, EFFECT_LIMIT));
         assert_int_equal(world_ct(world, ct)->revision, 7);
         world_see(world, ct, IN_LIMITED);
+        assert_int_equal(world_final(world, "set")->fault.status, STATUS_INTERRUPTED);
         assert_int_equal(world_ct(world, ct)->revision, 7);
         assert_null(world_event(world, EVENT_CONFIGURED));
         assert_state(world, ct, states[i]);
@@ -307,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_node_set__running__writes_limits_before_it_stores),
         cmocka_unit_test(test_node_set__limits_refused__changes_nothing),
         cmocka_unit_test(test_node_set__what_takes_a_stop__is_refused_stored_or_performed),
+        cmocka_unit_test(test_node_set__restart_that_a_hook_forbids__is_in_force_at_the_next),
         cmocka_unit_test(test_node_set__restart_that_nothing_needs__is_none),
         cmocka_unit_test(test_node_set__restart__gives_way_to_a_stop),
         cmocka_unit_test(test_node_set__other_revision__is_a_conflict),

@@ -127,14 +127,14 @@ static void test_setting__each_key_alone__changes_that_and_nothing_else(void **s
         apply(&from, &values, &setting, 1, &once, &set);
         assert_int_equal(set.keys, SETTING_BIT(key));
         assert_int_equal(set.stop_keys, takes_stop((enum setting_key)key) ? SETTING_BIT(key) : 0);
-        assert_int_equal(set.has_limits, key <= SETTING_CPU_WEIGHT);
+        assert_int_equal(set.limit_keys != 0, key <= SETTING_CPU_WEIGHT);
         assert_false(set.is_same);
         assert_false(is_same(&from, &once));
 
         apply(&once, &values, &setting, 1, &twice, &set);
         assert_true(set.is_same);
         assert_int_equal(set.stop_keys, 0);
-        assert_false(set.has_limits);
+        assert_int_equal(set.limit_keys, 0);
         assert_true(is_same(&once, &twice));
 
         /* Back: all else stayed. A list grew, and is put back whole. */
