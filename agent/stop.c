@@ -270,6 +270,12 @@ static void begin_asking(struct agent *agent, uint32_t index)
                                           .is_reboot = ct->order == ORDER_REBOOT});
 }
 
+/* A node that goes down takes no for an answer from no hook. */
+static bool is_for_shutdown(const struct ct *ct)
+{
+    return ct->has_command && ct->command.verb == VERB_STOP && ct->command.is_for_shutdown;
+}
+
 /* Asked from here, or taken back. */
 static void on_stop_hooked(struct agent *agent, uint32_t index, bool has_any,
                            const struct hook_walk *walk)
@@ -282,12 +288,13 @@ static void on_stop_hooked(struct agent *agent, uint32_t index, bool has_any,
                                           .fault = walk->fault,
                                           .is_hooked = slot->seen.is_ready}};
 
-    slot->hooks.is_stop_done = !walk->has_failed;
-    if (walk->has_failed) {
+    bool is_asked = !walk->has_failed || is_for_shutdown(node_get(agent->node, index));
+    slot->hooks.is_stop_done = is_asked;
+    if (!is_asked) {
         inbox_post(&agent->inbox, &input);
         agent_wake(agent);
     } else if (has_any) {
-        post(agent, index, &(struct observation){.is_hooked = true});
+        post(agent, index, &(struct observation){.fault = walk->fault, .is_hooked = true});
     } else {
         begin_asking(agent, index);
     }

@@ -288,6 +288,10 @@ static void observe_asking(struct node *node, struct ct *ct, const struct observ
         return;
     }
     if (seen->is_hooked) {
+        if (seen->fault.status != STATUS_UNSET) {
+            struct event *event = ct_tell(out, ct, EVENT_ESCALATED, now);
+            memcpy(event->detail, seen->fault.text, EVENT_DETAIL_BYTES);
+        }
         ct_ask(ct, now, out);
         node_keep_in_line(node, ct);
         return;

@@ -75,7 +75,7 @@ struct observation {
     enum ct_input kind;
     uint32_t ct;
     uint64_t generation; /* of whom it tells; another than the present one is dropped */
-    struct fault fault;  /* of *_FAILED, UNASKED */
+    struct fault fault;  /* of *_FAILED, UNASKED; STEP: why a way, or its hooks, failed */
     pid_t pid;           /* BOOTED */
     uint64_t at_ns;      /* when it happened: BOOTED, ENDED */
     uint64_t at_wall_ns;

@@ -123,6 +123,15 @@ want 0 d start web
 same 'each once' "$(printf 'stop %s\n' "$generation" "$generation" "$generation" $((generation + 1)))" \
     "$(d exec web -- grep stop /told)"
 
+# A node that goes down takes no for an answer from none.
+want 0 d exec web -- touch /keep
+want 0 d node shutdown --timeout 30s
+same 'it stopped by itself' 'stopped operator_stop' "$(d ls web -o state,cause --no-header | xargs)"
+same 'it was told' 'hook stop exited 1' "$(d history web -f jsonl -o type,detail |
+    jq -r 'select(.type == "escalated") | .detail' | tail -n 1)"
+want 0 d start web other
+want 0 d exec web -- rm /keep
+
 # In grace: a script that hangs is killed at its deadline, or the guest with it at the end of its grace.
 hook stop <<<'sleep 1000'
 want 0 d stop other --timeout 2s

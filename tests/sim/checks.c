@@ -301,11 +301,12 @@ static void check_in_flight(struct sim *sim)
             count++;
             continue;
         }
-        /* Of a boot that is over what is left is swept, and does not count. */
+        /* Of a boot that is over what is left is swept, and does not count; nor does a stage that
+         * was killed: it will not be an init. */
         for (int j = 0; ct->is_open && !ct->has_init && j < PROCS_MAX; j++) {
             const struct proc *proc = &sim->kernel->procs[j];
 
-            if (proc->is_used && !proc->is_init && !proc->is_foreign &&
+            if (proc->is_used && !proc->is_init && !proc->is_foreign && !proc->is_killed &&
                 proc->generation == ct->generation && memcmp(proc->uuid, ct->uuid, UUID_BYTES) == 0)
                 count++;
         }

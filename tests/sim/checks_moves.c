@@ -175,7 +175,8 @@ void checks_escalated(struct sim *sim, const struct story *story, const struct e
         return;
     if (strncmp(event->detail, "grace of", strlen("grace of")) == 0)
         check_grace_over(sim, story, event);
-    else if (sim->now.ns - story->since_ns + EARLY_NS < STOP_STEP_NS)
+    else if (strncmp(event->detail, "hook ", strlen("hook ")) != 0 &&
+             sim->now.ns - story->since_ns + EARLY_NS < STOP_STEP_NS)
         sim_fail(sim, "moves", "%s is asked again after %" PRIu64 " ms", event->name,
                  (sim->now.ns - story->since_ns) / MS_NS);
 }

@@ -56,12 +56,17 @@ void hooks_over(struct sim *sim, uint32_t index)
     if (slot->config.data == NULL || !slot->hooks.is_running || slot->hooks.due_ns != sim->now.ns ||
         slot->hooks.generation != node_get(sim->agent->node, index)->generation)
         return; /* its generation is over */
+    const struct ct *ct = node_get(sim->agent->node, index);
+    bool is_failed = !sim->is_calm && sim_chance(sim, 250);
+    bool is_for_shutdown =
+        ct->has_command && ct->command.verb == VERB_STOP && ct->command.is_for_shutdown;
     slot->hooks.is_running = false;
-    slot->hooks.is_done = sim->is_calm || !sim_chance(sim, 250);
+    slot->hooks.is_done = !is_failed || is_for_shutdown;
+    if (is_failed)
+        fault_set(&seen.fault, STATUS_HOOK_FAILED, 0, "hook stop exited 3");
     if (slot->hooks.is_done) {
-        observe(sim, index, (struct observation){.kind = IN_STEP, .is_hooked = true});
-        return;
+        seen.kind = IN_STEP;
+        seen.is_hooked = true;
     }
-    fault_set(&seen.fault, STATUS_HOOK_FAILED, 0, "hook stop exited 3");
     observe(sim, index, seen);
 }
