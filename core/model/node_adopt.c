@@ -162,11 +162,12 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
         node_step_kind(node, ct, IN_THAWED, now, out);
         (void)ct_order(out, ct, EFFECT_THAW);
     }
-    if (!ct->has_command || ct->command.verb == VERB_SET ||
-        (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
+    if (!ct->has_command || (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
         return;
     /* What was ordered may yet be reached, when nobody waits for it any more. */
     (void)ct_order(out, ct, ct->state == CT_RUNNING ? EFFECT_THAW : EFFECT_FREEZE);
+    if (ct->command.verb == VERB_SET)
+        return; /* it ends by its limits */
     interrupted(&fault, ct, verb_name(ct->command.verb));
     ct_finish(ct, PHASE_FAILED, &fault, now, out);
 }
