@@ -173,7 +173,7 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
 
     if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {
         slot->family = FAMILY_UNKNOWN; /* what it booted from is gone: signals are all we have */
-        slot->is_ready_on_exec = slot->view.ready <= READY_EXEC;
+        slot->is_ready_on_exec = slot->ready <= READY_EXEC;
         return;
     }
     slot->family = plan.family;
@@ -190,6 +190,9 @@ static void read_slot(const struct store_row *row, struct slot *slot)
                       "drover-agent: node.db: the configuration of %s cannot be read; it will not "
                       "start before node.db is restored from a copy\n",
                       row->name);
+    slot_note_ready(slot);
+    if ((row->late_keys & SETTING_BIT(SETTING_READY)) != 0)
+        slot->ready = READY_EXEC; /* what this generation waits for is not stored any more */
     slot->revision = row->revision;
     slot->uid_base = row->uid_base;
     slot->family = row->family;
@@ -273,6 +276,7 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
     struct cgroups *cgroups = &adoption->agent->cgroups;
     uint64_t now_ns = clock_monotonic_ns();
     bool is_populated = false;
+    bool is_frozen;
     struct fault fault = {0};
     char leaf[CGROUP_LEAF_BYTES];
 
@@ -283,7 +287,8 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
         slot->has_cgroup = cgroup_adopt(cgroups, leaf, &slot->cgroup, &fault) == 0;
     if (!slot->has_cgroup)
         return 0;
-    (void)cgroup_read_events(&slot->cgroup, &is_populated, &facts->is_frozen);
+    (void)cgroup_read_events(&slot->cgroup, &is_populated, &is_frozen);
+    facts->is_frozen = cgroup_is_freeze_asked(&slot->cgroup);
     if (facts->pid == 0 && facts->record == NULL && is_populated) {
         int result = look_for_inits(adoption);
         pid_t pid = result < 0 ? 0 : inits_find(&adoption->inits, leaf);

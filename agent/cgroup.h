@@ -153,6 +153,8 @@ uint32_t cgroup_exec_sweep(const struct cgroup *cgroup, uint64_t below);
 
 int cgroup_kill(const struct cgroup *cgroup);                   /* whole subtree, SIGKILL */
 int cgroup_freeze(const struct cgroup *cgroup, bool is_frozen); /* asks; `events` tells when */
+/* What was asked last, reached or not. */
+bool cgroup_is_freeze_asked(const struct cgroup *cgroup);
 /* Levels, read now from cgroup.events. */
 int cgroup_read_events(const struct cgroup *cgroup, bool *ret_populated, bool *ret_frozen);
 /* Kills so far; 0 without a memory controller. Clears what made `oom` readable; on v1 that happens

@@ -32,6 +32,14 @@ int cgroup_freeze(const struct cgroup *cgroup, bool is_frozen)
     return sys_write_text_at(cgroup->dir, "cgroup.freeze", is_frozen ? "1" : "0");
 }
 
+bool cgroup_is_freeze_asked(const struct cgroup *cgroup)
+{
+    char text[8];
+
+    return sys_read_text_at(cgroup->dir, "cgroup.freeze", text, sizeof(text)) >= 0 &&
+           text[0] == '1';
+}
+
 static int read_held(int fd, char *text, size_t text_bytes)
 {
     ssize_t length = pread(fd, text, text_bytes - 1, 0);

@@ -35,6 +35,7 @@
     X(CLEAN, clean, 1)                                                                             \
     X(REMOVE, remove, 2)                                                                           \
     X(HOOKS, hooks, 1)                                                                             \
+    X(SCRIPTS, scripts, 2)                                                                         \
     X(LEDGER, ledger, 1)
 #define WORKER_THREADS_MAX 8
 

@@ -52,8 +52,10 @@ bool hold_drop(struct hold *hold)
 
 bool hold_go_refused(struct hold *hold)
 {
+    bool is_due = hold->is_staged && !hold->is_go_refused;
+
     hold->is_go_refused = true;
-    return hold->is_staged;
+    return is_due; /* once: its stage may be gone */
 }
 
 bool hold_said_staged(struct hold *hold)

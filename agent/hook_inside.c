@@ -181,7 +181,8 @@ static void post_reading(struct hook_inside *inside, uint32_t way, const char *p
     (void)snprintf(reading->directory, PATH_MAX, "%s", inside->agent->options->hooks_dir);
     (void)snprintf(reading->path, PATH_MAX, "%s", path);
     inside->reading = reading;
-    executor_post(&inside->agent->executor, way != 0 ? WORKER_HOOKS : WORKER_MOUNT, &reading->work);
+    executor_post(&inside->agent->executor, way != 0 ? WORKER_HOOKS : WORKER_SCRIPTS,
+                  &reading->work);
 }
 
 /* The last line, without what a terminal would obey; all that is kept goes to the log. */

@@ -232,6 +232,10 @@ static void go_on(struct hook_run *run)
     char path[PATH_MAX];
 
     run->said[0] = '\0';
+    if (run->is_unwanted) { /* its helper was not there yet to be killed */
+        (void)shutdown(run->ours, SHUT_WR);
+        return;
+    }
     (void)uv_timer_start(&run->timer, on_late, HOOK_DEADLINE_NS / 1000000, 0);
     if (hook_walk_next(&run->walk)) {
         const char *own = run->own[run->walk.point];
@@ -431,7 +435,7 @@ void hook_run_turn(struct agent *agent)
         if (run->is_unwanted || !is_killed(run))
             continue;
         run->is_unwanted = true;
-        if (run->exec.kill >= 0) /* else it is being made, and will not be sent */
+        if (run->handles > 0) /* else it is being made, and will not be sent */
             (void)!write(run->exec.kill, "1", 1);
     }
 }

@@ -186,6 +186,11 @@ static void on_staged(struct agent *agent, uint32_t index, const struct kw_recor
     if (slot->hooks.launch == record->launch || slot->hooks.inside != NULL)
         return; /* said again */
     slot->hooks.launch = record->launch;
+    enum ct_state state = node_get(agent->node, index)->state;
+    if (state == CT_STOPPING || state == CT_KILLING) { /* scripts would run for nothing */
+        on_start_hooked(agent, index, false, &(struct hook_walk){0});
+        return;
+    }
     hook_inside_begin(
         agent, &(struct hook_inside_request){
                    .ct = index, .way = HOOKS_START, .pid = record->pid, .on_end = on_start_hooked});

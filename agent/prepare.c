@@ -319,6 +319,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     memcpy(preparing->uuid, ct->uuid, UUID_BYTES);
     cgroup_leaf(ct->name, effect->generation, preparing->leaf);
     preparing->config = octets_copy(&slot->config);
+    slot_note_ready(slot);
     preparing->uid_base = slot->uid_base;
     preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;

@@ -32,7 +32,7 @@ struct readiness {
 
 bool readiness_is_watched(const struct agent *agent, uint32_t index)
 {
-    return agent->slots[index].view.ready > READY_NOTIFY;
+    return agent->slots[index].ready > READY_NOTIFY;
 }
 
 static void post_ready(struct readiness *readiness)
@@ -87,10 +87,10 @@ void readiness_console_grew(struct agent *agent, uint32_t index)
 {
     struct slot *slot = &agent->slots[index];
     struct readiness *readiness = slot->readiness;
-    const char *text = slot->view.ready_text;
+    const char *text = slot->ready_text;
     size_t length = text == NULL ? 0 : strlen(text);
 
-    if (readiness == NULL || slot->view.ready != READY_CONSOLE || slot->ring == NULL)
+    if (readiness == NULL || slot->ready != READY_CONSOLE || slot->ring == NULL)
         return;
     ENSURE(length > 0);
     ENSURE(length <= READY_TEXT_BYTES_MAX);
@@ -154,10 +154,9 @@ static void begin_probe(struct readiness *readiness)
         (void)uv_timer_start(&readiness->retry, on_retry, MODEL_MS, 0);
         return;
     }
-    const char *const argv[] = {slot->view.ready_text, NULL};
+    const char *const argv[] = {slot->ready_text, NULL};
     const struct inside inside = {.argv = argv,
-                                  .probe =
-                                      slot->view.ready == READY_TCP ? KP_PROBE_TCP : KP_PROBE_FILE,
+                                  .probe = slot->ready == READY_TCP ? KP_PROBE_TCP : KP_PROBE_FILE,
                                   .on_end = on_probe_ended};
 
     streams_run_inside(&agent->streams, readiness->ct, &inside);
@@ -197,7 +196,7 @@ void readiness_start(struct agent *agent, uint32_t index)
     readiness->handles = 1;
     (void)uv_timer_init(&agent->loop, &readiness->retry);
     slot->readiness = readiness;
-    if (slot->view.ready != READY_CONSOLE) {
+    if (slot->ready != READY_CONSOLE) {
         begin_probe(readiness);
         return;
     }

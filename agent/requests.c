@@ -34,7 +34,9 @@ static void send_receipt(struct agent *agent, uint64_t origin, const struct ct_r
                                        .phase = receipt->phase,
                                        .applied = receipt->applied,
                                        .at_next_start = receipt->at_next_start};
-    if (receipt->has_ct && receipt->verb == VERB_SET && receipt->phase == PHASE_DONE)
+    /* One that failed may have been stored all the same: it was its restart that failed. */
+    if (receipt->has_ct && receipt->verb == VERB_SET && receipt->phase != PHASE_ACCEPTED &&
+        !agent->slots[receipt->ct].is_config_bad)
         message.receipt.config = &agent->slots[receipt->ct].view;
     if (receipt->has_ct) {
         message.receipt.has_container = true;
@@ -195,6 +197,10 @@ static int check_set(struct agent *agent, const struct config *config, const str
 
     if (!is_label_list(config)) {
         fault_set(fault, STATUS_INVALID, 0, "its labels would have more than 64 KiB");
+        return -EINVAL;
+    }
+    if (!config_has_ready(config)) {
+        fault_set(fault, STATUS_INVALID, 0, "that cannot be waited for to be ready");
         return -EINVAL;
     }
     int result = rootfs_check_words(config, fault);

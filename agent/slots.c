@@ -76,9 +76,18 @@ void slot_close_console(struct slot *slot)
     slot->pty = slot->output = -1;
 }
 
+void slot_note_ready(struct slot *slot)
+{
+    free(slot->ready_text);
+    slot->ready = slot->view.ready;
+    slot->ready_text = strdup(slot->view.ready_text == NULL ? "" : slot->view.ready_text);
+    ENSURE(slot->ready_text != NULL);
+}
+
 void slot_empty(struct slot *slot)
 {
     slot_close_console(slot);
+    free(slot->ready_text);
     arena_close(&slot->arena);
     free((void *)(uintptr_t)slot->config.data);
     free((void *)(uintptr_t)slot->next.data);

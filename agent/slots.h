@@ -27,6 +27,8 @@ void slot_close_console(struct slot *slot);
 void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
 /* A SET took force: the next configuration is the present one. */
 void slot_configure(struct agent *agent, uint32_t index);
+/* A generation begins: what it is made from says what its readiness is. */
+void slot_note_ready(struct slot *slot);
 /* The slot's columns of a row. */
 void slot_row(const struct agent *agent, uint32_t index, struct store_row *row);
 

@@ -103,7 +103,7 @@ static bool is_going_down(const struct agent *agent, uint32_t index)
 
     /* A systemd that has no socket to tell it on was asked, and could hear: it is believed. */
     if (slot->family == FAMILY_SYSTEMD && slot->is_asked &&
-        (slot->has_lost_notify || slot->is_ready_on_exec || slot->view.ready > READY_NOTIFY))
+        (slot->has_lost_notify || slot->is_ready_on_exec || slot->ready > READY_NOTIFY))
         return true;
     if (slot->family == FAMILY_RUNIT && slot->is_asked)
         return true;
@@ -303,7 +303,9 @@ static void on_stop_hooked(struct agent *agent, uint32_t index, bool has_any,
 /* Its grace runs on, but no way of asking is tried until they are done. */
 static void on_stop_hooks_begun(struct agent *agent, uint32_t index)
 {
-    post(agent, index, &(struct observation){.is_going_down = true});
+    post(agent, index,
+         &(struct observation){.count = node_get(agent->node, index)->stop_step,
+                               .is_going_down = true});
 }
 
 /* True: they have the word. */
@@ -326,7 +328,11 @@ static bool run_hooks(struct agent *agent, uint32_t index)
 
 void stop_ask(struct agent *agent, const struct effect *effect)
 {
+    const struct ct *ct = node_get(agent->node, effect->ct);
+
     ENSURE(effect->step < STOP_STEPS_MAX);
+    if (ct->state != CT_STOPPING || ct->generation != effect->generation)
+        return; /* taken back, or over, while it was committed */
     if (effect->step == 0 && run_hooks(agent, effect->ct))
         return;
     if (effect->step == 0)

@@ -73,7 +73,7 @@ void reap_all(struct keeper *k)
         struct spawn *spawn = entry == NULL ? spawn_find_pid(k, pid) : NULL;
         if (entry != NULL)
             launch_reports(k, entry);
-        if (spawn != NULL)
+        if (spawn != NULL && spawn->pid == pid) /* not its relay */
             spawn_reports(k, spawn);
 
         if (waitpid(pid, &status, WNOHANG) != pid)

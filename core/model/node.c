@@ -280,7 +280,9 @@ static void observe_asking(struct node *node, struct ct *ct, const struct observ
 {
     struct observation next = *seen;
 
-    if (ct->state != CT_STOPPING || !ct->has_init || ct->stop_step != seen->count)
+    if (ct->state != CT_STOPPING || !ct->has_init)
+        return;
+    if (!seen->is_hooked && ct->stop_step != seen->count)
         return; /* of a way that is over */
     if (seen->is_going_down) {
         ct->step_ns = 0;
@@ -292,6 +294,7 @@ static void observe_asking(struct node *node, struct ct *ct, const struct observ
             struct event *event = ct_tell(out, ct, EVENT_ESCALATED, now);
             memcpy(event->detail, seen->fault.text, EVENT_DETAIL_BYTES);
         }
+        ct->stop_step = 0;
         ct_ask(ct, now, out);
         node_keep_in_line(node, ct);
         return;

@@ -77,7 +77,7 @@ struct ct_found {
 
     bool is_live;      /* init is alive (keeper, or its cgroup) */
     bool is_launching; /* the keeper still stages it */
-    bool is_frozen;
+    bool is_frozen;    /* or is to be: what its group was asked last */
     bool is_ready;
     bool is_ready_on_exec;
     bool is_staged;      /* the keeper has, or had, an exec result of this generation */

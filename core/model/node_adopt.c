@@ -55,6 +55,8 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->cause = found->cause;
     ct->has_status = found->has_status;
     ct->wait_status = found->wait_status;
+    if (found->is_node_down && !found->is_live && !found->is_launching)
+        ct->is_wanted = ct->is_restart_owed = false; /* its autostart alone decides */
     ct->boot = find_boot(found);
     ct->is_dirty = ct->boot != found->boot;
     ct->has_command = found->has_command;
@@ -64,7 +66,7 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->oom_kills = found->oom_kills;
     /* A cause is written when the generation ends, and cleared when one begins. */
     ct->is_open = found->generation != 0 && found->cause == CAUSE_UNSET;
-    if (ct->is_open && found->is_staged)
+    if (ct->is_open && found->is_staged && !found->is_boot_unseen)
         ct_started(ct, found->started_wall_ns);
 }
 
@@ -152,9 +154,8 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
 {
     struct fault fault;
 
-    /* Else it cannot hear what it is asked; or boots for ever, where node.db is older. */
-    if ((ct->state == CT_STOPPING || ct->state == CT_BOOTING) && is_frozen)
-        (void)ct_order(out, ct, EFFECT_THAW);
+    if (ct->state == CT_STOPPING && is_frozen)
+        (void)ct_order(out, ct, EFFECT_THAW); /* else it cannot hear what it is asked */
     if (ct->state == CT_RUNNING && is_frozen) {
         node_step_kind(node, ct, IN_FROZEN, now, out);
         (void)ct_order(out, ct, EFFECT_FREEZE);
@@ -218,7 +219,10 @@ static void resume_live(struct node *node, struct ct *ct, const struct ct_found 
         feed_end(node, ct, found, now, out);
         return;
     }
-    settle_freezer(node, ct, found->is_frozen, now, out); /* frozen since, where node.db is older */
+    /* Where node.db is older, a freeze that it does not know may hold a boot, or be on its way. */
+    if (found->is_frozen ? ct->state == CT_BOOTING : found->is_outgrown)
+        (void)ct_order(out, ct, EFFECT_THAW);
+    settle_freezer(node, ct, found->is_frozen, now, out);
     if (ct->state == CT_STOPPING && ct->has_init)
         ct_ask(ct, now, out);
     if (ct->state == CT_KILLING || ct->state == CT_STUCK)
@@ -242,6 +246,8 @@ static void resume(struct node *node, struct ct *ct, const struct ct_found *foun
 
     if (ct->state == CT_UNSET)
         resume_unmade(ct, now, out);
+    else if (ct->state == CT_BACKOFF && found->is_node_down)
+        node_step_kind(node, ct, IN_STOP, now, out); /* it waits for its autostart instead */
     else if (ct->state == CT_STOPPED || ct->state == CT_BACKOFF)
         return;
     else if (!ct->is_open) /* CLEANING, or STUCK in it */

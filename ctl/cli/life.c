@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "clock.h"
 #include "ensure.h"
@@ -75,27 +76,35 @@ static size_t next_of(const struct life *life)
     return at;
 }
 
+static int post_item(struct life *life, size_t at, struct fault *fault)
+{
+    struct life_item *item = &life->items[at];
+    struct message message = {.kind = MESSAGE_COMMAND, .command = life->shape};
+
+    message.command.container = item->name;
+    message.command.node = item->node;
+    message.command.request_id = item->request;
+    if (life->own != NULL && life->own->configs != NULL)
+        message.command.config = life->own->configs[at];
+    int result = wire_post(&life->cli->wire, &message, fault);
+    if (result < 0)
+        return result;
+    item->is_posted = true;
+    item->began_ns = clock_monotonic_ns();
+    life->posted++;
+    return 0;
+}
+
 static int post_more(struct life *life, struct fault *fault)
 {
     while (life->posted < life->count && life->posted - life->over < LIFE_IN_FLIGHT_MAX) {
         size_t at = next_of(life);
-        struct life_item *item = &life->items[at];
 
         if (at == life->count)
             return 0;
-        struct message message = {.kind = MESSAGE_COMMAND, .command = life->shape};
-
-        message.command.container = item->name;
-        message.command.node = item->node;
-        message.command.request_id = item->request;
-        if (life->own != NULL && life->own->configs != NULL)
-            message.command.config = life->own->configs[at];
-        int result = wire_post(&life->cli->wire, &message, fault);
+        int result = post_item(life, at, fault);
         if (result < 0)
             return result;
-        item->is_posted = true;
-        item->began_ns = clock_monotonic_ns();
-        life->posted++;
     }
     return 0;
 }
@@ -180,6 +189,41 @@ static int interrupt(struct life *life)
 
 #define LATE_NS (30 * SECOND_NS) /* for a kill */
 
+#define AGAIN_NS (1 * SECOND_NS)
+
+static void forget_answer(struct life *life, struct life_item *item)
+{
+    life->over -= item->is_over;
+    life->posted -= item->is_posted;
+    item->is_over = item->is_posted = false;
+    item->fault = (struct fault){0};
+    (void)cli_request_new(item->request);
+}
+
+/* Who was busy with somebody else's command is asked again while there is time: that may be a stop
+ * too, with a grace of its own. True: somebody was. */
+static bool ask_again(struct life *life, struct fault *fault, int *result)
+{
+    const struct timespec pause = {.tv_sec = AGAIN_NS / SECOND_NS};
+    bool is_anybody = false;
+
+    if (life->own == NULL || life->own->late_ns == 0 || life->is_late ||
+        clock_monotonic_ns() + AGAIN_NS >= life->own->late_ns)
+        return false;
+    for (size_t i = 0; i < life->count && *result == 0; i++) {
+        struct life_item *item = &life->items[i];
+
+        if (!item->is_over || item->phase != PHASE_FAILED || item->fault.status != STATUS_BUSY)
+            continue;
+        if (!is_anybody)
+            (void)nanosleep(&pause, NULL);
+        is_anybody = true;
+        forget_answer(life, item);
+        *result = post_item(life, i, fault);
+    }
+    return is_anybody;
+}
+
 /* Who is not down is killed: it was asked under another id, whose end is of no interest now. */
 static bool be_late(struct life *life)
 {
@@ -196,11 +240,7 @@ static bool be_late(struct life *life)
         if (item->is_over && life_exit_code(item) == 0)
             continue;
         is_anybody = true;
-        life->over -= item->is_over;
-        life->posted -= item->is_posted;
-        item->is_over = item->is_posted = false;
-        item->fault = (struct fault){0};
-        (void)cli_request_new(item->request);
+        forget_answer(life, item);
         cli_say(life->cli, "%s: not stopped: it is killed\n", item->name);
     }
     return is_anybody;
@@ -209,16 +249,21 @@ static bool be_late(struct life *life)
 /* 0, or -errno with a fault as wire_receive() says. */
 static int pump(struct life *life, struct fault *fault)
 {
-    while (life->over < life->count || be_late(life)) {
-        struct message message = {.kind = MESSAGE_UNSET};
-        int result = post_more(life, fault);
+    int result = 0;
 
+    while (life->over < life->count || ask_again(life, fault, &result) || be_late(life)) {
+        struct message message = {.kind = MESSAGE_UNSET};
+
+        if (result == 0)
+            result = post_more(life, fault);
         if (result == 0) {
             life_tell_progress(life);
             result = wire_receive(&life->cli->wire, &message, life->deadline_ns, fault);
         }
-        if (result == -ETIMEDOUT && be_late(life))
+        if (result == -ETIMEDOUT && be_late(life)) {
+            result = 0;
             continue;
+        }
         if (result < 0)
             return result;
         if (message.kind == MESSAGE_RECEIPT)

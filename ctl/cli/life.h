@@ -44,7 +44,7 @@ struct life_own {
     void (*on_end)(void *context, const struct life *life); /* prints the rows */
     /* Whom to ask now, of those that were not; life->count: nobody before more is heard. */
     size_t (*next)(void *context, const struct life *life);
-    uint64_t late_ns; /* since the epoch: who is not stopped by then, or would not, is killed */
+    uint64_t late_ns; /* CLOCK_MONOTONIC: who is not stopped by then, or would not, is killed */
     void *context;
 };
 

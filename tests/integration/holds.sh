@@ -34,7 +34,7 @@ calm() {
 # relays CONTAINER: pids of what stands between its commands and the agent.
 relays() {
     local pid
-    cat "$V2/drover.$NODE/$1.1"/exec.*/cgroup.procs 2>/dev/null | while read -r pid; do
+    { cat "$V2/drover.$NODE/$1.1"/exec.*/cgroup.procs 2>/dev/null || true; } | while read -r pid; do
         [[ $(cat "/proc/$pid/comm" 2>/dev/null) != drover-relay ]] || echo "$pid"
     done
 }
@@ -143,8 +143,7 @@ node_start
 node_back
 over 125
 begin
-read -r keeper <"$V2/drover.$NODE/keeper/cgroup.procs"
-kill -KILL "$keeper"
+kill -KILL "$(keeper_pid)"
 over 125
 begin
 want 0 d kill neighbour >/dev/null

@@ -20,7 +20,10 @@ node_kill TERM
 # The same as if it had been created so often: the rows of one container under other names.
 sqlite3 "$WORK/state/node.db" "
     WITH RECURSIVE n(i) AS (VALUES(2) UNION ALL SELECT i + 1 FROM n WHERE i < $COUNT)
-    INSERT INTO container SELECT 100000 + i, randomblob(16), 'c-' || i, is_live, 0, revision, generation, state,
+    INSERT INTO container (id, uuid, name, is_live, last_seq, revision, generation, state, is_wanted_running,
+        is_restart_owed, uid_base, family, is_ready_on_exec, created_wall_ns, started_wall_ns, ended_wall_ns, cause,
+        wait_status, request, request_verb, oom_kills)
+        SELECT 100000 + i, randomblob(16), 'c-' || i, is_live, 0, revision, generation, state,
         is_wanted_running, is_restart_owed, uid_base, family, is_ready_on_exec, created_wall_ns, started_wall_ns,
         ended_wall_ns, cause, wait_status, request, request_verb, oom_kills
         FROM container, n WHERE name = 'c-1' ORDER BY i;

@@ -110,7 +110,8 @@ same 'a stop' '0 unchanged null' "$(asked agent stop c-1)"
 before=$(generation)
 node_kill TERM
 sqlite3 "$WORK/state/node.db" "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
-    INSERT INTO result SELECT (SELECT MAX(id) FROM result) + i, 'filling-' || i, command_hash, verb, uuid,
+    INSERT INTO result (id, request, command_hash, verb, uuid, generation, phase, status, error, text,
+        time_wall_ns, seq) SELECT (SELECT MAX(id) FROM result) + i, 'filling-' || i, command_hash, verb, uuid,
     generation, phase, status, error, text, time_wall_ns, seq FROM result, n WHERE request = 'long-ago'"
 agent_up
 want 0 d start c-1 >/dev/null

@@ -38,7 +38,8 @@ struct story {
     uint64_t row_generation;
     enum ct_state row_state;
     bool has_row;
-    bool is_owed;      /* the row says that it is to boot again */
+    bool is_owed;      /* the row says that it is to boot again, */
+    uint64_t boot_id;  /* … in this boot of the machine: of the next its autostart decides */
     uint64_t since_ns; /* of the present state, at its commit */
     uint64_t spent;    /* generations up to here were begun by earlier agents */
     uint64_t oom_owed; /* kills for memory that were observed and not told */

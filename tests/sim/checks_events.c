@@ -246,6 +246,7 @@ void checks_committed(struct sim *sim, const struct store_batch *batch)
         if (change->kind == STORE_PUT_ROW) {
             checks_row_started(sim, add_story(sim, change->row.uuid), &change->row);
             take_row(sim, &change->row);
+            checks_story(sim, change->row.uuid)->boot_id = sim->kernel->boot_id;
             checks_row_command(sim, &change->row);
             checks_row_ready(sim, checks_story(sim, change->row.uuid), &change->row);
         }

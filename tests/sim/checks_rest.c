@@ -112,7 +112,8 @@ void checks_owed(struct sim *sim, const struct store_batch *batch)
             event->to != CT_STOPPED)
             continue;
         const struct story *story = checks_story(sim, event->uuid);
-        if (story != NULL && story->is_owed && !is_forbidden(batch, event->uuid))
+        if (story != NULL && story->is_owed && story->boot_id == sim->kernel->boot_id &&
+            !is_forbidden(batch, event->uuid))
             sim_fail(sim, "restart", "%s is owed one after generation %" PRIu64 ", and rests",
                      event->name, event->generation);
     }

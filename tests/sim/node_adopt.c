@@ -182,7 +182,7 @@ static void look_at_cgroup(struct sim *sim, struct sim_slot *slot, struct adopt_
         if (adopt_must_look(facts->row, facts->record, slot->has_cgroup))
             facts->pid = pid;
     }
-    facts->is_frozen = sim->kernel->leaves[at].is_frozen;
+    facts->is_frozen = sim->kernel->leaves[at].is_freeze_wanted;
     facts->oom_kills = sim->kernel->leaves[at].oom_kills;
 }
 

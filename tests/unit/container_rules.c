@@ -112,6 +112,8 @@ static const struct row rows[] = {
     {CT_STOPPING, IN_OOM, DOES(ACT_OOM)},
     {CT_STOPPING, IN_UNASKED, GOES(CT_BOOTING, ACT_UNASKED)},
     {CT_STOPPING, IN_UNASKED_READY, GOES(CT_RUNNING, ACT_UNASKED)},
+    {CT_STOPPING, IN_LIMITED, DOES(ACT_LIMITED)},
+    {CT_STOPPING, IN_LIMIT_FAILED, DOES(ACT_LIMIT_FAILED)},
     {CT_STOPPING, IN_STEP, DOES(ACT_ESCALATE)},
     {CT_STOPPING, IN_DEADLINE, GOES(CT_KILLING, ACT_GRACE_OVER)},
 
@@ -224,7 +226,7 @@ static enum verdict verdict_else(enum ct_state state, enum ct_input input)
         return VERDICT_IGNORE;
     }
     if (input == IN_LIMITED || input == IN_LIMIT_FAILED)
-        return state == CT_STOPPING || state == CT_KILLING ? VERDICT_IGNORE : VERDICT_BUG;
+        return state == CT_KILLING ? VERDICT_IGNORE : VERDICT_BUG;
     if (input == IN_SET_LIMITS || input == IN_SET_RESTART) /* node.c asks whether it is in use */
         return is_closed(state) || state == CT_STOPPING ? VERDICT_BUG : VERDICT_REJECT;
     if (input >= IN_START && input <= IN_SET)
