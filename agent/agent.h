@@ -55,6 +55,11 @@ struct slot {
     uint32_t uid_base;  /* 0: privileged; how many there are: slot_uid_count() */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
+    /* What the last generation was made from, where a SET changed it since. LIMIT: an agent that
+     * starts anew knows what is stored alone, and takes its guests for made from that. */
+    bool is_made_other;
+    struct config made; /* in `made_arena`; slot_made() */
+    struct arena made_arena;
 
     uint64_t launch;     /* number at the keeper of the present generation; 0: none */
     uint64_t generation; /* that the launch is of */

@@ -24,6 +24,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "ensure.h"
+#include "slots.h"
 
 #define SCRIPT_BYTES_MAX (1024 * 1024)              /* a larger one is refused: EFBIG */
 #define LATE_MS (HOOK_DEADLINE_NS / 1000000 + 1000) /* the keeper's own comes first */
@@ -299,6 +300,7 @@ void hook_inside_begin(struct agent *agent, const struct hook_inside_request *re
     struct hook_inside *inside = calloc(1, sizeof(*inside));
     struct slot *slot = &agent->slots[request->ct];
     const struct ct *ct = node_get(agent->node, request->ct);
+    const struct config *made = slot_made(slot);
 
     ENSURE(inside != NULL);
     ENSURE(slot->hooks.inside == NULL);
@@ -310,11 +312,11 @@ void hook_inside_begin(struct agent *agent, const struct hook_inside_request *re
     (void)uuid_format(ct->uuid, inside->uuid);
     (void)snprintf(inside->generation, sizeof(inside->generation), "%llu",
                    (unsigned long long)ct->generation);
-    for (size_t i = 0; i < slot->view.hook_count; i++) { /* copies: it may change meanwhile */
-        enum hook_point point = hook_point_find(slot->view.hooks[i].key);
+    for (size_t i = 0; i < made->hook_count; i++) {
+        enum hook_point point = hook_point_find(made->hooks[i].key);
 
         if (point < HOOK_POINT_COUNT && inside->own[point] == NULL)
-            inside->own[point] = strdup(slot->view.hooks[i].value);
+            inside->own[point] = strdup(made->hooks[i].value);
     }
     slot->hooks.inside = inside;
     (void)uv_timer_init(&agent->loop, &inside->timer);

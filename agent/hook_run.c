@@ -25,6 +25,7 @@
 #include "ensure.h"
 #include "hooks_run.h"
 #include "plan.h"
+#include "slots.h"
 
 /* The node's and the container's own on one way: all may be late before it counts as stuck. */
 static_assert(4 * HOOK_DEADLINE_NS < PREPARE_DEADLINE_NS, "the way up ends in its state's time");
@@ -68,7 +69,7 @@ uint32_t hook_run_look(const char *directory, uint32_t way)
 
 uint32_t hook_run_own(const struct agent *agent, uint32_t ct, uint32_t way)
 {
-    const struct config *config = &agent->slots[ct].view;
+    const struct config *config = slot_made(&agent->slots[ct]);
     uint32_t own = 0;
 
     for (size_t i = 0; i < config->hook_count; i++)
@@ -416,7 +417,7 @@ void hook_run_begin(struct agent *agent, const struct hook_request *request)
     run->request = *request;
     run->root = -1;
     hook_walk_begin(&run->walk, request->there, own, request->way);
-    copy_own(run, &agent->slots[request->ct].view);
+    copy_own(run, slot_made(&agent->slots[request->ct]));
     run->next = agent->hook_runs;
     agent->hook_runs = run;
     make(run);

@@ -318,6 +318,7 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     memcpy(preparing->name, ct->name, NAME_BYTES);
     memcpy(preparing->uuid, ct->uuid, UUID_BYTES);
     cgroup_leaf(ct->name, effect->generation, preparing->leaf);
+    slot_make(slot);
     preparing->config = octets_copy(&slot->config);
     slot_note_ready(slot);
     preparing->uid_base = slot->uid_base;

@@ -152,6 +152,23 @@ static bool is_label_list(const struct config *config)
     return size_bytes <= LABELS_BYTES_MAX;
 }
 
+/* What a peer may have wrong that is no option's value alone. */
+static int check_config(const struct config *config, const char *name, struct fault *fault)
+{
+    const char *words = NULL;
+
+    if (!config_has_ready(config))
+        words = "that cannot be waited for to be ready";
+    else if (!config_has_hooks(config))
+        words = "its hooks are no hooks";
+    else if (!is_label_list(config))
+        words = "its labels have more than 64 KiB";
+    if (words == NULL)
+        return 0;
+    fault_set(fault, STATUS_INVALID, 0, "%s: %s", name, words);
+    return -EINVAL;
+}
+
 static int take_config(struct agent *agent, const struct command *command,
                        struct ct_command *ret_command, struct fault *fault)
 {
@@ -162,20 +179,8 @@ static int take_config(struct agent *agent, const struct command *command,
         fault_hint(fault, "lower case letters, digits and -, at most 63");
         return -EINVAL;
     }
-    if (!config_has_ready(config)) {
-        fault_set(fault, STATUS_INVALID, 0, "%s: that cannot be waited for to be ready",
-                  command->container);
+    if (check_config(config, command->container, fault) < 0)
         return -EINVAL;
-    }
-    if (!config_has_hooks(config)) {
-        fault_set(fault, STATUS_INVALID, 0, "%s: its hooks are no hooks", command->container);
-        return -EINVAL;
-    }
-    if (!is_label_list(config)) {
-        fault_set(fault, STATUS_INVALID, 0, "%s: its labels have more than 64 KiB",
-                  command->container);
-        return -EINVAL;
-    }
     ret_command->policy = config_policy(config);
     ret_command->is_started = command->is_started;
     if (command->is_started && ret_command->policy.is_start_disabled) {
@@ -190,20 +195,14 @@ static int take_config(struct agent *agent, const struct command *command,
     return configs_expect(&agent->configs, ret_command->request, config, fault);
 }
 
-static int check_set(struct agent *agent, const struct config *config, const struct ct_set *set,
-                     struct fault *fault)
+static int check_set(struct agent *agent, const struct config *config, const char *name,
+                     const struct ct_set *set, struct fault *fault)
 {
     struct cgroup_limits limits;
 
-    if (!is_label_list(config)) {
-        fault_set(fault, STATUS_INVALID, 0, "its labels would have more than 64 KiB");
-        return -EINVAL;
-    }
-    if (!config_has_ready(config)) {
-        fault_set(fault, STATUS_INVALID, 0, "that cannot be waited for to be ready");
-        return -EINVAL;
-    }
-    int result = rootfs_check_words(config, fault);
+    int result = check_config(config, name, fault);
+    if (result == 0)
+        result = rootfs_check_words(config, fault);
     if (result < 0)
         return result;
     limits_of_config(config, &limits);
@@ -223,12 +222,16 @@ static int take_set(struct agent *agent, const struct command *command,
     if (ct == NULL || !ct->is_announced)
         return 0; /* it is not found, or busy: the model's answer */
     const struct slot *slot = &agent->slots[ct->index];
+    if (slot->is_config_bad) { /* with what is not known of it, it would be overwritten */
+        fault_set(fault, STATUS_INVALID, 0, "the configuration of %s cannot be read", ct->name);
+        return -EINVAL;
+    }
     set->when = command->set_when;
     set->asked_base = command->base_revision;
     set->base = slot->revision;
     int result = setting_apply(&slot->view, command, &arena, &config, set, fault);
     if (result == 0)
-        result = check_set(agent, &config, set, fault);
+        result = check_set(agent, &config, ct->name, set, fault);
     if (result == 0) {
         ret_command->policy = config_policy(&config);
         result = configs_expect(&agent->configs, ret_command->request, &config, fault);

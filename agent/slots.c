@@ -67,6 +67,30 @@ int slot_fill(struct slot *slot, struct octets config_consumed)
     return result;
 }
 
+const struct config *slot_made(const struct slot *slot)
+{
+    return slot->is_made_other ? &slot->made : &slot->view;
+}
+
+void slot_make(struct slot *slot)
+{
+    arena_close(&slot->made_arena);
+    slot->made_arena = (struct arena){0};
+    slot->is_made_other = false;
+}
+
+/* It may be of a generation that still has hooks to run, and commands. */
+static void keep_made(struct slot *slot)
+{
+    if (slot->is_made_other) {
+        arena_close(&slot->arena);
+        return;
+    }
+    slot->made = slot->view;
+    slot->made_arena = slot->arena;
+    slot->is_made_other = true;
+}
+
 void slot_close_console(struct slot *slot)
 {
     if (slot->pty >= 0)
@@ -89,6 +113,7 @@ void slot_empty(struct slot *slot)
     slot_close_console(slot);
     free(slot->ready_text);
     arena_close(&slot->arena);
+    arena_close(&slot->made_arena);
     free((void *)(uintptr_t)slot->config.data);
     free((void *)(uintptr_t)slot->next.data);
     free(slot->held_end);
@@ -124,7 +149,7 @@ void slot_configure(struct agent *agent, uint32_t index)
 
     if (!ct->is_used || ct->revision == slot->revision || slot->next.data == NULL)
         return;
-    arena_close(&slot->arena);
+    keep_made(slot);
     free((void *)(uintptr_t)slot->config.data);
     slot->config = slot->next;
     slot->next = (struct octets){0};

@@ -17,6 +17,10 @@ struct octets octets_copy(const struct octets *octets); /* heap */
 /* -errno: the octets are no configuration; they are the slot's all the same. */
 int slot_fill(struct slot *slot, struct octets config_consumed);
 void slot_empty(struct slot *slot);
+/* What its last generation was made from: what takes a stop is to be asked of this. */
+const struct config *slot_made(const struct slot *slot);
+/* A generation begins: it is made from what is set now. */
+void slot_make(struct slot *slot);
 /* How many ids its range has, as its configuration says; 0: privileged. */
 uint32_t slot_uid_count(const struct slot *slot);
 /* A range that is free, for what the configuration says now. For a stopped container: ids on disk

@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "slots.h"
 #include "sys.h"
 
 #define EXIT_TIMEOUT 124
@@ -299,7 +300,7 @@ void stream_exec_start(struct stream *stream)
         .pid = stream->stage_pid != 0 ? stream->stage_pid : ct->pid,
         .has_userns = slot->uid_base != 0,
         .has_relay = stream->origin != 0,
-        .sysfilter = sysfilters_get(&agent->sysfilters, &slot->view),
+        .sysfilter = sysfilters_get(&agent->sysfilters, slot_made(slot)),
         .probe = stream->probe,
         .exec = {-1, -1},
         .plan = -1,

@@ -38,7 +38,7 @@ enum setting_key setting_find(const char *name)
 bool setting_is_list(enum setting_key key)
 {
     return key == SETTING_BIND || key == SETTING_TMPFS || key == SETTING_ENV ||
-           key == SETTING_LABEL || key == SETTING_DEPENDS;
+           key == SETTING_LABEL || key == SETTING_DEPENDS || key == SETTING_HOOK;
 }
 
 /* ---- lists ---- */
@@ -66,6 +66,9 @@ static struct list list_of(const struct config *config, enum setting_key key)
     case SETTING_LABEL:
         return (struct list){config->labels, config->label_count, sizeof(struct pair),
                              offsetof(struct pair, key)};
+    case SETTING_HOOK:
+        return (struct list){config->hooks, config->hook_count, sizeof(struct pair),
+                             offsetof(struct pair, key)};
     }
     ENSURE(key == SETTING_DEPENDS);
     return (struct list){config->depends, config->depend_count, sizeof(const char *), 0};
@@ -89,6 +92,10 @@ static void put_list(struct config *config, enum setting_key key, const struct l
     case SETTING_LABEL:
         config->labels = list->entries;
         config->label_count = list->count;
+        return;
+    case SETTING_HOOK:
+        config->hooks = list->entries;
+        config->hook_count = list->count;
         return;
     }
     ENSURE(key == SETTING_DEPENDS);
@@ -169,7 +176,7 @@ static bool is_same_entry(enum setting_key key, const void *a, const void *b)
         const struct tmpfs *other = b;
         return strcmp(one->target, other->target) == 0 && one->size_bytes == other->size_bytes;
     }
-    if (key == SETTING_ENV || key == SETTING_LABEL) {
+    if (key == SETTING_ENV || key == SETTING_LABEL || key == SETTING_HOOK) {
         const struct pair *one = a;
         const struct pair *other = b;
         return strcmp(one->key, other->key) == 0 && strcmp(one->value, other->value) == 0;
@@ -244,11 +251,21 @@ static void copy_value(struct config *to, const struct config *from, enum settin
     case SETTING_ORDER:
         to->order = from->order;
         return;
+    case SETTING_FUSE:
+        to->has_fuse = from->has_fuse;
+        return;
+    case SETTING_TUN:
+        to->has_tun = from->has_tun;
+        return;
+    case SETTING_PTRACE:
+        to->has_ptrace = from->has_ptrace;
+        return;
     case SETTING_BIND:
     case SETTING_TMPFS:
     case SETTING_ENV:
     case SETTING_LABEL:
     case SETTING_DEPENDS:
+    case SETTING_HOOK:
     case SETTING_UNSET:
     case SETTING_COUNT:
         break;
@@ -296,11 +313,18 @@ static bool is_same_value(const struct config *a, const struct config *b, enum s
         return a->autostart == b->autostart;
     case SETTING_ORDER:
         return a->order == b->order;
+    case SETTING_FUSE:
+        return a->has_fuse == b->has_fuse;
+    case SETTING_TUN:
+        return a->has_tun == b->has_tun;
+    case SETTING_PTRACE:
+        return a->has_ptrace == b->has_ptrace;
     case SETTING_BIND:
     case SETTING_TMPFS:
     case SETTING_ENV:
     case SETTING_LABEL:
     case SETTING_DEPENDS:
+    case SETTING_HOOK:
         return is_same_list(a, b, key);
     case SETTING_UNSET:
     case SETTING_COUNT:

@@ -44,7 +44,11 @@ struct config;
     X(DEPENDS, "depends", LIVE)                                                                    \
     X(FAMILY, "family", STOP)                                                                      \
     X(READY_TIMEOUT, "ready-timeout", LIVE)                                                        \
-    X(READY_POLICY, "ready-policy", LIVE)
+    X(READY_POLICY, "ready-policy", LIVE)                                                          \
+    X(FUSE, "fuse", STOP)                                                                          \
+    X(TUN, "tun", STOP)                                                                            \
+    X(PTRACE, "ptrace", STOP)                                                                      \
+    X(HOOK, "hook", STOP)
 
 enum setting_key {
     SETTING_UNSET,
@@ -59,7 +63,7 @@ enum setting_key {
 struct setting {
     enum setting_key key;
     bool is_cleared;     /* of a list: none of what was there stays */
-    const char *removed; /* of a list: this entry goes (a name; of binds and tmpfs the target) */
+    const char *removed; /* of a list: this entry goes (a name, target or point) */
 };
 
 const char *setting_name(enum setting_key key);

@@ -222,6 +222,18 @@ static int read_family(struct config *config, const struct options *options, str
     return 0;
 }
 
+/* A switch of `create`; `set` gives it a word. */
+static int read_switch(const struct options *options, enum option option, bool *ret_is_on,
+                       struct fault *fault)
+{
+    const char *word = options_find(options, option);
+
+    *ret_is_on = word == NULL ? options_has(options, option) : strcmp(word, "yes") == 0;
+    if (word == NULL || *ret_is_on || strcmp(word, "no") == 0)
+        return 0;
+    return refuse(fault, option, word, "yes or no is needed");
+}
+
 static int read_policy(struct config *config, const struct options *options, struct fault *fault)
 {
     static const char *const restart[] = {"never", "on-failure", "always", NULL};
@@ -239,10 +251,10 @@ static int read_policy(struct config *config, const struct options *options, str
     config->on_node_lost = (enum node_lost)(NODE_LOST_REPORT + words[2]);
     config->is_privileged = options_has(options, OPTION_PRIVILEGED);
     config->is_nested = options_has(options, OPTION_NESTED);
-    config->has_fuse = options_has(options, OPTION_FUSE);
-    config->has_tun = options_has(options, OPTION_TUN);
-    config->has_ptrace = options_has(options, OPTION_PTRACE);
-    return 0;
+    if (read_switch(options, OPTION_FUSE, &config->has_fuse, fault) < 0 ||
+        read_switch(options, OPTION_TUN, &config->has_tun, fault) < 0)
+        return -EINVAL;
+    return read_switch(options, OPTION_PTRACE, &config->has_ptrace, fault);
 }
 
 static int read_order(struct config_read *read, const struct options *options, struct fault *fault)
@@ -318,8 +330,9 @@ int config_read_settings(struct config_read *read, const struct options *options
     read->config.label_count = (size_t)labels;
     read->config.hook_count = (size_t)hooks;
     if (!config_has_hooks(&read->config))
-        return refuse(fault, OPTION_HOOK, options_find(options, OPTION_HOOK),
-                      "premount, mount, umount or postumount, each once, and a path from /");
+        return refuse(
+            fault, OPTION_HOOK, options_find(options, OPTION_HOOK),
+            "premount, mount, start, stop, umount or postumount, each once, and a path from /");
     return 0;
 }
 

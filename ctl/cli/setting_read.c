@@ -18,34 +18,31 @@ static int refuse(struct fault *fault, const char *word, const char *why)
     return -EINVAL;
 }
 
-static enum option option_of(enum setting_key key)
-{
-    for (unsigned i = 0; i < OPTION_COUNT; i++)
-        if (strcmp(option_rows[i].name, setting_name(key)) == 0)
-            return (enum option)i;
-    ENSURE(false); /* each key is an option of create: unit.cli.setting */
-    return OPTION_COUNT;
-}
-
 static void add_value(struct setting_read *read, enum setting_key key, const char *value)
 {
-    read->options.given[read->options.given_count++] = (struct option_given){option_of(key), value};
+    read->options.given[read->options.given_count++] =
+        (struct option_given){setting_option(key), value};
 }
 
-/* Is it one that was fixed when it was made? */
-static bool is_fixed(const char *name)
+/* Why it was settled when the container was made; NULL: it is no key at all. */
+static const char *fixed_words(const char *name)
 {
-    return strcmp(name, "template") == 0 || strcmp(name, "root") == 0 ||
-           strcmp(name, "privileged") == 0 || strcmp(name, "hook") == 0 ||
-           strcmp(name, "nested") == 0 || strcmp(name, "fuse") == 0 || strcmp(name, "tun") == 0 ||
-           strcmp(name, "ptrace") == 0;
+    if (strcmp(name, "template") == 0 || strcmp(name, "root") == 0)
+        return "what a container is made from is fixed";
+    if (strcmp(name, "privileged") == 0 || strcmp(name, "nested") == 0)
+        return "it decides a container's ids, and is fixed when that is made";
+    return NULL;
 }
 
 static int refuse_key(struct fault *fault, const char *name)
 {
-    if (is_fixed(name))
-        return refuse(fault, name, "it is fixed when a container is made");
-    fault_hint(fault, "`drover help set` lists them");
+    const char *words = fixed_words(name);
+
+    if (words != NULL) {
+        (void)refuse(fault, name, words);
+        fault_hint(fault, "destroy it, and create it again with what it is to have");
+        return -EINVAL;
+    }
     (void)refuse(fault, name, "no such key");
     fault_hint(fault, "`drover help set` lists them");
     return -EINVAL;
@@ -144,4 +141,13 @@ void setting_read_close(struct setting_read *read)
     arena_close(&read->texts);
     free(read->settings);
     options_close(&read->options);
+}
+
+enum option setting_option(enum setting_key key)
+{
+    for (unsigned i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(option_rows[i].name, setting_name(key)) == 0)
+            return (enum option)i;
+    ENSURE(false); /* each key is an option of create: unit.cli.setting */
+    return OPTION_COUNT;
 }

@@ -26,4 +26,7 @@ int setting_read(struct setting_read *read, const char *const *words, size_t cou
                  struct fault *fault);
 void setting_read_close(struct setting_read *read);
 
+/* The option of `create` that tells what a key is. */
+enum option setting_option(enum setting_key key);
+
 #endif

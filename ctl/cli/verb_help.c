@@ -8,6 +8,7 @@
 
 #include "cli.h"
 #include "rows.h"
+#include "setting_read.h"
 
 #define SCHEMA 1 /* of what -f json prints; fields are only added within one */
 
@@ -50,6 +51,20 @@ static void help_verb(const struct cli_verb *verb)
             help_option((enum option)option);
 }
 
+static void help_keys(void)
+{
+    (void)printf("\nKeys:\n");
+    for (unsigned key = SETTING_UNSET + 1; key < SETTING_COUNT; key++) {
+        const struct option_row *row = &option_rows[setting_option((enum setting_key)key)];
+        char left[64];
+
+        (void)snprintf(left, sizeof(left), "%s=%s", row->name,
+                       row->value == NULL ? "yes|no" : row->value);
+        (void)printf("  %-32s %s\n", left, row->words);
+    }
+    (void)printf("  %-32s %s\n", "cpuunits=N", "as cpu-weight, in OpenVZ's units: 8 to 500000");
+}
+
 static int help_statuses(struct cli *cli)
 {
     static const struct column columns[] = {
@@ -85,6 +100,8 @@ int verb_help(struct cli *cli)
         help_all();
     else
         help_verb(verb);
+    if (verb != NULL && verb->run == verb_set)
+        help_keys();
     return 0;
 }
 

@@ -69,10 +69,13 @@ before=$(limits web)$(shown web config)$(shown web revision)
 for word in memory=abc memory=1-sdc memory=0 memory=-1 pids=0 pids=x cpus=0 cpus=abc cpu-weight=0 \
     cpu-weight=10001 restart=maybe allow-reboot=perhaps autostart=later order=-1 stop-grace=5 label=x \
     init=sbin/init bind=/etc tmpfs=tmp env=A nonsense=1 template=other root=/ privileged=yes \
-    cpuunits=7 cpuunits=500001 memory-=1 \
+    cpuunits=7 cpuunits=500001 memory-=1 nested=yes fuse=maybe tun=1 ptrace-=yes hook=start hook=boot=/x \
+    hook=start=relative \
     pids-=1 'depends=Not A Name'; do
     same "$word" 2 "$(exited d set web "$word" label=z=1)"
 done
+d set web nested=yes 2>"$WORK/error" || true
+grep -q 'fixed when' "$WORK/error" && grep -q 'create it again' "$WORK/error" || fail "$(cat "$WORK/error")"
 same 'as it was' "$before" "$(limits web)$(shown web config)$(shown web revision)"
 same 'no such container' 3 "$(exited d set nobody pids=5)"
 same 'nothing to set' 2 "$(exited d set web)"
@@ -125,6 +128,37 @@ want 0 d set web label=tier=1
 same 'labels are added to' '{"role":"web","tier":"1"}' "$(d ls web -f json | jq -cS '.[0].labels')"
 same 'a label is what selectors see' web "$(d ls tier=1 -f json | jq -r '.[0].name')"
 same 'by a selector' 0 "$(exited d set tier=1 label-=tier)"
+
+echo '--- devices, ptrace and hooks'
+script() { # PATH: from standard input
+    { printf '#!/bin/sh\n' && cat; } >"$1" && chmod 755 "$1"
+}
+script "$WORK/began" <<<'echo began >>/told'
+script "$WORK/up" <<<"echo up \$DROVER_GENERATION >>$WORK/order"
+script "$WORK/down" <<<"echo down \$DROVER_GENERATION >>$WORK/order"
+script "$WORK/other" <<<"echo other \$DROVER_GENERATION >>$WORK/order"
+same 'it has none' 1 "$(exited d exec web -- test -e /dev/fuse)"
+same 'refused' 4 "$(exited d set web fuse=yes)"
+grep -q '(fuse)' "$WORK/error" || fail "it does not say which: $(cat "$WORK/error")"
+generation=$(d ls web -f json | jq .[0].generation)
+same 'a restart performs it' '{"fuse":"applied","tun":"applied","ptrace":"applied","hook":"applied"}' \
+    "$(set_keys web fuse=yes tun=yes ptrace=yes "hook=start=$WORK/began" "hook=premount=$WORK/up" \
+        "hook=postumount=$WORK/down" --restart --timeout 30s)"
+same 'devices' 0 "$(exited d exec web -- test -c /dev/fuse -a -c /dev/net/tun)"
+same 'that can be opened' 0 "$(exited d exec web -- /bin/sh -c ': <>/dev/fuse')"
+same 'its hook ran' began "$(d exec web -- cat /told)"
+same 'stored' '[true,true,true,3]' "$(shown web 'config | [.fuse, .tun, .ptrace, (.hooks | length)]')"
+same 'what is so already' unchanged "$(d set web fuse=yes "hook=start=$WORK/began" -f json | jq -r '.[0].receipt')"
+same 'without, next time' '{"fuse":"at_next_start","hook":"at_next_start"}' \
+    "$(set_keys web fuse=no hook-=premount "hook=postumount=$WORK/other" hook-=start --next-start)"
+same 'has it yet' 0 "$(exited d exec web -- test -c /dev/fuse)"
+same 'again' '{"hook":"applied"}' "$(set_keys web "hook=premount=$WORK/other" --restart --timeout 30s)"
+same 'has none now' 1 "$(exited d exec web -- test -e /dev/fuse)"
+same 'emptied' '{"hook":"applied"}' "$(set_keys web hook= --restart --timeout 30s)"
+same 'a boot ends with the hooks that it began with' \
+    "up $((generation + 1)) down $((generation + 1)) other $((generation + 2)) other $((generation + 2))" \
+    "$(xargs <"$WORK/order")"
+same 'none is left' '{}' "$(shown web config.hooks)"
 
 echo '--- at rest all is applied at once'
 want 0 d kill web

@@ -20,6 +20,8 @@ static const struct tmpfs tmpfs[] = {{"/t", 1}};
 static const struct tmpfs other_tmpfs[] = {{"/t", 2}};
 static const struct pair pairs[] = {{"A", "1"}, {"B", "2"}};
 static const struct pair other_pairs[] = {{"B", "3"}, {"C", "4"}};
+static const struct pair hooks[] = {{"start", "/a"}, {"stop", "/b"}};
+static const struct pair other_hooks[] = {{"umount", "/c"}, {"stop", "/d"}};
 static const char *const names[] = {"db"};
 static const char *const other_names[] = {"cache"};
 
@@ -44,6 +46,8 @@ static struct config base(void)
                            .on_node_lost = NODE_LOST_REPORT,
                            .labels = pairs,
                            .label_count = 2,
+                           .hooks = hooks,
+                           .hook_count = 2,
                            .depends = names,
                            .depend_count = 1};
 }
@@ -76,6 +80,11 @@ static struct config other(void)
                            .family = FAMILY_RUNIT,
                            .ready_ns = 5,
                            .is_ready_kept = true,
+                           .has_fuse = true,
+                           .has_tun = true,
+                           .has_ptrace = true,
+                           .hooks = other_hooks,
+                           .hook_count = 2,
                            .depends = other_names,
                            .depend_count = 1};
 }
@@ -85,7 +94,9 @@ static struct arena arena; /* of one test at a time */
 static bool takes_stop(enum setting_key key)
 {
     return key == SETTING_BIND || key == SETTING_TMPFS || key == SETTING_ENV ||
-           key == SETTING_INIT || key == SETTING_READY || key == SETTING_FAMILY;
+           key == SETTING_INIT || key == SETTING_READY || key == SETTING_FAMILY ||
+           key == SETTING_FUSE || key == SETTING_TUN || key == SETTING_PTRACE ||
+           key == SETTING_HOOK;
 }
 
 static void apply(const struct config *from, const struct config *values,
@@ -183,6 +194,34 @@ static void test_setting__list__is_put_into_taken_from_and_emptied(void **state)
     arena_close(&arena);
 }
 
+static void test_setting__hooks__are_named_by_their_points(void **state)
+{
+    struct config from = base();
+    struct config values = other();
+    struct config none = {.template_name = "", .root = "", .init = ""};
+    struct setting put = {.key = SETTING_HOOK, .removed = ""};
+    struct setting take = {.key = SETTING_HOOK, .removed = "start"};
+    struct setting clear = {.key = SETTING_HOOK, .is_cleared = true, .removed = ""};
+    struct config config;
+    struct ct_set set = {0};
+
+    (void)state;
+    apply(&from, &values, &put, 1, &config, &set);
+    assert_int_equal(config.hook_count, 3);
+    assert_string_equal(config.hooks[1].value, "/d"); /* one of a point, in its place */
+    assert_string_equal(config.hooks[2].key, "umount");
+    assert_true(config_has_hooks(&config));
+
+    apply(&from, &none, &take, 1, &config, &set);
+    assert_int_equal(config.hook_count, 1);
+    assert_string_equal(config.hooks[0].key, "stop");
+
+    apply(&from, &none, &clear, 1, &config, &set);
+    assert_int_equal(config.hook_count, 0);
+    assert_int_equal(set.stop_keys, SETTING_BIT(SETTING_HOOK));
+    arena_close(&arena);
+}
+
 static void test_setting__longer_list_than_there_may_be__is_refused(void **state)
 {
     static char texts[CONFIG_LIST_MAX + 1][8];
@@ -214,6 +253,7 @@ static void test_setting__names__are_found_again(void **state)
     for (unsigned key = 1; key < SETTING_COUNT; key++)
         assert_int_equal(setting_find(setting_name((enum setting_key)key)), key);
     assert_int_equal(setting_find("template"), SETTING_UNSET);
+    assert_int_equal(setting_find("nested"), SETTING_UNSET);
     assert_int_equal(setting_find(""), SETTING_UNSET);
 }
 
@@ -222,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_setting__each_key_alone__changes_that_and_nothing_else),
         cmocka_unit_test(test_setting__list__is_put_into_taken_from_and_emptied),
+        cmocka_unit_test(test_setting__hooks__are_named_by_their_points),
         cmocka_unit_test(test_setting__longer_list_than_there_may_be__is_refused),
         cmocka_unit_test(test_setting__names__are_found_again),
     };

@@ -49,7 +49,11 @@ static void test_setting_read__each_key__is_known_and_has_its_value(void **state
                                         "depends=db",
                                         "family=busybox",
                                         "ready-timeout=5s",
-                                        "ready-policy=keep"};
+                                        "ready-policy=keep",
+                                        "fuse=yes",
+                                        "tun=no",
+                                        "ptrace=yes",
+                                        "hook=start=/h"};
     const struct config *config;
     struct setting_read read;
     struct fault fault = {0};
@@ -76,36 +80,43 @@ static void test_setting_read__each_key__is_known_and_has_its_value(void **state
     assert_int_equal(config->autostart, AUTOSTART_DISABLED);
     assert_int_equal(config->order, 4);
     assert_string_equal(config->depends[0], "db");
+    assert_true(config->has_fuse && config->has_ptrace);
+    assert_false(config->has_tun);
+    assert_string_equal(config->hooks[0].key, "start");
+    assert_string_equal(config->hooks[0].value, "/h");
     setting_read_close(&read);
 }
 
 static void test_setting_read__lists__are_taken_from_and_emptied(void **state)
 {
-    static const char *const words[] = {"env=", "label-=role", "bind-=/x"};
+    static const char *const words[] = {"env=", "label-=role", "bind-=/x", "hook-=stop", "hook="};
     struct setting_read read;
     struct fault fault = {0};
 
     (void)state;
-    assert_int_equal(setting_read(&read, words, 3, &fault), 0);
+    assert_int_equal(setting_read(&read, words, 5, &fault), 0);
     assert_true(read.settings[0].is_cleared);
     assert_string_equal(read.settings[1].removed, "role");
     assert_string_equal(read.settings[2].removed, "/x");
+    assert_string_equal(read.settings[3].removed, "stop");
+    assert_true(read.settings[4].is_cleared);
     assert_int_equal(read.values.config.env_count, 0);
     setting_read_close(&read);
 }
 
 static void test_setting_read__nothing__is_no_limit_and_the_default(void **state)
 {
-    static const char *const words[] = {"memory=", "cpus=", "init=", "stop-grace="};
+    static const char *const words[] = {"memory=", "cpus=", "init=", "stop-grace=", "fuse="};
     struct setting_read read;
     struct fault fault = {0};
 
     (void)state;
-    assert_int_equal(setting_read(&read, words, 4, &fault), 0);
+    assert_int_equal(setting_read(&read, words, 5, &fault), 0);
     assert_true(read.values.config.memory_max_bytes == LIMIT_NONE);
     assert_int_equal(read.values.config.cpu_milli, 0);
     assert_string_equal(read.values.config.init, "");
     assert_int_equal(read.values.config.stop_grace_ns, 0);
+    assert_false(read.values.config.has_fuse);
     setting_read_close(&read);
 }
 
@@ -152,6 +163,12 @@ static void test_setting_read__what_cannot_be__is_refused_in_words(void **state)
     refused("template=t", "fixed");
     refused("root=/", "fixed");
     refused("privileged=yes", "fixed");
+    refused("nested=yes", "fixed");
+    refused("fuse=maybe", "fuse maybe: yes or no");
+    refused("ptrace=1", "yes or no");
+    refused("hook=boot=/x", "premount, mount, start");
+    refused("hook=start=x", "a path from /");
+    refused("hook=start", "K=V");
     refused("memory", "KEY=VALUE");
     refused("=5", "KEY=VALUE");
     refused("memory-=5", "entry of a list");

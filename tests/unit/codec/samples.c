@@ -18,7 +18,9 @@ static const struct pair hooks[] = {{"premount", "/srv/attach"}, {"postumount", 
 static const char *const depends[] = {"db", "cache"};
 static const struct setting settings[] = {{.key = SETTING_MEMORY},
                                           {.key = SETTING_ENV, .is_cleared = true},
-                                          {.key = SETTING_DEPENDS, .removed = "db"}};
+                                          {.key = SETTING_DEPENDS, .removed = "db"},
+                                          {.key = SETTING_HOOK, .removed = "stop"},
+                                          {.key = SETTING_COUNT - 1}};
 
 const struct config sample_config = {
     .template_name = "debian12",
