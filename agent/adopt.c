@@ -173,7 +173,7 @@ static void plan_again(struct agent *agent, const struct store_row *row, struct 
 
     if (rootfs_plan(&agent->rootfs, &request, &plan, &ignored) < 0) {
         slot->family = FAMILY_UNKNOWN; /* what it booted from is gone: signals are all we have */
-        slot->is_ready_on_exec = slot->ready <= READY_EXEC;
+        slot->is_ready_on_exec = slot_ready(slot) <= READY_EXEC;
         return;
     }
     slot->family = plan.family;
@@ -190,9 +190,7 @@ static void read_slot(const struct store_row *row, struct slot *slot)
                       "drover-agent: node.db: the configuration of %s cannot be read; it will not "
                       "start before node.db is restored from a copy\n",
                       row->name);
-    slot_note_ready(slot);
-    if ((row->late_keys & SETTING_BIT(SETTING_READY)) != 0)
-        slot->ready = READY_EXEC; /* what this generation waits for is not stored any more */
+    slot->is_ready_unknown = (row->late_keys & SETTING_BIT(SETTING_READY)) != 0;
     slot->revision = row->revision;
     slot->uid_base = row->uid_base;
     slot->family = row->family;

@@ -50,15 +50,13 @@ struct slot {
     bool is_config_new, is_config_bad; /* not yet in the store; cannot be read, `view` is empty */
     uint64_t revision;                 /* of it; the model's is ahead until slot_configure() */
     struct octets next; /* what it becomes by the SET that was accepted; NULL: none */
-    enum ready ready;   /* of the present generation, which `view` may be ahead of; */
-    char *ready_text;   /* … heap, as in `view` */
     uint32_t uid_base;  /* 0: privileged; how many there are: slot_uid_count() */
     struct config view; /* decoded once, in `arena`: labels and the like for answers */
     struct arena arena;
     /* What the last generation was made from, where a SET changed it since. LIMIT: an agent that
      * starts anew knows what is stored alone, and takes its guests for made from that. */
-    bool is_made_other;
-    struct config made; /* in `made_arena`; slot_made() */
+    bool is_made_other, is_ready_unknown; /* the latter: by such an agent; slot_ready() */
+    struct config made;                   /* in `made_arena`; slot_made() */
     struct arena made_arena;
 
     uint64_t launch;     /* number at the keeper of the present generation; 0: none */

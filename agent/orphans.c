@@ -35,7 +35,7 @@ void orphans_lose_notify(struct agent *agent, uint32_t index)
     struct input input = {.kind = INPUT_OBSERVATION, .observation = {.kind = IN_READY}};
 
     slot->has_lost_notify = true;
-    if (slot->seen.is_ready || slot->ready == READY_FILE || slot->ready == READY_TCP)
+    if (slot->seen.is_ready || slot_ready(slot) == READY_FILE || slot_ready(slot) == READY_TCP)
         return; /* those are looked for again */
     slot->seen.is_ready = true;
     readiness_stop(agent, index);

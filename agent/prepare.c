@@ -320,7 +320,6 @@ void prepare_begin(struct agent *agent, const struct effect *effect)
     cgroup_leaf(ct->name, effect->generation, preparing->leaf);
     slot_make(slot);
     preparing->config = octets_copy(&slot->config);
-    slot_note_ready(slot);
     preparing->uid_base = slot->uid_base;
     preparing->uid_count = slot_uid_count(slot);
     preparing->cgroup = (struct cgroup)CGROUP_EMPTY;

@@ -12,6 +12,7 @@
 #include "console_tail.h"
 #include "ensure.h"
 #include "keeper_plan.h"
+#include "slots.h"
 
 #define RETRY_MS 250 /* of a probe that could not be run, or was ended */
 #define MODEL_MS 2   /* until the model has heard of its init */
@@ -32,7 +33,7 @@ struct readiness {
 
 bool readiness_is_watched(const struct agent *agent, uint32_t index)
 {
-    return agent->slots[index].ready > READY_NOTIFY;
+    return slot_ready(&agent->slots[index]) > READY_NOTIFY;
 }
 
 static void post_ready(struct readiness *readiness)
@@ -87,10 +88,10 @@ void readiness_console_grew(struct agent *agent, uint32_t index)
 {
     struct slot *slot = &agent->slots[index];
     struct readiness *readiness = slot->readiness;
-    const char *text = slot->ready_text;
+    const char *text = slot_made(slot)->ready_text;
     size_t length = text == NULL ? 0 : strlen(text);
 
-    if (readiness == NULL || slot->ready != READY_CONSOLE || slot->ring == NULL)
+    if (readiness == NULL || slot_ready(slot) != READY_CONSOLE || slot->ring == NULL)
         return;
     ENSURE(length > 0);
     ENSURE(length <= READY_TEXT_BYTES_MAX);
@@ -154,9 +155,10 @@ static void begin_probe(struct readiness *readiness)
         (void)uv_timer_start(&readiness->retry, on_retry, MODEL_MS, 0);
         return;
     }
-    const char *const argv[] = {slot->ready_text, NULL};
+    const char *const argv[] = {slot_made(slot)->ready_text, NULL};
     const struct inside inside = {.argv = argv,
-                                  .probe = slot->ready == READY_TCP ? KP_PROBE_TCP : KP_PROBE_FILE,
+                                  .probe =
+                                      slot_ready(slot) == READY_TCP ? KP_PROBE_TCP : KP_PROBE_FILE,
                                   .on_end = on_probe_ended};
 
     streams_run_inside(&agent->streams, readiness->ct, &inside);
@@ -196,7 +198,7 @@ void readiness_start(struct agent *agent, uint32_t index)
     readiness->handles = 1;
     (void)uv_timer_init(&agent->loop, &readiness->retry);
     slot->readiness = readiness;
-    if (slot->ready != READY_CONSOLE) {
+    if (slot_ready(slot) != READY_CONSOLE) {
         begin_probe(readiness);
         return;
     }

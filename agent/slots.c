@@ -72,8 +72,14 @@ const struct config *slot_made(const struct slot *slot)
     return slot->is_made_other ? &slot->made : &slot->view;
 }
 
+enum ready slot_ready(const struct slot *slot)
+{
+    return slot->is_ready_unknown ? READY_EXEC : slot_made(slot)->ready;
+}
+
 void slot_make(struct slot *slot)
 {
+    slot->is_ready_unknown = false;
     arena_close(&slot->made_arena);
     slot->made_arena = (struct arena){0};
     slot->is_made_other = false;
@@ -100,18 +106,9 @@ void slot_close_console(struct slot *slot)
     slot->pty = slot->output = -1;
 }
 
-void slot_note_ready(struct slot *slot)
-{
-    free(slot->ready_text);
-    slot->ready = slot->view.ready;
-    slot->ready_text = strdup(slot->view.ready_text == NULL ? "" : slot->view.ready_text);
-    ENSURE(slot->ready_text != NULL);
-}
-
 void slot_empty(struct slot *slot)
 {
     slot_close_console(slot);
-    free(slot->ready_text);
     arena_close(&slot->arena);
     arena_close(&slot->made_arena);
     free((void *)(uintptr_t)slot->config.data);

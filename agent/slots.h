@@ -19,6 +19,7 @@ int slot_fill(struct slot *slot, struct octets config_consumed);
 void slot_empty(struct slot *slot);
 /* What its last generation was made from: what takes a stop is to be asked of this. */
 const struct config *slot_made(const struct slot *slot);
+enum ready slot_ready(const struct slot *slot);
 /* A generation begins: it is made from what is set now. */
 void slot_make(struct slot *slot);
 /* How many ids its range has, as its configuration says; 0: privileged. */
@@ -31,8 +32,6 @@ void slot_close_console(struct slot *slot);
 void slot_settle_config(struct agent *agent, const struct ct_receipt *receipt);
 /* A SET took force: the next configuration is the present one. */
 void slot_configure(struct agent *agent, uint32_t index);
-/* A generation begins: what it is made from says what its readiness is. */
-void slot_note_ready(struct slot *slot);
 /* The slot's columns of a row. */
 void slot_row(const struct agent *agent, uint32_t index, struct store_row *row);
 

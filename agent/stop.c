@@ -18,6 +18,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "slots.h"
 #include "stop_look.h"
 
 #define HOLD_FIRST_MS 5
@@ -103,7 +104,7 @@ static bool is_going_down(const struct agent *agent, uint32_t index)
 
     /* A systemd that has no socket to tell it on was asked, and could hear: it is believed. */
     if (slot->family == FAMILY_SYSTEMD && slot->is_asked &&
-        (slot->has_lost_notify || slot->is_ready_on_exec || slot->ready > READY_NOTIFY))
+        (slot->has_lost_notify || slot->is_ready_on_exec || slot_ready(slot) > READY_NOTIFY))
         return true;
     if (slot->family == FAMILY_RUNIT && slot->is_asked)
         return true;

@@ -147,8 +147,8 @@ static void settle_set(struct ct *ct, const struct now *now, struct out *out)
     ct_finish(ct, PHASE_FAILED, &fault, now, out);
 }
 
-/* A freeze or thaw in progress: the level that holds now is its result. It is ordered, as another
- * may be on its way that an agent ordered of whom node.db does not know any more. */
+/* A freeze or thaw in progress: the level that its group was asked for last, reached or not, is its
+ * result; it is asked for again, so that it is waited for. */
 static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, const struct now *now,
                            struct out *out)
 {
@@ -165,8 +165,6 @@ static void settle_freezer(struct node *node, struct ct *ct, bool is_frozen, con
     }
     if (!ct->has_command || (ct->state != CT_RUNNING && ct->state != CT_FROZEN))
         return;
-    /* What was ordered may yet be reached, when nobody waits for it any more. */
-    (void)ct_order(out, ct, ct->state == CT_RUNNING ? EFFECT_THAW : EFFECT_FREEZE);
     if (ct->command.verb == VERB_SET)
         return; /* it ends by its limits */
     interrupted(&fault, ct, verb_name(ct->command.verb));
