@@ -266,7 +266,9 @@ static void settle(struct preparing *preparing)
     struct agent *agent = preparing->agent;
     struct hold *hold = &agent->slots[preparing->ct].hold;
 
-    if (hold->is_plan_done && hold->is_cgroup_done && begin_systemd(preparing))
+    if (!hold->is_plan_done || !hold->is_cgroup_done) /* a worker writes to the rest */
+        return;
+    if (begin_systemd(preparing))
         return;
     hold->must_wait =
         preparing->cgroup_result < 0 || !preparing->has_plan || has_start_hooks(preparing);
