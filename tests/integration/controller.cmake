@@ -17,4 +17,7 @@ if(TARGET drover-controller)
     endforeach()
     # It waits for nodes to come back, again and again.
     set_tests_properties(integration.controller.durable PROPERTIES TIMEOUT 240)
+    # They wait for the controller's bounds: instruments add nothing to one run in --full.
+    set_property(TEST integration.controller.durable integration.controller.streams
+        integration.controller.queries APPEND PROPERTY LABELS full_instrumented)
 endif()

@@ -59,6 +59,7 @@ for what in out in; do
     evil
 done
 # A client that goes away while the lock is held: what is closed then is closed by the relay.
+: >"$WORK/err" # the next client opens it when it comes to it
 "$BUILD/drover" $TO exec evil -- /bin/sh -c '/hostile hold out; sleep 1000' >"$WORK/out" 2>"$WORK/err" &
 client=$!
 until grep -q holds "$WORK/err"; do :; done
@@ -115,6 +116,7 @@ gone neighbour
 # ---- what is killed ----
 # begin: a command that goes on; $RELAY stands before it.
 begin() {
+    : >"$WORK/out" # the client opens it when it comes to it: what is read till then is no older one's
     "$BUILD/drover" $TO exec neighbour -- /bin/sh -c 'echo began; sleep 1000' >"$WORK/out" 2>"$WORK/err" &
     CLIENT=$!
     until grep -q began "$WORK/out"; do :; done

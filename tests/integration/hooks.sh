@@ -131,6 +131,7 @@ wait "$starter" || true
 ended "$(cat "$WORK/hanging")"
 no_hooks
 node_start --hooks-dir "$hooks"
+want 0 d wait web --for stopped >/dev/null
 same 'as it was' stopped "$(d ls web -o state --no-header)"
 same 'nothing is left' 0 "$(leaves)"
 want 0 d start web

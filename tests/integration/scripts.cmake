@@ -66,6 +66,11 @@ drover_script(isolation 120)
 drover_script(set 120)
 set_property(TEST integration.ends integration.away integration.lossy integration.many
     integration.results integration.leaving APPEND PROPERTY LABELS plain)
+# Under instruments in --full alone: what daemons do in these, they do in the others too.
+set_property(TEST integration.adoption_console integration.contract integration.contract_nodes
+    integration.families integration.hooks_inside integration.hostile integration.hostile_rage
+    integration.isolation integration.old_systemd integration.restored integration.systemd
+    APPEND PROPERTY LABELS full_instrumented)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # Run on Debian's own kernel with pure cgroup v2, too.
 set_property(TEST integration.life integration.systemd integration.storm integration.refusals
