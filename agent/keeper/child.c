@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "sys.h"
 
+#define KEPT_FROM 1024        /* what 40 launches at once hold lies below */
 #define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */
 
 int cargo_find(const struct cargo *cargo, enum kw_role role)
@@ -93,7 +94,8 @@ static pid_t clone_into(const struct child_order *order, int *ret_pidfd)
     int pidfd = -1;
     int cgroup = cargo_find(order->cargo, KW_FD_CGROUP);
     struct clone_args args = {
-        .flags = order->flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .flags = order->flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
+                 (order->lent != NULL ? CLONE_FILES : 0u),
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -135,18 +137,37 @@ pid_t child_clone(const struct child_order *order, struct birth *birth, int *ret
             .fd_count = order->cargo->count,
             .slave = order->slave,
             .is_quiet = order->is_quiet,
+            .is_guest = order->lent != NULL,
             .report = childs_report,
             .go = childs_go,
         };
-        (void)close(report);
-        (void)close(go);
         order->body(&stage);
         _exit(1);
     }
     if (pid < 0)
         return pid;
     *birth = (struct birth){.report = take_fd(&report), .go = take_fd(&go)};
+    if (order->lent != NULL)
+        *order->lent = (struct lent){
+            .fds = {take_fd(&childs_report), take_fd(&childs_go), order->slave}, .count = 3};
     return pid;
+}
+
+void child_take_back(struct lent *lent)
+{
+    for (size_t i = 0; i < lent->count; i++)
+        fd_closep(&lent->fds[i]);
+    lent->count = 0;
+}
+
+void child_keep_above(int *fd)
+{
+    int above = *fd < 0 ? -1 : fcntl(*fd, F_DUPFD_CLOEXEC, KEPT_FROM);
+
+    if (above < 0)
+        return;
+    (void)close(*fd);
+    *fd = above;
 }
 
 static int limit_one(pid_t pid, const struct kp_rlimit *limit)

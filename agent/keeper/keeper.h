@@ -33,6 +33,8 @@ struct launch_stage {
     bool is_told;  /* netns, netlink, mntns were sent */
     bool is_quiet; /* its agent said KW_EARLY_GO */
     struct birth birth;
+    struct cargo cargo; /* lent too */
+    struct lent lent;
     int staged[3]; /* netns, netlink, mntns, until they are sent */
     uint64_t deadline_ns;
 };
@@ -173,7 +175,8 @@ enum kw_refusal launch_abort(struct keeper *k, uint64_t launch);
 /* Kill a launch that has not executed anything; it ends as FAILED with these. */
 void launch_fail(struct keeper *k, struct entry *entry, enum kw_step step, int error);
 
-void launch_reports(struct keeper *k, struct entry *entry);
+/* Read what its stage said. is_dead: and says no more. */
+void launch_reports(struct keeper *k, struct entry *entry, bool is_dead);
 void launch_agent_lost(struct keeper *k);
 void launch_deadlines(struct keeper *k, uint64_t now_ns);
 

@@ -141,6 +141,8 @@ static int open_console(struct keeper *k, struct entry *entry, const struct kp_h
     int rc = entry->ring >= 0 ? console_open_ring(entry) : 0;
     if (rc == 0 && (plan->flags & KP_PTY) != 0) {
         rc = console_open(entry, plan);
+        child_keep_above(&entry->master);
+        child_keep_above(&entry->slave);
         if (rc == 0)
             rc = watch_add(k, WATCH_PTY, entry->master, slot, entry->record.launch);
     }
@@ -151,7 +153,10 @@ static int open_console(struct keeper *k, struct entry *entry, const struct kp_h
     if (rc < 0)
         return rc;
     entry->output = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return entry->output < 0 ? -errno : 0;
+    if (entry->output < 0)
+        return -errno;
+    child_keep_above(&entry->output);
+    return 0;
 }
 
 static void run_stage(const struct stage *stage)
@@ -159,16 +164,19 @@ static void run_stage(const struct stage *stage)
     stage_launch(stage);
 }
 
-static int clone_init(struct keeper *k, struct entry *entry, const struct kp_header *plan,
-                      const struct cargo *cargo)
+static int clone_init(struct keeper *k, struct entry *entry, const struct kp_header *plan)
 {
     struct launch_stage *stage = stage_of(k, entry);
+    AUTO_FD slave = entry->slave < 0 ? -1 : fcntl(entry->slave, F_DUPFD_CLOEXEC, 0);
+    if (slave < 0 && entry->slave >= 0)
+        return -errno;
     const struct child_order order = {
         .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC |
                  ((plan->flags & KP_USERNS) != 0 ? CLONE_NEWUSER : 0u),
         .plan = plan,
-        .cargo = cargo,
-        .slave = entry->slave,
+        .cargo = &stage->cargo,
+        .slave = slave,
+        .lent = &stage->lent,
         .is_quiet = stage->is_quiet,
         .is_owned_by_range = (plan->flags & KP_USERNS) != 0,
         .body = run_stage,
@@ -176,6 +184,8 @@ static int clone_init(struct keeper *k, struct entry *entry, const struct kp_hea
     pid_t pid = child_clone(&order, &stage->birth, &entry->pidfd);
     if (pid < 0)
         return pid;
+    (void)take_fd(&slave);
+    child_keep_above(&entry->pidfd);
     entry->record.cloned_ns = clock_monotonic_ns();
     table_set_pid(&k->table, entry, pid);
     k->table.living++;
@@ -183,21 +193,20 @@ static int clone_init(struct keeper *k, struct entry *entry, const struct kp_hea
 }
 
 /* Steps from here on have an entry: what goes wrong is told as its end. */
-static void begin_stage(struct keeper *k, struct entry *entry, const struct kp_header *plan,
-                        const struct cargo *cargo)
+static void begin_stage(struct keeper *k, struct entry *entry, const struct kp_header *plan)
 {
+    struct launch_stage *stage = stage_of(k, entry);
     enum kw_step step = KW_STEP_CLONE;
     int rc = open_console(k, entry, plan);
     if (rc == 0)
-        rc = clone_init(k, entry, plan, cargo);
+        rc = clone_init(k, entry, plan);
     if (rc == 0)
-        rc = order_from_outside(entry, plan, cargo, &step);
+        rc = order_from_outside(entry, plan, &stage->cargo, &step);
     if (rc < 0) {
         launch_fail(k, entry, step, -rc);
         return;
     }
 
-    struct launch_stage *stage = stage_of(k, entry);
     bool is_at_once = (plan->flags & KP_GO_AT_ONCE) != 0;
     entry->record.outside_ns = clock_monotonic_ns();
     if (is_at_once)
@@ -231,6 +240,8 @@ enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record, s
     entry->record.failed_detail = -1;
     entry->notify = cargo_take(cargo, KW_FD_NOTIFY);
     entry->ring = cargo_take(cargo, KW_FD_RING);
+    child_keep_above(&entry->notify);
+    child_keep_above(&entry->ring);
     entry->stage = (uint8_t)(1 + (stage - k->stages));
     *stage = (struct launch_stage){
         .slot = table_slot(&k->table, entry),
@@ -238,10 +249,12 @@ enum kw_refusal launch_begin(struct keeper *k, const struct kw_launch *record, s
         .is_quiet = k->is_go_early && record->launch != k->staged_told,
         .birth = {.report = -1, .go = -1},
         .staged = {-1, -1, -1},
+        .cargo = *cargo,
         .deadline_ns = record->stage_deadline_ns,
     };
+    cargo->count = 0;
     k->is_timer_stale = true;
-    begin_stage(k, entry, plan, cargo);
+    begin_stage(k, entry, plan);
     return 0;
 }
 
@@ -263,6 +276,13 @@ void launch_fail(struct keeper *k, struct entry *entry, enum kw_step step, int e
     reap_never_born(k, entry);
 }
 
+/* What was lent: the child has its own, or has ended. */
+static void take_back(struct launch_stage *stage)
+{
+    child_take_back(&stage->lent);
+    cargo_close(&stage->cargo);
+}
+
 void launch_close_stage(struct keeper *k, struct entry *entry)
 {
     struct launch_stage *stage = stage_of(k, entry);
@@ -270,6 +290,7 @@ void launch_close_stage(struct keeper *k, struct entry *entry)
         return;
     watch_close(k, &stage->birth.report);
     fd_closep(&stage->birth.go);
+    take_back(stage);
     for (size_t i = 0; i < COUNT_OF(stage->staged); i++)
         fd_closep(&stage->staged[i]);
     stage->is_used = false;
@@ -307,7 +328,7 @@ static void take_report(struct keeper *k, struct entry *entry, const struct stag
     }
 }
 
-void launch_reports(struct keeper *k, struct entry *entry)
+void launch_reports(struct keeper *k, struct entry *entry, bool is_dead)
 {
     struct launch_stage *stage = stage_of(k, entry);
     struct stage_report report;
@@ -316,12 +337,15 @@ void launch_reports(struct keeper *k, struct entry *entry)
 
     while (stage != NULL && stage->birth.report >= 0) {
         int rc = child_read(&stage->birth, &report, fds, COUNT_OF(fds), &fd_count);
-        if (rc == -EAGAIN)
+        if (rc == -EAGAIN && !is_dead)
             return;
+        if (rc == -EAGAIN)
+            break; /* the last word: a sibling that begins may hold the socket open for a moment */
         if (rc == 0) {
             watch_close(k, &stage->birth.report);
             break;
         }
+        take_back(stage); /* it speaks: it has its own */
         take_report(k, entry, &report, fds, fd_count);
         for (size_t i = 0; i < fd_count; i++)
             fd_closep(&fds[i]);

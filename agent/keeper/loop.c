@@ -105,7 +105,7 @@ static void on_entry(struct keeper *k, enum watch_kind kind, struct entry *entry
     if (kind == WATCH_NOTIFY && entry->notify >= 0)
         notify_drain(k, entry, false);
     if (kind == WATCH_STAGE)
-        launch_reports(k, entry);
+        launch_reports(k, entry, false);
     if (kind == WATCH_ADOPTED && !entry_is_final(entry))
         reap_adopted(k, entry);
 }

@@ -72,7 +72,7 @@ void reap_all(struct keeper *k)
         struct entry *entry = table_find_pid(&k->table, pid);
         struct spawn *spawn = entry == NULL ? spawn_find_pid(k, pid) : NULL;
         if (entry != NULL)
-            launch_reports(k, entry);
+            launch_reports(k, entry, true);
         if (spawn != NULL && spawn->pid == pid) /* not its relay */
             spawn_reports(k, spawn);
 

@@ -47,6 +47,7 @@ struct stage {
     int slave;     /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
                       socket between them; -1 none */
     bool is_quiet; /* launch: GO is awaited without STAGE_READY */
+    bool is_guest; /* at its parent's descriptors, until it has copied its own of them */
     int report;    /* write end */
     int go;        /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
                    End of file: exit at once */

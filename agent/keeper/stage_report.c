@@ -69,11 +69,11 @@ int stage_find_fd(const struct stage *stage, enum kw_role role)
     return stage_next_fd(stage, role, &index);
 }
 
-static int close_from_to(int first, int last)
+static int close_from_to(int first, int last, unsigned flags)
 {
     if (first > last)
         return 0;
-    return syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0) < 0 ? -errno : 0;
+    return syscall(SYS_close_range, (unsigned)first, (unsigned)last, flags) < 0 ? -errno : 0;
 }
 
 int stage_keep_own(const struct stage *stage)
@@ -97,14 +97,16 @@ int stage_keep_own(const struct stage *stage)
         kept[place] = fd;
     }
 
+    /* A guest at its parent's descriptors copies those below, and from then on has a table of its
+     * own: nothing was closed before. */
     int first = STDERR_FILENO + 1;
-    for (size_t i = 0; i < count; i++) {
-        int rc = close_from_to(first, kept[i] - 1);
-        if (rc < 0)
-            return rc;
+    int rc = close_from_to(count > 0 ? kept[count - 1] + 1 : first, INT_MAX,
+                           stage->is_guest ? CLOSE_RANGE_UNSHARE : 0);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        rc = close_from_to(first, kept[i] - 1, 0);
         first = kept[i] + 1;
     }
-    return close_from_to(first, INT_MAX);
+    return rc;
 }
 
 void stage_keep_report(const struct stage *stage, int other)
@@ -113,9 +115,9 @@ void stage_keep_report(const struct stage *stage, int other)
     int second = other > stage->report ? other : stage->report;
 
     /* Cannot fail: it did not when the stage began. */
-    (void)close_from_to(STDERR_FILENO + 1, first - 1);
-    (void)close_from_to(first + 1, second - 1);
-    (void)close_from_to(second + 1, INT_MAX);
+    (void)close_from_to(STDERR_FILENO + 1, first - 1, 0);
+    (void)close_from_to(first + 1, second - 1, 0);
+    (void)close_from_to(second + 1, INT_MAX, 0);
 }
 
 int stage_take_standard(const int fds[3], int null)

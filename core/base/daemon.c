@@ -2,6 +2,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <ini.h>
 #include <signal.h>
@@ -10,6 +11,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_EXPECTED 4096 /* of a node with some hundred guests: 32 KiB of the kernel's */
 
 int daemon_complain(const char *program, const struct fault *fault)
 {
@@ -28,6 +32,11 @@ void daemon_raise_nofile(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    /* A table that threads share grows after an RCU grace period: milliseconds in which whoever
+     * opens a descriptor waits, the loop too. So it grows now, while there is one thread. */
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, DESCRIPTORS_EXPECTED - 1);
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 /* What glibc would find out for itself is not what a daemon wants: after the first large block that

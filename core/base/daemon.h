@@ -18,7 +18,8 @@
 /* "drover-agent: what: errno's words", and the hint on a line of its own. Returns the exit code. */
 int daemon_complain(const char *program, const struct fault *fault);
 
-/* As many descriptors as are allowed; the soft limit serves as well, for fewer. */
+/* As many descriptors as are allowed, and a table with room for thousands; the soft limit serves as
+ * well, for fewer. Before threads are made. */
 void daemon_raise_nofile(void);
 
 /* Blocks of 128 KiB and more go back to the kernel when they are freed, and what is free at the
