@@ -165,6 +165,7 @@ static void check_taken(struct sim *sim, const struct answered *answered, size_t
     enum effect_kind kind = order_of(answered);
     const struct ct *ct = answered->ct;
     bool is_ordered = kind == EFFECT_UNSET;
+    bool is_of_limits = answered->command->verb != VERB_SET || is_set_of_limits(answered);
 
     if (asked != NULL) {
         asked->taken_in = answered->state;
@@ -172,6 +173,13 @@ static void check_taken(struct sim *sim, const struct answered *answered, size_t
     }
     for (size_t i = effects; i < out->effect_count && !is_ordered; i++)
         is_ordered = out->effects[i].ct == ct->index && out->effects[i].kind == kind;
+    for (size_t i = effects; i < out->effect_count; i++)
+        if (!is_of_limits && out->effects[i].ct == ct->index &&
+            out->effects[i].kind == EFFECT_LIMIT)
+            sim_fail(sim, "answer", "set of %s writes limits that it does not name", ct->name);
+    if (!is_of_limits && !is_set_restart(answered) && ct->has_command &&
+        strcmp(ct->command.request, answered->command->request) == 0)
+        sim_fail(sim, "answer", "set of %s has nothing to wait for, and waits", ct->name);
     if (!is_ordered)
         sim_fail(sim, "answer", "%s of a container that is %s orders no %s",
                  verb_name(answered->command->verb), ct_state_name(answered->state),
@@ -194,6 +202,44 @@ void checks_answered(struct sim *sim, const struct answered *answered, size_t re
             check_taken(sim, answered, effects, out);
         return; /* what follows is its end */
     }
+    if (answered->command->verb == VERB_SET)
+        sim_fail(sim, "answer", "set of a container that is %s is not answered",
+                 ct_state_name(answered->state));
+}
+
+/* Limits that are in force are those of the row, and who asked for them is answered, be it that
+ * they failed or take too long. */
+static void check_limits(struct sim *sim, const struct heard *heard, const struct ct *ct)
+{
+    enum ct_input kind = heard->observation->kind;
+    bool is_over = ct->state == CT_KILLING || ct->state == CT_STUCK || !ct->is_open;
+
+    if (is_over)
+        return; /* with its end, what was asked is answered */
+    if (ct->has_command && ct->command.verb == VERB_SET && ct->command.set.when != SET_RESTART)
+        sim_fail(sim, "answer", "%s heard %s, and its set waits", ct->name, ct_input_name(kind));
+    if (kind != IN_LIMIT_LATE && ct->has_set)
+        sim_fail(sim, "answer", "%s heard %s, and goes on setting", ct->name, ct_input_name(kind));
+    if (kind == IN_LIMITED && heard->has_set && ct->revision == heard->revision)
+        sim_fail(sim, "answer", "%s has limits in force that its row has not", ct->name);
+}
+
+void checks_heard(struct sim *sim, const struct heard *heard, const struct ct *ct, size_t effects,
+                  const struct out *out)
+{
+    enum ct_input kind = heard->observation->kind;
+    bool is_cleaned = false;
+
+    if ((kind == IN_UNASKED || kind == IN_UNASKED_READY) && heard->state == CT_STOPPING &&
+        ct->state == CT_STOPPING)
+        sim_fail(sim, "answer", "a hook of %s said no, and it goes on stopping", ct->name);
+    if (kind != IN_LIMITED && kind != IN_LIMIT_FAILED && kind != IN_LIMIT_LATE)
+        return;
+    check_limits(sim, heard, ct);
+    for (size_t i = effects; i < out->effect_count; i++)
+        is_cleaned |= out->effects[i].ct == ct->index && out->effects[i].kind == EFFECT_CLEAN;
+    if (heard->state == CT_STUCK && !ct->is_open && !is_cleaned)
+        sim_fail(sim, "answer", "nothing holds %s any more, and nothing cleans it up", ct->name);
 }
 
 /* ---- what is in progress ---- */

@@ -6,7 +6,7 @@
  * Units    virtual nanoseconds.
  * Errors   sim_fail(): answer, I3, I6.
  * Owner    struct sim.
- * Context  checks_answered() as the model answers; the others at a commit.
+ * Context  checks_answered(), checks_heard() as the model answers; the others at a commit.
  */
 #ifndef DROVER_SIM_CHECKS_COMMANDS_H
 #define DROVER_SIM_CHECKS_COMMANDS_H
@@ -27,6 +27,16 @@ struct answered {
 /* receipts and effects: how many there were before. */
 void checks_answered(struct sim *sim, const struct answered *answered, size_t receipts,
                      size_t effects, const struct out *out);
+/* What the model made of what it heard of limits, or of a stop that a hook refused: effects, and
+ * ct, as after that. */
+struct heard {
+    const struct observation *observation;
+    enum ct_state state; /* these three before it */
+    uint64_t revision;
+    bool has_set;
+};
+void checks_heard(struct sim *sim, const struct heard *heard, const struct ct *ct, size_t effects,
+                  const struct out *out);
 /* The freezer is where the command in progress wants it. */
 void checks_freezer_reached(struct sim *sim, const struct ct *ct);
 /* No command waits longer than its deadline. */

@@ -41,10 +41,15 @@ enum verdict __wrap_ct_step(struct ct *ct, const struct observation *observation
                             const struct now *now, struct out *out)
 {
     size_t effects = out->effect_count;
+    const struct heard heard = {.observation = observation,
+                                .state = ct->state,
+                                .revision = ct->revision,
+                                .has_set = ct->has_set};
 
     reached.cells[ct->state][observation->kind]++;
     enum verdict verdict = __real_ct_step(ct, observation, now, out);
     checks_stepped(present, ct, effects, out);
+    checks_heard(present, &heard, ct, effects, out);
     return verdict;
 }
 
