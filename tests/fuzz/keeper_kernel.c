@@ -104,6 +104,8 @@ pid_t __wrap_child_clone(const struct child_order *order, struct birth *birth, i
     world.child_count++;
     *birth = (struct birth){.report = pair[0], .go = pipe[1]};
     *ret_pidfd = eventfd(0, EFD_CLOEXEC);
+    if (order->lent != NULL)
+        *order->lent = (struct lent){.fds = {order->slave}, .count = 1};
     return child->pid;
 }
 
