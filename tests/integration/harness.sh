@@ -47,7 +47,10 @@ CONTROLLER_URL='' CONTROLLER_PORT=''
 TO="--agent $AGENT_SOCK"
 V2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 
+# What fails says so, though the command that it fails in is not to be heard.
+exec {WORDS}>&2
 fail() {
+    exec 2>&"$WORDS"
     echo "FAILED: $*" >&2
     exit 1
 }
@@ -80,6 +83,7 @@ cleanup() {
     local code=$?
     set +e
     trap - EXIT
+    exec 2>&"$WORDS"
     if ((code != 0 && code != 77)); then
         echo "--- last words of the daemons" >&2
         tail -n 40 "$WORK"/*.log >&2

@@ -21,7 +21,7 @@ case $what in
     console) printf 'one two rea' >/dev/console; printf 'dy three\n' >/dev/console ;;
     file) mkdir -p /run/deep && touch /run/deep/ready ;;
     link) ln -s /proc/1/root/etc/passwd /run/link ;;
-    tcp) exec nc -l -p 4711 -e /bin/true ;;
+    tcp) while :; do nc -l -p 4711 -e /bin/true; done ;; # a dead agent's probe may come to it first
 esac
 END
 chmod 755 "$WORK/roots/told/boot"
