@@ -19,11 +19,17 @@
 #include "cleanup.h"
 #include "message.h"
 
+/* A copy is the peer of a shared mount, as systemd makes all of its host: what a guest mounts on it
+ * would be mounted on the host, too, and pivot_root(2) refuses it. */
 int mount_clone(int dir, const char *path)
 {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-    int fd = open_tree(dir, path, path[0] == '\0' ? flags | AT_EMPTY_PATH : flags);
-    return fd < 0 ? -errno : fd;
+    struct mount_attr attr = {.propagation = MS_PRIVATE};
+
+    AUTO_FD fd = open_tree(dir, path, path[0] == '\0' ? flags | AT_EMPTY_PATH : flags);
+    if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    return take_fd(&fd);
 }
 
 int mount_idmap(int mount, int userns)
