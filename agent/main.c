@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "agent.h"
 #include "daemon.h"
@@ -30,6 +31,7 @@ int main(int argc, char **argv)
         return 0;
     }
     (void)prctl(PR_SET_NAME, "drover-agent");
+    (void)umask(022); /* guests look through the cgroups that we make */
     daemon_return_memory();
     daemon_raise_nofile(); /* each container holds a dozen */
     if (sodium_init() < 0)
