@@ -22,6 +22,7 @@
 #   same WHAT EXPECTED GOT    two texts are equal
 #   expect WHAT JQ            what is read as JSON from stdin makes this jq filter true
 #   fail TEXT                 end the test
+#   UNDO                      a command for what else is to be put right, however the test ends
 set -euo pipefail
 
 BUILD=$(cd "$1" && pwd)
@@ -39,7 +40,7 @@ if [[ -z ${DROVER_TEST_REAPED:-} ]]; then
 fi
 WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-test-XXXXXX")
 NODE=t-${DROVER_TEST_RUN:-$$}-$$
-AGENT_PID='' CONTROLLER_PID='' LOSSY_PID=''
+AGENT_PID='' CONTROLLER_PID='' LOSSY_PID='' UNDO=''
 AGENT_SOCK=$WORK/run/agent.sock
 # shellcheck disable=SC2034 # the tests' own
 CONTROLLER_SOCK=$WORK/run/controller.sock
@@ -89,6 +90,7 @@ cleanup() {
         tail -n 40 "$WORK"/*.log >&2
     fi
     jobs -p | xargs -r kill 2>/dev/null
+    eval "$UNDO"
     [[ -z $AGENT_PID ]] || { kill -KILL "$AGENT_PID"; ended "$AGENT_PID"; }
     [[ -z $CONTROLLER_PID ]] || { kill -TERM "$CONTROLLER_PID"; ended "$CONTROLLER_PID"; }
     [[ -z $LOSSY_PID ]] || { kill -TERM "$LOSSY_PID"; ended "$LOSSY_PID"; }
@@ -198,8 +200,10 @@ itself() {
 }
 
 template() {
-    [[ -d $WORK/roots/$1 ]] || guest_run "$1" "$WORK/roots/$1" || fail "no guest root $1"
-    d template import "$1" "$WORK/roots/$1"
+    local root=$WORK/roots/$1
+    [[ -d $root || ! -d $guests_made/$1 ]] || root=$guests_made/$1
+    [[ -d $root ]] || guest_run "$1" "$root" || fail "no guest root $1"
+    d template import "$1" "$root"
 }
 
 want() {

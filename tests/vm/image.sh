@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # slow is tests/vm/run's, guests_support guests.sh's
+# shellcheck disable=SC2154 # slow and at_once are tests/vm/run's, guests_support guests.sh's
 # What the virtual machine is made of. To be sourced, as root, after guests.sh:
 #
 #   vm_kernel DIR             Debian's own kernel: DIR/vmlinuz, DIR/lib/modules/VERSION
@@ -87,7 +87,7 @@ vm_bootstrap() {
 # vm_init FILE BUILD TREE: runs the list, and takes orphans as an init does.
 vm_init() {
     printf '%s\n' '#!/bin/bash' \
-        "export DROVER_TEST_SLOW=$slow DROVER_TEST_FEW=yes" \
+        "export DROVER_TEST_SLOW=$slow DROVER_TEST_FEW=yes DROVER_VM_AT_ONCE=$at_once" \
         "exec '$2/test.support.reaper' bash '$3/tests/vm/inside' /list" >"$1" &&
         chmod 755 "$1"
 }
@@ -107,7 +107,7 @@ vm_unit() {
 }
 
 vm_image() {
-    local dir=$1 build=$2 root=$1/root tar top size
+    local dir=$1 build=$2 root=$1/root guest tar top size
     top=$(cd "$guests_support/../.." && pwd)
     tar=$vm_cache/vm-$({ declare -f vm_bootstrap && vm_host_packages; } | sha256sum | cut -c1-16).tar
     (
@@ -115,15 +115,15 @@ vm_image() {
         [[ -e $tar ]] || vm_bootstrap "$tar"
     ) 9>"$vm_cache/vm.lock" || return
     mkdir -m 755 "$root" && tar -C "$root" -xpf "$tar" --numeric-owner || return
-    mkdir -p "$root/dev" "$root$top" "$root$build" "$root$vm_cache" &&
+    mkdir -p "$root/dev" "$root$top" "$root$build" &&
         cp -a "$dir/lib/modules" "$root/lib/" &&
         cp -a "$top"/{tests,deploy} "$root$top/" &&
         find "$build" -maxdepth 1 -type f -perm /111 -exec cp -a {} "$root$build/" \; || return
-    # Guest roots that are bootstrapped; a machine without a network makes none.
-    find "$vm_cache" -maxdepth 1 -name '*.tar' ! -name 'vm-*' -exec cp -a {} "$root$vm_cache/" \; || return
-    "${CC:-gcc}" -std=gnu17 -D_GNU_SOURCE -O2 -static -s -o "$root$vm_cache/trivial_init" \
-        "$top/tests/support/trivial_init.c" &&
-        cp "$dir/list" "$root/list" && vm_init "$root/init-of-tests" "$build" "$top" &&
+    mkdir -p "$root$vm_cache/roots" || return
+    for guest in busybox trivial debian sysvinit; do # what the tests of the list use
+        guest_run "$guest" "$root$vm_cache/roots/$guest" || return
+    done
+    cp "$dir/list" "$root/list" && vm_init "$root/init-of-tests" "$build" "$top" &&
         vm_unit "$root/etc/systemd/system" "$build" "$top" && echo host >"$root/etc/hostname" || return
     strip --strip-debug "$root$build"/* 2>/dev/null
     size=$(($(du -sm "$root" | cut -f1) + 3072))
