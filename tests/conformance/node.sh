@@ -106,11 +106,10 @@ statement_58() {
 # As many as would share one user's instances twelve times over, if they were one user's.
 statement_59() {
     local count limit
-    count=$(few 50 5)
+    count=$(few 50 10)
     limit=$(cat /proc/sys/fs/inotify/max_user_instances)
     if ((limit != 128)); then
-        # shellcheck disable=SC2064 # as it is now
-        trap "echo $limit >/proc/sys/fs/inotify/max_user_instances; cleanup" EXIT
+        UNDO="echo $limit >/proc/sys/fs/inotify/max_user_instances"
         echo 128 >/proc/sys/fs/inotify/max_user_instances
     fi
     template debian

@@ -13,7 +13,7 @@ refused() {
     local began
     began=$(now_ms)
     d start "$1" -f json 2>"$WORK/error" && fail "$1 started"
-    (($(now_ms) - began < 1000)) || fail "$1: it took $(($(now_ms) - began)) ms"
+    within "$began" 1000 "$1"
     expect "$1" '.error.status == "bad_template"' <"$WORK/error"
     same "$1: boots" 0 "$(count_events "$1" '.to == "booting" or .to == "running"')"
     nothing_left "$1"

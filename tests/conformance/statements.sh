@@ -12,6 +12,8 @@
 #   field NAME JQ             of `ls`
 #   inside NAME FILE          a file of the guest's, read from outside
 #   nothing_left NAME         no process, cgroup or mount of it is there
+#   now_ms                    a time in milliseconds
+#   within BEGAN LIMIT WHAT   no more than LIMIT ms, longer on a slow machine, since then
 #   run_statement NN          the end of the file
 # shellcheck source=../integration/harness.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../integration/harness.sh"
@@ -55,8 +57,11 @@ nothing_left() {
     same "mounts of $1 on the host" '' "$(grep -F "$WORK" /proc/mounts || true)"
 }
 
-# since BEGAN: milliseconds; now_ms for BEGAN
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
+within() {
+    local took=$(($(now_ms) - $1))
+    ((took < $2 * ${DROVER_TEST_SLOW:-1})) || fail "$3: it took $took ms"
+}
 
 run_statement() {
     node_start

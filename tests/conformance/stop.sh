@@ -11,6 +11,11 @@ deaf_root() {
     rm -f "$WORK/roots/$1"/{sbin,bin}/{halt,reboot,poweroff}
 }
 
+# unasked NAME: it was asked once. Where all is slow it does not show in time that it has heard.
+unasked() {
+    [[ ${DROVER_TEST_SLOW:-1} != 1 ]] || same "$1: escalations" '' "$(escalations "$1")"
+}
+
 statement_22() {
     root busybox
     created busybox
@@ -26,7 +31,7 @@ statement_23() {
     want 0 d start sd --timeout 60s
     want 0 d stop sd
     same 'its own halt' '1 operator_stop {"signalled":2,"core":false}' "$(ends sd)"
-    same 'escalations' '' "$(escalations sd)"
+    unasked sd
     d logs sd >"$WORK/logs"
     grep -aqE 'Reached target.*(Shutdown|Power-Off)|Stopped ' "$WORK/logs" || {
         tail -n 20 "$WORK/logs"
@@ -43,7 +48,7 @@ statement_24() {
     want 0 d stop busybox sysvinit
     for name in busybox sysvinit; do
         same "$name halts" '1 operator_stop {"signalled":2,"core":false}' "$(ends "$name")"
-        same "$name: escalations" '' "$(escalations "$name")"
+        unasked "$name"
     done
 }
 
@@ -53,14 +58,15 @@ statement_25() {
     created deaf
     want 0 d start deaf
     began=$(now_ms)
-    want 0 d stop deaf --timeout 7s
-    (($(now_ms) - began >= 7000 && $(now_ms) - began < 9000)) || fail "it took $(($(now_ms) - began)) ms"
+    want 0 d stop deaf --timeout 7000ms # as it is: d has none but those in seconds last longer
+    (($(now_ms) - began >= 7000)) || fail "it took $(($(now_ms) - began)) ms alone"
+    within "$((began + 7000))" 2000 'what is over its grace'
     same 'killed after its grace' '1 operator_kill {"signalled":9,"core":false}' "$(ends deaf)"
     escalations deaf | grep -qx 'grace of 7 s is over: killed' || fail "told: $(escalations deaf)"
     want 0 d start deaf
     began=$(now_ms)
     want 0 d kill deaf
-    (($(now_ms) - began < 2000)) || fail "a kill took $(($(now_ms) - began)) ms"
+    within "$began" 2000 'a kill'
 }
 
 statement_26() {
@@ -90,7 +96,7 @@ statement_27() {
     want 0 d start missing
     began=$(now_ms)
     want 0 d stop missing --timeout 60s
-    (($(now_ms) - began < 5000)) || fail "it took $(($(now_ms) - began)) ms"
+    within "$began" 5000 'the stop'
     same 'each way was tried' 3 "$(escalations missing | wc -l)"
     escalations missing | grep -q 'no way of asking is left' || fail "told: $(escalations missing)"
 
@@ -109,7 +115,7 @@ END
     created slow --init /bin/pid1 --family sysvinit
     want 0 d start slow
     want 0 d stop slow --timeout 60s
-    same 'it had its time' '' "$(escalations slow)"
+    unasked slow
     same 'by itself' operator_stop "$(field slow .cause)"
 }
 
@@ -181,7 +187,7 @@ statement_31() {
     began=$(now_ms)
     want 0 d stop busybox
     want 0 d start busybox
-    (($(now_ms) - began < 10000)) || fail 'another one is held up'
+    within "$began" 10000 'another one'
     kill "$server"
     wait "$server" || true
     want 0 d stop held --timeout 20s
@@ -214,23 +220,34 @@ statement_37() {
     want 0 d start 'b-*'
     began=$(now_ms)
     want 0 d stop 'b-*'
-    (($(now_ms) - began < 10000)) || fail "ten, of 2 s each, took $(($(now_ms) - began)) ms"
+    within "$began" 10000 'ten, of 2 s each'
     d ls 'b-*' -f json | expect 'all by themselves' 'all(.[]; .cause == "operator_stop")'
 }
 
 # Nothing is mounted on the host for a container, so that nothing is left to unmount, and no verb says so.
+# Nor does a guest mount anything there, where the host's mounts are shared, as systemd has them.
 statement_34() {
     local before
     root busybox
-    created busybox
+    mkdir "$WORK/shared"
+    mount --bind "$WORK/shared" "$WORK/shared" && mount --make-shared "$WORK/shared"
+    UNDO='umount -R "$WORK/shared"'
+    mkdir "$WORK/shared/data"
+    cp -a "$WORK/roots/busybox" "$WORK/shared/own"
+    created busybox --bind "$WORK/shared/data:/data"
+    want 0 d create own --root "$WORK/shared/own" --privileged
     before=$(sort /proc/self/mountinfo)
-    want 0 d start busybox
+    want 0 d start busybox own
+    want 0 d exec busybox -- /bin/mount -t tmpfs none /data
     same 'the mounts of the host' "$before" "$(sort /proc/self/mountinfo)"
+    want 0 d kill own
+    want 0 d destroy own
     want 2 d umount busybox 2>/dev/null
     want 0 d stop busybox --timeout 20s
     same 'the mounts of the host' "$before" "$(sort /proc/self/mountinfo)"
+    umount "$WORK/shared"
+    UNDO=''
     nothing_left busybox
-    want 0 d start busybox
     echo 'not applicable but for that: a root is mounted in its own namespace alone'
 }
 
@@ -246,7 +263,7 @@ statement_35() {
     until [[ $(readlink "/proc/$holder/exe") == */tail ]]; do :; done
     began=$(now_ms)
     want 0 d stop busybox --timeout 20s
-    (($(now_ms) - began < $(few 10000 60000))) || fail 'who stands in its root holds up a stop'
+    within "$began" 10000 'a stop while somebody stands in its root'
     same 'it is stopped' stopped "$(field busybox .state)"
     nothing_left busybox
     want 0 d start busybox
