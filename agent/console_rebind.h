@@ -16,7 +16,7 @@
 
 #include "keeper_wire.h"
 
-#define REBINDS_MAX 64 /* far below KW_SPAWNS_MAX, which exec sessions need too */
+#define REBINDS_MAX 64 /* of SPAWNS_KEPT, which stops and hooks need too */
 
 struct agent;
 

@@ -47,6 +47,7 @@ struct stream {
     uint64_t number;
     enum stream_kind kind;
     uint32_t ct;
+    bool is_counted; /* among those of its container */
     uint64_t generation;
     char container[NAME_BYTES];
     struct arena arena;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+
+static_assert(SPAWNS_KEPT >= 2 * REBINDS_MAX, "consoles leave room for stops and hooks");
+static_assert(STREAMS_MAX >= 16 * STREAMS_CT_MAX, "no few guests have all of a node's");
 
 void streams_open(struct streams *streams, struct agent *agent)
 {
@@ -34,7 +38,8 @@ void stream_free_if_done(struct stream *stream)
         *at = stream->next;
         break;
     }
-    streams->count--;
+    if (stream->origin != 0)
+        streams->count--;
     fd_closep(&stream->kill);
     fd_closep(&stream->control);
     fd_closep(&stream->program);
@@ -165,7 +170,8 @@ static struct stream *stream_new(struct streams *streams, uint64_t origin,
     stream->handles = 1;
     stream->next = streams->first;
     streams->first = stream;
-    streams->count++;
+    if (origin != 0)
+        streams->count++;
     return stream;
 }
 
@@ -208,6 +214,25 @@ static void refuse_open(struct streams *streams, uint64_t origin, const struct s
         local_hang_up(client);
 }
 
+/* False: it has all that it may have. Those that are closed and yet there count too. */
+static bool count_in(struct stream *stream, const struct ct *ct)
+{
+    struct fault fault = {0};
+    uint32_t count = 0;
+
+    for (const struct stream *other = stream->streams->first; other != NULL; other = other->next)
+        count += other->is_counted && other->ct == ct->index;
+    stream->is_counted = count < STREAMS_CT_MAX;
+    if (stream->is_counted)
+        return true;
+    fault_set(&fault, STATUS_BUSY, 0,
+              "%s has %u streams open (exec, shell, console, logs), which is all that it may have",
+              ct->name, (uint64_t)STREAMS_CT_MAX);
+    fault_hint(&fault, "end some; what is left of those that ended goes when it stops");
+    stream_end(stream, &fault, 125);
+    return false;
+}
+
 static void take_open(struct streams *streams, uint64_t origin, const struct stream_open *open)
 {
     if (find(streams, origin, open->stream) != NULL)
@@ -236,6 +261,8 @@ static void take_open(struct streams *streams, uint64_t origin, const struct str
             stream_end(stream, &fault, 125);
             return;
         }
+        if (!count_in(stream, ct))
+            return;
         stream->ct = ct->index;
         stream->generation = ct->generation;
     }

@@ -15,7 +15,14 @@
 #include "keeper_wire.h"
 #include "message.h"
 
-#define STREAMS_MAX 1024 /* open on this node; further ones are answered busy */
+/* Of the keeper's spawns, for commands of ours: stops, hooks, probes and REBINDS_MAX consoles. What
+ * finds no place beyond these is refused, and tried again or told as failed. */
+#define SPAWNS_KEPT 128
+#define STREAMS_MAX (KW_SPAWNS_MAX - SPAWNS_KEPT) /* clients'; further ones are answered busy */
+/* Clients' in one container, likewise. One counts until nothing of it is left inside: a guest can
+ * keep what stands before its commands for as long as it runs. LIMIT: what the keeper still has of
+ * an earlier agent's commands is not counted. */
+#define STREAMS_CT_MAX 32
 #define IMPORTS_MAX 3
 
 struct agent;
@@ -24,7 +31,7 @@ struct stream;
 struct streams {
     struct agent *agent;
     struct stream *first;
-    uint32_t count;
+    uint32_t count; /* of clients */
     uint32_t imports;
 };
 

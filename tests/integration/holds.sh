@@ -77,6 +77,46 @@ calm "a descriptor that was sent: $(<"$WORK/err")"
 want 0 d kill evil --timeout 10s >/dev/null
 calm 'its end'
 
+# ---- what is left of many commands ----
+# A guest that holds the pipe of each has so many, and no more: the node's places are for all.
+want 0 d create crowd --template busybox --memory 256M --pids 512 --ready notify \
+    --bind "$BUILD/test.support.hostile:/hostile:ro" >/dev/null
+want 0 d start crowd --wait exec >/dev/null
+clients=()
+# ask_crowd COUNT COMMAND…: in the background; $clients
+ask_crowd() {
+    local i
+    for ((i = 0; i < $1; i++)); do
+        "$BUILD/drover" $TO exec crowd -- "${@:2}" </dev/null >/dev/null 2>&1 &
+        clients+=($!)
+    done
+}
+ask_crowd 16 /hostile hold out
+for client in "${clients[@]}"; do
+    wait "$client" && fail 'a command whose output was held did well'
+done
+same 'what is left of commands' 16 "$(relays crowd | wc -l)"
+ask_crowd 16 /bin/sleep 1000
+until (($(relays crowd | wc -l) == 32)); do :; done
+for to in "--agent $AGENT_SOCK" "--controller $CONTROLLER_SOCK"; do
+    TO=$to want 125 d exec crowd -- /bin/true 2>"$WORK/err"
+    grep -q 'crowd has 32 streams open.*all that it may have' "$WORK/err" || fail "$(<"$WORK/err")"
+    TO=$to want 8 d logs crowd 2>"$WORK/err"
+done
+calm 'a guest with all its streams'
+kill "${clients[-1]}" # one place is free when it is gone
+wait "${clients[-1]}" && fail 'a command that was ended did well'
+until d exec crowd -- /bin/true 2>"$WORK/err"; do
+    grep -q 'crowd has 32 streams' "$WORK/err" || fail "$(<"$WORK/err")"
+done
+want 0 d kill crowd --timeout 10s >/dev/null
+for client in "${clients[@]:16}"; do
+    wait "$client" || true
+done
+want 0 d start crowd --wait exec >/dev/null
+want 0 d exec crowd -- /bin/true
+want 0 d destroy crowd --force >/dev/null
+
 # ---- octets, ends, codes ----
 ask() {
     TO=$1
