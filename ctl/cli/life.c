@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clock.h"
 #include "ensure.h"
 #include "node_limits.h"
+
+#define LATE_NS (30 * SECOND_NS) /* for a kill */
+/* For what no event tells the end of, as a node that has no room for a command. */
+#define AGAIN_NS (2 * SECOND_NS)
 
 int life_exit_code(const struct life_item *item)
 {
@@ -130,11 +133,29 @@ static void note_view(struct life_item *item, const struct container_view *view)
     item->heard_node = view->node[0] == '\0' ? NULL : strdup(view->node);
 }
 
+static bool is_to_be_killed(const struct life *life)
+{
+    return life->own != NULL && life->own->late_ns != 0 && !life->is_late;
+}
+
+/* Who is busy with somebody else's command is asked again while there is time: that may be a stop
+ * too, with a grace of its own. */
+static void await(struct life *life, struct life_item *item)
+{
+    item->is_waiting = true;
+    item->again_ns = clock_monotonic_ns() + AGAIN_NS;
+    life->waiting++;
+    if (!item->has_waited)
+        cli_say(life->cli, "%s: asked again when it is not busy: %s\n", item->name,
+                item->fault.text);
+    item->has_waited = true;
+}
+
 static void take_receipt(struct life *life, const struct receipt *receipt)
 {
     struct life_item *item = find_item(life, receipt->request_id);
 
-    if (item == NULL || item->is_over)
+    if (item == NULL || item->is_over || item->is_waiting)
         return;
     item->phase = receipt->phase;
     item->applied = receipt->applied;
@@ -148,6 +169,10 @@ static void take_receipt(struct life *life, const struct receipt *receipt)
     }
     if (receipt->phase == PHASE_ACCEPTED && !life->is_detached)
         return;
+    if (item->phase == PHASE_FAILED && item->fault.status == STATUS_BUSY && is_to_be_killed(life)) {
+        await(life, item);
+        return;
+    }
     item->is_over = true;
     item->took_ns = clock_monotonic_ns() - item->began_ns;
     life->over++;
@@ -162,6 +187,10 @@ static void give_up(struct life *life, const struct fault *fault)
 
         if (item->is_over)
             continue;
+        if (item->is_waiting) { /* nothing of ours is under way */
+            item->is_over = item->is_given_up = true;
+            continue;
+        }
         if (!item->is_posted || !life->cli->wire.has_sent)
             item->phase = PHASE_NOT_SENT;
         else if (item->phase != PHASE_ACCEPTED || fault->status == STATUS_UNREACHABLE)
@@ -179,7 +208,7 @@ static int interrupt(struct life *life)
 
     life_clear_progress(life);
     fault_set(&fault, STATUS_INTERRUPTED, 0, "interrupted; %u of %u commands go on without us",
-              (uint64_t)(life->posted - life->over), (uint64_t)life->count);
+              (uint64_t)(life->posted - life->over - life->waiting), (uint64_t)life->count);
     fault_hint(&fault, "`drover events` tells how they end");
     (void)cli_fail(life->cli, &fault, life->count == 1 ? life->items[0].name : "", "");
     give_up(life, &fault);
@@ -187,41 +216,64 @@ static int interrupt(struct life *life)
     return 128 + signal;
 }
 
-#define LATE_NS (30 * SECOND_NS) /* for a kill */
-
-#define AGAIN_NS (1 * SECOND_NS)
-
 static void forget_answer(struct life *life, struct life_item *item)
 {
     life->over -= item->is_over;
     life->posted -= item->is_posted;
-    item->is_over = item->is_posted = false;
+    life->waiting -= item->is_waiting;
+    item->is_over = item->is_posted = item->is_waiting = false;
     item->fault = (struct fault){0};
     (void)cli_request_new(item->request);
 }
 
-/* Who was busy with somebody else's command is asked again while there is time: that may be a stop
- * too, with a grace of its own. True: somebody was. */
-static bool ask_again(struct life *life, struct fault *fault, int *result)
+/* Before anybody is asked to stop, so that no end of what he is busy with is missed. */
+static int listen_for_events(struct life *life, struct fault *fault)
 {
-    const struct timespec pause = {.tv_sec = AGAIN_NS / SECOND_NS};
-    bool is_anybody = false;
+    struct message message = {.kind = MESSAGE_QUERY};
 
-    if (life->own == NULL || life->own->late_ns == 0 || life->is_late ||
-        clock_monotonic_ns() + AGAIN_NS >= life->own->late_ns)
-        return false;
-    for (size_t i = 0; i < life->count && *result == 0; i++) {
+    if (!is_to_be_killed(life))
+        return 0;
+    message.query = (struct query){.request_id = cli_request_new(life->events),
+                                   .kind = QUERY_EVENTS,
+                                   .node = life->cli->node,
+                                   .since = SINCE_NOW,
+                                   .is_follow = true};
+    return wire_post(&life->cli->wire, &message, fault);
+}
+
+static void take_events(struct life *life, const struct answer *answer)
+{
+    for (size_t i = 0; i < life->count && life->waiting > 0; i++)
+        for (size_t n = 0; n < answer->event_count; n++)
+            if (strcmp(life->items[i].name, answer->events[n].event.name) == 0)
+                life->items[i].again_ns = 0;
+}
+
+static int ask_again(struct life *life, struct fault *fault)
+{
+    uint64_t now_ns = clock_monotonic_ns();
+    int result = 0;
+
+    for (size_t i = 0; i < life->count && life->waiting > 0 && result == 0; i++) {
         struct life_item *item = &life->items[i];
 
-        if (!item->is_over || item->phase != PHASE_FAILED || item->fault.status != STATUS_BUSY)
+        if (!item->is_waiting || item->again_ns > now_ns)
             continue;
-        if (!is_anybody)
-            (void)nanosleep(&pause, NULL);
-        is_anybody = true;
         forget_answer(life, item);
-        *result = post_item(life, i, fault);
+        result = post_item(life, i, fault);
     }
-    return is_anybody;
+    return result;
+}
+
+/* The end of our time, or of an item's. */
+static uint64_t next_deadline(const struct life *life)
+{
+    uint64_t deadline_ns = life->deadline_ns;
+
+    for (size_t i = 0; i < life->count && life->waiting > 0; i++)
+        if (life->items[i].is_waiting && life->items[i].again_ns < deadline_ns)
+            deadline_ns = life->items[i].again_ns;
+    return deadline_ns;
 }
 
 /* Who is not down is killed: it was asked under another id, whose end is of no interest now. */
@@ -229,7 +281,7 @@ static bool be_late(struct life *life)
 {
     bool is_anybody = false;
 
-    if (life->own == NULL || life->own->late_ns == 0 || life->is_late)
+    if (!is_to_be_killed(life))
         return false;
     life->is_late = true;
     life->shape.verb = VERB_KILL;
@@ -246,21 +298,35 @@ static bool be_late(struct life *life)
     return is_anybody;
 }
 
+static int take_answer(struct life *life, const struct answer *answer, struct fault *fault)
+{
+    if (life->events[0] != '\0' && strcmp(answer->request_id, life->events) == 0) {
+        take_events(life, answer); /* none, where they are refused: the time remains */
+        return 0;
+    }
+    if (answer->fault.status == STATUS_UNSET)
+        return 0;
+    cli_fault_copy(&answer->fault, fault); /* the server refuses the connection */
+    return -ECONNREFUSED;
+}
+
 /* 0, or -errno with a fault as wire_receive() says. */
 static int pump(struct life *life, struct fault *fault)
 {
-    int result = 0;
+    int result = listen_for_events(life, fault);
 
-    while (life->over < life->count || ask_again(life, fault, &result) || be_late(life)) {
+    while (life->over < life->count || be_late(life)) {
         struct message message = {.kind = MESSAGE_UNSET};
 
+        if (result == 0)
+            result = ask_again(life, fault);
         if (result == 0)
             result = post_more(life, fault);
         if (result == 0) {
             life_tell_progress(life);
-            result = wire_receive(&life->cli->wire, &message, life->deadline_ns, fault);
+            result = wire_receive(&life->cli->wire, &message, next_deadline(life), fault);
         }
-        if (result == -ETIMEDOUT && be_late(life)) {
+        if (result == -ETIMEDOUT && (clock_monotonic_ns() < life->deadline_ns || be_late(life))) {
             result = 0;
             continue;
         }
@@ -268,10 +334,10 @@ static int pump(struct life *life, struct fault *fault)
             return result;
         if (message.kind == MESSAGE_RECEIPT)
             take_receipt(life, &message.receipt);
-        if (message.kind == MESSAGE_ANSWER && message.answer.fault.status != STATUS_UNSET) {
-            cli_fault_copy(&message.answer.fault, fault); /* the server refuses the connection */
-            return -ECONNREFUSED;
-        }
+        if (message.kind == MESSAGE_ANSWER)
+            result = take_answer(life, &message.answer, fault);
+        if (result < 0)
+            return result;
     }
     return 0;
 }

@@ -23,6 +23,7 @@ struct life_item {
     enum phase phase; /* UNSET: no word yet */
     bool is_posted;
     bool is_over;
+    bool is_waiting;    /* it was busy: asked again at again_ns, or when something is heard of it */
     bool is_given_up;   /* without its last receipt */
     struct fault fault; /* status UNSET: none */
     bool has_view;
@@ -33,6 +34,8 @@ struct life_item {
     uint64_t applied;       /* sets of keys, of a set: in force now, */
     uint64_t at_next_start; /* … and later */
     char *heard_node;       /* that the receipt named; NULL: none */
+    bool has_waited;        /* and a person was told so */
+    uint64_t again_ns;
     uint64_t began_ns;
     uint64_t took_ns;
 };
@@ -56,8 +59,10 @@ struct life {
     size_t count;
     size_t posted;
     size_t over;
-    bool is_late;     /* own->late_ns is over */
-    bool is_detached; /* accepted is enough */
+    size_t waiting;
+    char events[REQUEST_ID_BYTES]; /* the question for what happens; "": not asked */
+    bool is_late;                  /* own->late_ns is over */
+    bool is_detached;              /* accepted is enough */
     bool is_many;
     uint64_t deadline_ns; /* of ours; WIRE_FOREVER */
     uint64_t began_ns;

@@ -132,6 +132,22 @@ same 'it was told' 'hook stop exited 1' "$(d history web -f jsonl -o type,detail
 want 0 d start web other
 want 0 d exec web -- rm /keep
 
+# And one that is busy with somebody else's stop is asked when that has ended, not killed.
+hook stop <<<'until [ -e /go ]; do sleep 0.1; done'
+want 0 d exec other -- touch /go
+d stop web --timeout 30s &
+stopper=$!
+until [[ $(d ls web -o state --no-header) == stopping ]]; do pause; done
+d node shutdown --timeout 60s >"$WORK/down" 2>&1 &
+down=$!
+until grep -q 'web: asked again when it is not busy: web is busy with stop' "$WORK/down"; do pause; done
+want 0 d exec web -- touch /go
+want 0 wait "$stopper"
+want 0 wait "$down"
+same 'both stopped by themselves' 'stopped operator_stop' "$(d ls -o state,cause --no-header | xargs -n 2 | sort -u)"
+want 0 d start web other
+want 0 d exec web -- rm /go
+
 # In grace: a script that hangs is killed at its deadline, or the guest with it at the end of its grace.
 hook stop <<<'sleep 1000'
 want 0 d stop other --timeout 2s

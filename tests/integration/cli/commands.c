@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -222,6 +223,126 @@ static void test_command__selectors__reach_what_they_match_and_no_more(void **st
     assert_string_equal(outcome.out, "[]\n");
 }
 
+/* ---- a node that goes down ---- */
+
+#define BUSY_ROUNDS 32 /* a time between questions would add up to more than FAKE_SECONDS */
+
+static void hear_query(struct talk *talk, enum query_kind kind, char request[REQUEST_ID_BYTES])
+{
+    const struct query *query = &talk_hear(talk, MESSAGE_QUERY)->query;
+
+    if (query->kind != kind)
+        talk_fail("another question");
+    (void)snprintf(request, REQUEST_ID_BYTES, "%s", query->request_id);
+}
+
+/* Until it listens to what happens; `events` is under which id. */
+static void begin_shutdown(struct talk *talk, char events[REQUEST_ID_BYTES])
+{
+    const struct container_view view = {
+        .name = "web", .uuid = {1}, .node = "n1", .state = CT_RUNNING};
+    struct message message = {.kind = MESSAGE_ANSWER};
+    char request[REQUEST_ID_BYTES];
+
+    hear_query(talk, QUERY_VERSION, request);
+    message.answer =
+        (struct answer){.request_id = request, .is_last = true, .version = "drover-agent 1"};
+    talk_say(talk, &message);
+    hear_query(talk, QUERY_LIST, request);
+    message.answer = (struct answer){
+        .request_id = request, .is_last = true, .containers = &view, .container_count = 1};
+    talk_say(talk, &message);
+    hear_query(talk, QUERY_SHOW, request);
+    message.answer = (struct answer){.request_id = request, .is_last = true};
+    talk_say(talk, &message);
+    hear_query(talk, QUERY_EVENTS, events);
+}
+
+static void hear_command(struct talk *talk, enum verb verb, char request[REQUEST_ID_BYTES])
+{
+    const struct command *command = &talk_hear(talk, MESSAGE_COMMAND)->command;
+
+    if (command->verb != verb || strcmp(request, command->request_id) == 0)
+        talk_fail("another command, or the same again");
+    (void)snprintf(request, REQUEST_ID_BYTES, "%s", command->request_id);
+}
+
+static void tell_event(struct talk *talk, const char *request, const char *name)
+{
+    struct event_view event = {.node = "n1", .event = {.type = EVENT_RESULT, .seq = 1}};
+    struct message message = {.kind = MESSAGE_ANSWER};
+
+    (void)strcpy(event.event.name, name);
+    message.answer = (struct answer){.request_id = request, .events = &event, .event_count = 1};
+    talk_say(talk, &message);
+}
+
+static void be_busy_for_long(struct talk *talk)
+{
+    char events[REQUEST_ID_BYTES];
+    char request[REQUEST_ID_BYTES] = "";
+
+    begin_shutdown(talk, events);
+    for (unsigned i = 0; i < BUSY_ROUNDS; i++) {
+        hear_command(talk, VERB_STOP, request);
+        tell(talk, request, PHASE_FAILED, STATUS_BUSY);
+        tell_event(talk, events, "web");
+    }
+    hear_command(talk, VERB_STOP, request);
+    tell(talk, request, PHASE_DONE, STATUS_UNSET);
+    (void)talk_is_over(talk);
+}
+
+/* Nothing is asked again before something is heard, and nothing at all after a signal. */
+static void be_busy_and_interrupt(struct talk *talk)
+{
+    char events[REQUEST_ID_BYTES];
+    char request[REQUEST_ID_BYTES] = "";
+
+    begin_shutdown(talk, events);
+    hear_command(talk, VERB_STOP, request);
+    /* That it is asked again is waited for where it is told. */
+    char path[64];
+    char event[4096];
+    int watch = inotify_init1(IN_CLOEXEC);
+    (void)snprintf(path, sizeof(path), "/proc/%d/fd/1", talk_peer(talk));
+    if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
+        talk_fail("inotify");
+    tell(talk, request, PHASE_FAILED, STATUS_BUSY);
+    tell_event(talk, events, "other");
+    if (read(watch, event, sizeof(event)) <= 0)
+        talk_fail("inotify");
+    if (kill(talk_peer(talk), SIGINT) < 0)
+        talk_fail("kill");
+    if (talk_is_silent(talk))
+        return;
+    talk_fail("it asked again");
+}
+
+static void be_busy_for_ever(struct talk *talk)
+{
+    char events[REQUEST_ID_BYTES];
+    char request[REQUEST_ID_BYTES] = "";
+
+    begin_shutdown(talk, events);
+    hear_command(talk, VERB_STOP, request);
+    tell(talk, request, PHASE_FAILED, STATUS_BUSY);
+    hear_command(talk, VERB_KILL, request);
+    tell(talk, request, PHASE_DONE, STATUS_UNSET);
+    (void)talk_is_over(talk);
+}
+
+static void test_shutdown__busy__is_asked_again_when_something_is_heard(void **state)
+{
+    RUN(be_busy_for_long, "node", "shutdown");
+    assert_int_equal(outcome.code, 0);
+    RUN(be_busy_and_interrupt, "node", "shutdown");
+    assert_int_equal(outcome.code, 130);
+    assert_non_null(strstr(outcome.err, "0 of 1 commands go on"));
+    RUN(be_busy_for_ever, "node", "shutdown", "--timeout", "300ms");
+    assert_int_equal(outcome.code, 0);
+}
+
 static void test_usage__wrong_words__are_2_or_125(void **state)
 {
     RUN(NULL, "frobnicate");
@@ -267,6 +388,7 @@ int main(void)
         FAKED(test_command__accepted__is_enough_for_detach_alone),
         FAKED(test_command__interrupted__says_that_it_goes_on),
         FAKED(test_command__selectors__reach_what_they_match_and_no_more),
+        FAKED(test_shutdown__busy__is_asked_again_when_something_is_heard),
         FAKED(test_usage__wrong_words__are_2_or_125),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

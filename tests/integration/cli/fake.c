@@ -75,6 +75,13 @@ bool talk_is_over(struct talk *talk)
     return true;
 }
 
+bool talk_is_silent(struct talk *talk)
+{
+    while (fill(talk))
+        continue;
+    return talk->in.size_bytes == 0;
+}
+
 void talk_octets(struct talk *talk, const void *data, size_t size_bytes)
 {
     const uint8_t *at = data;

@@ -62,6 +62,8 @@ void fake_run_tty(const struct fake *fake, fake_server_fn server, const char *co
 const struct message *talk_hear(struct talk *talk, enum message_kind kind);
 /* True if the other side hung up, whatever it said before. */
 bool talk_is_over(struct talk *talk);
+/* True if it hung up, and had said nothing more. */
+bool talk_is_silent(struct talk *talk);
 void talk_say(struct talk *talk, const struct message *message);
 void talk_octets(struct talk *talk, const void *data, size_t size_bytes);
 /* The process at the other end. */
