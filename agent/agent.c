@@ -6,6 +6,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <sodium.h>
@@ -137,6 +138,30 @@ static int open_signals(struct agent *agent, struct fault *fault)
     return result < 0 ? result : uv_poll_start(&agent->signals, UV_READABLE, on_signal);
 }
 
+static bool on_container_found(const uint8_t uuid[UUID_BYTES], void *context)
+{
+    *(uint32_t *)context += 1;
+    (void)uuid;
+    return true;
+}
+
+/* A new node.db beside containers would know none of them, nor what was told of them. */
+static int check_not_lost(const struct agent *agent, struct fault *fault)
+{
+    uint32_t count = 0;
+
+    if (faccessat(agent->rootfs.state, "node.db", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+        errno != ENOENT)
+        return 0; /* what is wrong with it is said by the store */
+    int result = rootfs_find_all(&agent->rootfs, on_container_found, &count);
+    if (result < 0 || count == 0)
+        return result;
+    fault_set(fault, STATUS_FAILED, 0, "%s/node.db is missing; containers that are beside it: %u",
+              agent->options->state_dir, (uint64_t)count);
+    fault_hint(fault, "put a copy of node.db back; to begin without them, move containers/ away");
+    return -ENOENT;
+}
+
 static int open_state(struct agent *agent, struct fault *fault)
 {
     const struct options *options = agent->options;
@@ -146,6 +171,8 @@ static int open_state(struct agent *agent, struct fault *fault)
         result = rootfs_open(&agent->rootfs, options->state_dir, fault);
     if (result == 0)
         result = lock_directory(options->state_dir, "agent.lock", 0700, &agent->state_lock, fault);
+    if (result == 0)
+        result = check_not_lost(agent, fault);
     if (result == 0)
         result = template_sweep(agent->rootfs.templates);
     if (result == 0)

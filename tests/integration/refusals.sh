@@ -90,7 +90,7 @@ want 1 d exec bound -- /bin/sh -c 'echo x > /mnt/source/new' 2>/dev/null
 want 0 d kill bound
 
 # Daemons: a second one on run directory, state directory and cgroup; directories and paths.
-agent() { "$BUILD/drover-agent" "$@" >"$WORK/second.log" 2>&1; }
+agent() { timeout 30 "$BUILD/drover-agent" "$@" >"$WORK/second.log" 2>&1; }
 want 8 agent --state-dir "$WORK/s2" --run-dir "$WORK/run" --node other
 grep -q "$AGENT_PID" "$WORK/second.log" || fail "the holder is not named: $(cat "$WORK/second.log")"
 want 8 agent --state-dir "$WORK/state" --run-dir "$WORK/r2" --node other
@@ -98,6 +98,22 @@ grep -q "$AGENT_PID" "$WORK/second.log" || fail "the holder is not named: $(cat 
 want 8 agent --state-dir "$WORK/s2" --run-dir "$WORK/r2" --node other --cgroup "drover.$NODE"
 mkdir -m 755 "$WORK/open"
 want 9 agent --state-dir "$WORK/open" --run-dir "$WORK/r2" --node other
+# Containers without their node.db are lost, and no new node; and nothing is made in its place.
+mkdir -m 700 "$WORK/s3"
+mkdir -p "$WORK/s3/containers/$(d show good -f json | jq -r '.[0].id')"
+for _ in 1 2; do
+    want 1 agent --state-dir "$WORK/s3" --run-dir "$WORK/r2" --node lost
+    grep -q 's3/node.db is missing; containers that are beside it: 1' "$WORK/second.log" ||
+        fail "not said: $(cat "$WORK/second.log")"
+    grep -q 'put a copy of node.db back' "$WORK/second.log" || fail 'no word of what to do'
+done
+[[ ! -e $WORK/s3/node.db ]] || fail 'a new one was made'
+rmdir "$WORK"/s3/containers/*-*
+mkdir "$WORK/s3/containers/lost+found"
+second=$("$BUILD/test.support.daemon_start" "$WORK/third.log" "$BUILD/drover-agent" \
+    --state-dir "$WORK/s3" --run-dir "$WORK/r2" --node lost --cgroup "drover.$NODE-l") || fail 'nor without containers'
+kill "$second"
+ended "$second"
 want 2 agent --state-dir "$WORK/s2" --run-dir "$WORK/$(printf 'r%.0s' $(seq 100))" --node other
 want 2 agent --state-dir "$WORK/s2" --run-dir "$WORK/r2" --node 'Bad_Node'
 want 2 agent --no-such-option
