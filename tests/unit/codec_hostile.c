@@ -218,6 +218,43 @@ static void test_decode__order_with_a_later_word__is_told_with_its_request(void 
     assert_int_equal(message.stream_open.stream, 4);
 }
 
+/* Not even the key that is known is set. */
+static void test_decode__set_with_a_later_key__is_no_set(void **state)
+{
+    struct message message;
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        put_number(1, i == 0 ? 63 : SETTING_ORDER);
+        wrap(11); /* settings */
+        put_octets(11, "\x08\x11", i == 3 ? 0 : 2);
+        if (i != 2)
+            put_octets(6, "", 0); /* config */
+        put_number(12, i == 1 ? 9 : 0);
+        put_number(5, VERB_SET);
+        wrap(BODY_COMMAND);
+        assert_int_equal(decode_buffer(&message), i < 2 ? -EOPNOTSUPP : -EBADMSG);
+    }
+    put_octets(6, "", 0);
+    put_number(5, VERB_SET);
+    wrap(BODY_COMMAND);
+    assert_int_equal(decode_buffer(&message), -EBADMSG);
+}
+
+static void test_decode__receipt_of_a_later_key__has_those_that_are_known(void **state)
+{
+    struct message message;
+    (void)state;
+    put_number(1, 63);
+    put_number(2, 1);
+    wrap(5); /* settings */
+    put_octets(5, "\x08\x11\x10\x01", 4);
+    put_number(2, PHASE_DONE);
+    wrap(BODY_RECEIPT);
+    assert_int_equal(decode_buffer(&message), 0);
+    assert_int_equal(message.receipt.applied, SETTING_BIT(SETTING_ORDER));
+    assert_int_equal(message.receipt.at_next_start, 0);
+}
+
 static void test_decode__report_with_a_later_word__is_kept(void **state)
 {
     struct message message;
@@ -466,6 +503,8 @@ int main(void)
         TEST(test_decode__nothing_or_no_body__is_refused),
         TEST(test_decode__body_of_a_later_version__is_told_with_its_envelope),
         TEST(test_decode__order_with_a_later_word__is_told_with_its_request),
+        TEST(test_decode__set_with_a_later_key__is_no_set),
+        TEST(test_decode__receipt_of_a_later_key__has_those_that_are_known),
         TEST(test_decode__report_with_a_later_word__is_kept),
         TEST(test_decode__later_fields__are_passed_over),
         TEST(test_decode__order_without_its_word__is_refused),
