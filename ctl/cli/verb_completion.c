@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "setting_read.h"
 
 static void print_words(const struct cli_verb *verb)
 {
@@ -44,26 +45,29 @@ static const char script_end[] =
     "        return\n"
     "    fi\n"
     "    case $before in\n"
-    "    --agent|--controller|--root|--init) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); "
-    "return ;;\n"
+    "    --agent|--controller|--root|--init|=init|=bind) mapfile -t COMPREPLY < <(compgen -f -- "
+    "\"$current\"); return ;;\n"
     "    -f|--format) words='table json jsonl yaml csv' ;;\n"
     "    --for) words='running stopped generation= event=' ;;\n"
     "    --wait) words='exec ready' ;;\n"
-    "    --ready) words='auto exec notify console= file= tcp=' ;;\n"
-    "    --ready-policy) words='kill keep' ;;\n"
-    "    --family) words='systemd sysvinit openrc busybox runit' ;;\n"
-    "    --restart) words='never on-failure always' ;;\n"
-    "    --allow-reboot) words='yes no' ;;\n"
-    "    --on-node-lost) words='report restart' ;;\n"
+    "    --ready|=ready) words='auto exec notify console= file= tcp=' ;;\n"
+    "    --ready-policy|=ready-policy) words='kill keep' ;;\n"
+    "    --family|=family) words='systemd sysvinit openrc busybox runit' ;;\n"
+    "    --restart|=restart) words='never on-failure always' ;;\n"
+    "    --allow-reboot|=allow-reboot|=fuse|=tun|=ptrace) words='yes no' ;;\n"
+    "    --on-node-lost|=on-node-lost) words='report restart' ;;\n"
+    "    --autostart|=autostart) words='default yes no disabled' ;;\n"
+    "    =*) words= ;;\n"
     "    *)\n"
     "        case $verb in\n"
     "        '') words=$verbs ;;\n"
     "        help) words=\"$verbs statuses\" ;;\n"
-    "        node) words='ls' ;;\n"
+    "        node) words='ls shutdown' ;;\n"
     "        completion) words=bash ;;\n"
     "        import) [[ $before == import ]] && words='openvz lxc' || words= ;;\n"
     "        template) [[ $before == template ]] && words=import || words= ;;\n"
     "        create|events|version) words= ;;\n"
+    "        set) words=$(_drover_names); [[ $before == set ]] || words+=\" $keys\" ;;\n"
     "        *) words=$(_drover_names) ;;\n"
     "        esac\n"
     "        [[ $verb == template && $before != template || $verb == import && $before != import "
@@ -72,8 +76,30 @@ static const char script_end[] =
     "            mapfile -t COMPREPLY < <(compgen -f -- \"$current\") && return ;;\n"
     "    esac\n"
     "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n"
+    "    [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null || true\n"
     "}\n"
     "complete -F _drover drover\n";
+
+/* Behind `set NAME`; bash takes the three parts of KEY=VALUE for three words. */
+static void print_keys(void)
+{
+    (void)printf("    local keys='cpuunits=");
+    for (unsigned key = SETTING_UNSET + 1; key < SETTING_COUNT; key++) {
+        const char *name = setting_name((enum setting_key)key);
+
+        (void)printf(" %s=", name);
+        if (setting_is_list((enum setting_key)key))
+            (void)printf(" %s-=", name);
+    }
+    (void)printf("'\n"
+                 "    if [[ $verb == set && $current == = ]]; then\n"
+                 "        before==$before current=\n"
+                 "    elif [[ $verb == set && $before == = ]]; then\n"
+                 "        before==${COMP_WORDS[COMP_CWORD-2]}\n"
+                 "    elif [[ $verb == set && $before == --restart ]]; then\n"
+                 "        before=\n" /* create's has a value, this one has none */
+                 "    fi\n");
+}
 
 static void print_bash(void)
 {
@@ -94,8 +120,9 @@ static void print_bash(void)
                  "        -*) ;;\n"
                  "        *) [[ -n $verb ]] || verb=${COMP_WORDS[i]} ;;\n"
                  "        esac\n"
-                 "    done\n"
-                 "    case $verb in\n"
+                 "    done\n");
+    print_keys();
+    (void)printf("    case $verb in\n"
                  "        '') words='--agent --controller --help' ;;\n");
     for (const struct cli_verb *verb = verbs; verb->name != NULL; verb++)
         print_words(verb);

@@ -121,11 +121,34 @@ want 2 "$BUILD/drover" --agent "/$(printf 's%.0s' {1..100})" ls 2>/dev/null
 want 10 "$BUILD/drover" --agent "/$(printf 's%.0s' {1..99})" ls 2>/dev/null
 want 10 "$BUILD/drover" --agent "$WORK/none.sock" start one two 2>"$WORK/err"
 grep -q 'two: not_sent' "$WORK/err" || fail "no receipts: $(cat "$WORK/err")"
-# shellcheck disable=SC2016 # the inner shell's
-same 'completion' 'start stop' "$(DROVER_SOCKET=$AGENT_SOCK PATH=$BUILD:$PATH bash -c '
-    source <(drover completion bash)
-    COMP_WORDS=(drover st) COMP_CWORD=1 COMP_LINE="drover st" COMP_POINT=9
-    _drover && echo "${COMPREPLY[*]}"')"
+# completed EXPECTED WORD…: what the last of them is completed to, as bash parts words.
+completed() {
+    # shellcheck disable=SC2016 # the inner shell's
+    same "completion of ${*:2}" "$1" "$(DROVER_SOCKET=$AGENT_SOCK PATH=$BUILD:$PATH bash -c '
+        source <(drover completion bash)
+        COMP_WORDS=(drover "$@") COMP_CWORD=$#
+        _drover && echo "${COMPREPLY[*]}"' bash "${@:2}")"
+}
+completed 'start stop' st
+completed 'ls shutdown' node ''
+TO="--agent $AGENT_SOCK" # what the next names are of
+completed "$(d ls -o name --no-header | paste -sd' ')" set ''
+completed 'memory=' set one me
+completed 'env= env-=' set one memory = 64M en
+completed 'never on-failure always' set one restart =
+completed 'memory=' set one --restart me
+completed 'on-failure' set one restart = on
+completed 'yes no' set one fuse =
+completed '' set one memory =
+completed '' create --fuse y
+# All keys, and the page names each where it tells of `set`.
+keys=$(d help set | sed -n '/^Keys:/,$ s/^  \([a-z-]*\)=.*/\1/p')
+(($(wc -w <<<"$keys") > 20)) || fail "what are the keys? $keys"
+sed -n '/^\.BR set /,/^\.PP/p' "$TESTS/../deploy/man/drover.1" | sed 's/\\-/-/g' >"$WORK/page"
+for key in $keys; do
+    completed "$key=" set one "$key="
+    grep -qE "(^|[ (,.])$key([ ),.]|\$)" "$WORK/page" || fail "drover.1 does not name the key $key"
+done
 TO="--agent $AGENT_SOCK"
 want 0 d kill --all >/dev/null 2>&1
 want 0 d destroy --all >/dev/null 2>&1
