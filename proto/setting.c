@@ -35,85 +35,151 @@ enum setting_key setting_find(const char *name)
     return SETTING_UNSET;
 }
 
+/* ---- where values are ---- */
+
+#define FIELDS_MAX 4
+
+/* A scalar, or a text: NULL is "" then. */
+struct field {
+    size_t offset;
+    size_t size_bytes; /* 0: no further one */
+    bool is_text;
+};
+
+/* What a key stands for: fields of struct config, or a list there and the fields of its entries.
+ * Lists have one shape: an array, a count, and a text that names an entry. */
+struct place {
+    struct field fields[FIELDS_MAX];
+    size_t entry_bytes;    /* 0: no list */
+    size_t entries_offset; /* of the array */
+    size_t count_offset;
+    size_t name_offset; /* within an entry */
+};
+
+#define BITS(type, member)                                                                         \
+    {                                                                                              \
+        offsetof(struct type, member), sizeof(((struct type *)0)->member), false                   \
+    }
+#define TEXT(type, member)                                                                         \
+    {                                                                                              \
+        offsetof(struct type, member), sizeof(((struct type *)0)->member), true                    \
+    }
+#define VALUE(member)                                                                              \
+    {                                                                                              \
+        .fields = { BITS(config, member) }                                                         \
+    }
+#define LIST(member, count, type, name)                                                            \
+    .entry_bytes = sizeof(type), .entries_offset = offsetof(struct config, member),                \
+    .count_offset = offsetof(struct config, count), .name_offset = (name)
+#define PAIRS(member, count)                                                                       \
+    {                                                                                              \
+        .fields = {TEXT(pair, key), TEXT(pair, value)},                                            \
+        LIST(member, count, struct pair, offsetof(struct pair, key))                               \
+    }
+
+static const struct place places[SETTING_COUNT] = {
+    [SETTING_MEMORY] = VALUE(memory_max_bytes),
+    [SETTING_SWAP] = VALUE(swap_max_bytes),
+    [SETTING_PIDS] = VALUE(pids_max),
+    [SETTING_CPUS] = VALUE(cpu_milli),
+    [SETTING_CPU_WEIGHT] = VALUE(cpu_weight),
+    [SETTING_BIND] = {.fields = {TEXT(bind, source), TEXT(bind, target), BITS(bind, is_read_only),
+                                 BITS(bind, is_plain)},
+                      LIST(binds, bind_count, struct bind, offsetof(struct bind, target))},
+    [SETTING_TMPFS] = {.fields = {TEXT(tmpfs, target), BITS(tmpfs, size_bytes)},
+                       LIST(tmpfs, tmpfs_count, struct tmpfs, offsetof(struct tmpfs, target))},
+    [SETTING_ENV] = PAIRS(env, env_count),
+    [SETTING_INIT] = {.fields = {TEXT(config, init)}},
+    [SETTING_READY] = {.fields = {BITS(config, ready), TEXT(config, ready_text)}},
+    [SETTING_RESTART] = VALUE(restart),
+    [SETTING_ALLOW_REBOOT] = VALUE(is_reboot_denied),
+    [SETTING_ON_NODE_LOST] = VALUE(on_node_lost),
+    [SETTING_LABEL] = PAIRS(labels, label_count),
+    [SETTING_STOP_GRACE] = VALUE(stop_grace_ns),
+    [SETTING_AUTOSTART] = VALUE(autostart),
+    [SETTING_ORDER] = VALUE(order),
+    [SETTING_DEPENDS] = {.fields = {{0, sizeof(const char *), true}},
+                         LIST(depends, depend_count, const char *, 0)},
+    [SETTING_FAMILY] = VALUE(family),
+    [SETTING_READY_TIMEOUT] = VALUE(ready_ns),
+    [SETTING_READY_POLICY] = VALUE(is_ready_kept),
+    [SETTING_FUSE] = VALUE(has_fuse),
+    [SETTING_TUN] = VALUE(has_tun),
+    [SETTING_PTRACE] = VALUE(has_ptrace),
+    [SETTING_HOOK] = PAIRS(hooks, hook_count),
+};
+
+static const struct place *place_of(enum setting_key key)
+{
+    ENSURE((unsigned)key < SETTING_COUNT);
+    ENSURE(places[key].fields[0].size_bytes != 0);
+    return &places[key];
+}
+
 bool setting_is_list(enum setting_key key)
 {
-    return key == SETTING_BIND || key == SETTING_TMPFS || key == SETTING_ENV ||
-           key == SETTING_LABEL || key == SETTING_DEPENDS || key == SETTING_HOOK;
+    return (unsigned)key < SETTING_COUNT && places[key].entry_bytes != 0;
+}
+
+static const char *text_at(const void *object, size_t offset)
+{
+    const char *text;
+
+    memcpy(&text, (const char *)object + offset, sizeof(text));
+    return text == NULL ? "" : text;
+}
+
+static bool is_same(const struct field *fields, const void *a, const void *b)
+{
+    for (size_t i = 0; i < FIELDS_MAX && fields[i].size_bytes != 0; i++) {
+        size_t offset = fields[i].offset;
+        int order = fields[i].is_text ? strcmp(text_at(a, offset), text_at(b, offset))
+                                      : memcmp((const char *)a + offset, (const char *)b + offset,
+                                               fields[i].size_bytes);
+        if (order != 0)
+            return false;
+    }
+    return true;
+}
+
+static void copy_value(struct config *to, const struct config *from, const struct place *place)
+{
+    for (size_t i = 0; i < FIELDS_MAX; i++)
+        memcpy((char *)to + place->fields[i].offset, (const char *)from + place->fields[i].offset,
+               place->fields[i].size_bytes);
 }
 
 /* ---- lists ---- */
 
-/* The lists of a configuration have one shape: an array, a count, and what names an entry. */
 struct list {
-    const void *entries;
+    const struct place *place;
+    const char *entries;
     size_t count;
-    size_t entry_bytes;
-    size_t name_offset; /* of the text that names an entry, within it */
 };
 
-static struct list list_of(const struct config *config, enum setting_key key)
+static struct list list_of(const struct config *config, const struct place *place)
 {
-    switch ((int)key) {
-    case SETTING_BIND:
-        return (struct list){config->binds, config->bind_count, sizeof(struct bind),
-                             offsetof(struct bind, target)};
-    case SETTING_TMPFS:
-        return (struct list){config->tmpfs, config->tmpfs_count, sizeof(struct tmpfs),
-                             offsetof(struct tmpfs, target)};
-    case SETTING_ENV:
-        return (struct list){config->env, config->env_count, sizeof(struct pair),
-                             offsetof(struct pair, key)};
-    case SETTING_LABEL:
-        return (struct list){config->labels, config->label_count, sizeof(struct pair),
-                             offsetof(struct pair, key)};
-    case SETTING_HOOK:
-        return (struct list){config->hooks, config->hook_count, sizeof(struct pair),
-                             offsetof(struct pair, key)};
-    }
-    ENSURE(key == SETTING_DEPENDS);
-    return (struct list){config->depends, config->depend_count, sizeof(const char *), 0};
+    struct list list = {.place = place};
+
+    memcpy(&list.entries, (const char *)config + place->entries_offset, sizeof(list.entries));
+    memcpy(&list.count, (const char *)config + place->count_offset, sizeof(list.count));
+    return list;
 }
 
-static void put_list(struct config *config, enum setting_key key, const struct list *list)
+static void put_list(struct config *config, const struct list *list)
 {
-    switch ((int)key) {
-    case SETTING_BIND:
-        config->binds = list->entries;
-        config->bind_count = list->count;
-        return;
-    case SETTING_TMPFS:
-        config->tmpfs = list->entries;
-        config->tmpfs_count = list->count;
-        return;
-    case SETTING_ENV:
-        config->env = list->entries;
-        config->env_count = list->count;
-        return;
-    case SETTING_LABEL:
-        config->labels = list->entries;
-        config->label_count = list->count;
-        return;
-    case SETTING_HOOK:
-        config->hooks = list->entries;
-        config->hook_count = list->count;
-        return;
-    }
-    ENSURE(key == SETTING_DEPENDS);
-    config->depends = list->entries;
-    config->depend_count = list->count;
+    memcpy((char *)config + list->place->entries_offset, &list->entries, sizeof(list->entries));
+    memcpy((char *)config + list->place->count_offset, &list->count, sizeof(list->count));
 }
 
-static const void *entry_of(const struct list *list, size_t at)
+static const char *entry_of(const struct list *list, size_t at)
 {
-    return (const char *)list->entries + at * list->entry_bytes;
+    return list->entries + at * list->place->entry_bytes;
 }
 
 static const char *name_of(const struct list *list, size_t at)
 {
-    const char *name;
-
-    memcpy(&name, (const char *)entry_of(list, at) + list->name_offset, sizeof(name));
-    return name;
+    return text_at(entry_of(list, at), list->place->name_offset);
 }
 
 static size_t find_entry(const struct list *list, const char *name)
@@ -140,211 +206,58 @@ static bool is_dropped(const struct command *command, enum setting_key key, cons
 static int merge_list(struct config *config, const struct command *command, enum setting_key key,
                       struct arena *arena)
 {
-    struct list from = list_of(config, key);
-    struct list given = list_of(command->config, key);
-    struct list merged = from;
-    char *entries = arena_take(arena, (from.count + given.count + 1) * from.entry_bytes);
+    struct list from = list_of(config, place_of(key));
+    struct list given = list_of(command->config, place_of(key));
+    size_t entry_bytes = from.place->entry_bytes;
+    char *entries = arena_take(arena, (from.count + given.count + 1) * entry_bytes);
+    struct list merged = {.place = from.place, .entries = entries};
 
     if (entries == NULL)
         return -ENOMEM;
-    merged.entries = entries;
-    merged.count = 0;
     for (size_t i = 0; i < from.count; i++)
         if (!is_dropped(command, key, name_of(&from, i)))
-            memcpy(entries + merged.count++ * from.entry_bytes, entry_of(&from, i),
-                   from.entry_bytes);
+            memcpy(entries + merged.count++ * entry_bytes, entry_of(&from, i), entry_bytes);
     for (size_t i = 0; i < given.count; i++) {
         size_t at = find_entry(&merged, name_of(&given, i));
 
-        memcpy(entries + at * from.entry_bytes, entry_of(&given, i), from.entry_bytes);
+        memcpy(entries + at * entry_bytes, entry_of(&given, i), entry_bytes);
         merged.count += at == merged.count;
     }
-    put_list(config, key, &merged);
+    put_list(config, &merged);
     return 0;
 }
 
-static bool is_same_entry(enum setting_key key, const void *a, const void *b)
+static bool is_same_list(const struct config *a, const struct config *b, const struct place *place)
 {
-    if (key == SETTING_BIND) {
-        const struct bind *one = a;
-        const struct bind *other = b;
-        return strcmp(one->source, other->source) == 0 && strcmp(one->target, other->target) == 0 &&
-               one->is_read_only == other->is_read_only && one->is_plain == other->is_plain;
-    }
-    if (key == SETTING_TMPFS) {
-        const struct tmpfs *one = a;
-        const struct tmpfs *other = b;
-        return strcmp(one->target, other->target) == 0 && one->size_bytes == other->size_bytes;
-    }
-    if (key == SETTING_ENV || key == SETTING_LABEL || key == SETTING_HOOK) {
-        const struct pair *one = a;
-        const struct pair *other = b;
-        return strcmp(one->key, other->key) == 0 && strcmp(one->value, other->value) == 0;
-    }
-    return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
-}
-
-static bool is_same_list(const struct config *a, const struct config *b, enum setting_key key)
-{
-    struct list one = list_of(a, key);
-    struct list other = list_of(b, key);
+    struct list one = list_of(a, place);
+    struct list other = list_of(b, place);
 
     if (one.count != other.count)
         return false;
     for (size_t i = 0; i < one.count; i++)
-        if (!is_same_entry(key, entry_of(&one, i), entry_of(&other, i)))
+        if (!is_same(place->fields, entry_of(&one, i), entry_of(&other, i)))
             return false;
-    return true;
-}
-
-/* ---- single values ---- */
-
-static void copy_value(struct config *to, const struct config *from, enum setting_key key)
-{
-    switch (key) {
-    case SETTING_MEMORY:
-        to->memory_max_bytes = from->memory_max_bytes;
-        return;
-    case SETTING_SWAP:
-        to->swap_max_bytes = from->swap_max_bytes;
-        return;
-    case SETTING_PIDS:
-        to->pids_max = from->pids_max;
-        return;
-    case SETTING_CPUS:
-        to->cpu_milli = from->cpu_milli;
-        return;
-    case SETTING_CPU_WEIGHT:
-        to->cpu_weight = from->cpu_weight;
-        return;
-    case SETTING_INIT:
-        to->init = from->init;
-        return;
-    case SETTING_READY:
-        to->ready = from->ready;
-        to->ready_text = from->ready_text;
-        return;
-    case SETTING_FAMILY:
-        to->family = from->family;
-        return;
-    case SETTING_READY_TIMEOUT:
-        to->ready_ns = from->ready_ns;
-        return;
-    case SETTING_READY_POLICY:
-        to->is_ready_kept = from->is_ready_kept;
-        return;
-    case SETTING_RESTART:
-        to->restart = from->restart;
-        return;
-    case SETTING_ALLOW_REBOOT:
-        to->is_reboot_denied = from->is_reboot_denied;
-        return;
-    case SETTING_ON_NODE_LOST:
-        to->on_node_lost = from->on_node_lost;
-        return;
-    case SETTING_STOP_GRACE:
-        to->stop_grace_ns = from->stop_grace_ns;
-        return;
-    case SETTING_AUTOSTART:
-        to->autostart = from->autostart;
-        return;
-    case SETTING_ORDER:
-        to->order = from->order;
-        return;
-    case SETTING_FUSE:
-        to->has_fuse = from->has_fuse;
-        return;
-    case SETTING_TUN:
-        to->has_tun = from->has_tun;
-        return;
-    case SETTING_PTRACE:
-        to->has_ptrace = from->has_ptrace;
-        return;
-    case SETTING_BIND:
-    case SETTING_TMPFS:
-    case SETTING_ENV:
-    case SETTING_LABEL:
-    case SETTING_DEPENDS:
-    case SETTING_HOOK:
-    case SETTING_UNSET:
-    case SETTING_COUNT:
-        break;
-    }
-    ENSURE(false);
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-    return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
-}
-
-static bool is_same_value(const struct config *a, const struct config *b, enum setting_key key)
-{
-    switch (key) {
-    case SETTING_MEMORY:
-        return a->memory_max_bytes == b->memory_max_bytes;
-    case SETTING_SWAP:
-        return a->swap_max_bytes == b->swap_max_bytes;
-    case SETTING_PIDS:
-        return a->pids_max == b->pids_max;
-    case SETTING_CPUS:
-        return a->cpu_milli == b->cpu_milli;
-    case SETTING_CPU_WEIGHT:
-        return a->cpu_weight == b->cpu_weight;
-    case SETTING_INIT:
-        return strcmp(a->init, b->init) == 0;
-    case SETTING_READY:
-        return a->ready == b->ready && is_same_text(a->ready_text, b->ready_text);
-    case SETTING_FAMILY:
-        return a->family == b->family;
-    case SETTING_READY_TIMEOUT:
-        return a->ready_ns == b->ready_ns;
-    case SETTING_READY_POLICY:
-        return a->is_ready_kept == b->is_ready_kept;
-    case SETTING_RESTART:
-        return a->restart == b->restart;
-    case SETTING_ALLOW_REBOOT:
-        return a->is_reboot_denied == b->is_reboot_denied;
-    case SETTING_ON_NODE_LOST:
-        return a->on_node_lost == b->on_node_lost;
-    case SETTING_STOP_GRACE:
-        return a->stop_grace_ns == b->stop_grace_ns;
-    case SETTING_AUTOSTART:
-        return a->autostart == b->autostart;
-    case SETTING_ORDER:
-        return a->order == b->order;
-    case SETTING_FUSE:
-        return a->has_fuse == b->has_fuse;
-    case SETTING_TUN:
-        return a->has_tun == b->has_tun;
-    case SETTING_PTRACE:
-        return a->has_ptrace == b->has_ptrace;
-    case SETTING_BIND:
-    case SETTING_TMPFS:
-    case SETTING_ENV:
-    case SETTING_LABEL:
-    case SETTING_DEPENDS:
-    case SETTING_HOOK:
-        return is_same_list(a, b, key);
-    case SETTING_UNSET:
-    case SETTING_COUNT:
-        break;
-    }
-    ENSURE(false);
     return true;
 }
 
 /* ---- all ---- */
 
+static bool is_same_value(const struct config *a, const struct config *b, enum setting_key key)
+{
+    const struct place *place = place_of(key);
+
+    return setting_is_list(key) ? is_same_list(a, b, place) : is_same(place->fields, a, b);
+}
+
 static int apply_key(struct config *config, const struct command *command, enum setting_key key,
                      struct arena *arena, struct fault *fault)
 {
     if (!setting_is_list(key)) {
-        copy_value(config, command->config, key);
+        copy_value(config, command->config, place_of(key));
         return 0;
     }
     int result = merge_list(config, command, key, arena);
-    if (result == 0 && list_of(config, key).count > CONFIG_LIST_MAX) {
+    if (result == 0 && list_of(config, place_of(key)).count > CONFIG_LIST_MAX) {
         fault_set(fault, STATUS_INVALID, 0, "%s: more than %u of them", setting_name(key),
                   (uint64_t)CONFIG_LIST_MAX);
         result = -EINVAL;
