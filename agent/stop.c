@@ -287,7 +287,7 @@ static void on_stop_hooked(struct agent *agent, uint32_t index, bool has_any,
                                           .ct = index,
                                           .generation = node_get(agent->node, index)->generation,
                                           .fault = walk->fault,
-                                          .is_hooked = slot->seen.is_ready}};
+                                          .has_become_ready = slot->seen.is_ready}};
 
     bool is_asked = !walk->has_failed || is_for_shutdown(node_get(agent->node, index));
     slot->hooks.is_stop_done = is_asked;

@@ -232,7 +232,7 @@ void node_feed(struct node *node, struct ct *ct, const struct observation *given
         seen.kind = ct_cleaned_input(ct);
     if (seen.kind == IN_MADE && !ct->has_command)
         seen.kind = IN_MADE_LATE;
-    if (seen.kind == IN_UNASKED && (ct->is_ready || ct->is_ready_on_exec || seen.is_hooked))
+    if (seen.kind == IN_UNASKED && (ct->is_ready || ct->is_ready_on_exec || seen.has_become_ready))
         seen.kind = IN_UNASKED_READY;
     step(node, ct, &seen, now, out);
 

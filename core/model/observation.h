@@ -85,8 +85,8 @@ struct observation {
     bool is_ready_on_exec; /* PREPARED: exec is ready */
     uint64_t count;        /* OOM: kills since the last reading. STEP: the way of asking meant */
     bool is_going_down;    /* STEP: it was heard; else that way could not be taken */
-    bool is_hooked;        /* STEP: its stop hooks are done, and it was not asked before; UNASKED:
-                              it has become ready meanwhile */
+    bool is_hooked;        /* STEP: its stop hooks are done, and it was not asked before */
+    bool has_become_ready; /* UNASKED: while they ran */
 };
 
 enum input_kind { INPUT_COMMAND = 1, INPUT_OBSERVATION };

@@ -51,7 +51,7 @@ bool hooks_ask(struct sim *sim, const struct effect *effect)
 void hooks_over(struct sim *sim, uint32_t index)
 {
     struct sim_slot *slot = &sim->agent->slots[index];
-    struct observation seen = {.kind = IN_UNASKED, .is_hooked = slot->seen.is_ready};
+    struct observation seen = {.kind = IN_UNASKED, .has_become_ready = slot->seen.is_ready};
 
     if (slot->config.data == NULL || !slot->hooks.is_running || slot->hooks.due_ns != sim->now.ns ||
         slot->hooks.generation != node_get(sim->agent->node, index)->generation)

@@ -106,6 +106,24 @@ static void test_node_unasked__one_that_was_not_ready__is_waited_for_again(void 
     world_close(world);
 }
 
+static void test_node_unasked__ready_while_its_hooks_ran__is_running(void **state)
+{
+    struct world *world = world_open();
+    struct ct_command start = {.verb = VERB_START, .container = "web", .wait = WAIT_FOR_EXEC};
+    uint32_t ct = world_make(world, "web", NULL);
+    struct observation seen = {
+        .kind = IN_UNASKED, .ct = ct, .generation = 1, .has_become_ready = true};
+
+    (void)state;
+    assert_int_equal(world_command(world, &start)->phase, PHASE_ACCEPTED);
+    world_see(world, ct, IN_PREPARED);
+    world_see(world, ct, IN_BOOTED);
+    order(world, VERB_STOP);
+    world_observe(world, &seen);
+    assert_state(world, ct, CT_RUNNING);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_node_unasked__hooks_that_are_done__begin_the_asking_anew),
         cmocka_unit_test(test_node_unasked__hook_that_fails_late__changes_nothing),
         cmocka_unit_test(test_node_unasked__one_that_was_not_ready__is_waited_for_again),
+        cmocka_unit_test(test_node_unasked__ready_while_its_hooks_ran__is_running),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
