@@ -266,7 +266,8 @@ static void *copy(const void *from, size_t size_bytes)
     return memcpy(room_for(size_bytes), from, size_bytes);
 }
 
-/* Effects that stand on nothing new go at once; those of an intent wait with the rest. */
+/* Effects that stand on nothing new go at once; those of an intent wait with the rest, but for what
+ * a PREPARE makes that harms nobody (prepare.h). */
 static void split_effects(struct turn_core *core, struct told *told)
 {
     told->effects = room_for(core->out.effect_count * sizeof(*told->effects));

@@ -29,7 +29,8 @@ struct turn_ops {
     /* The columns that the model does not hold: configuration, uid range, init's family. */
     void (*fill_row)(void *context, uint32_t index, struct store_row *row);
     void (*row_taken)(void *context, uint32_t index, bool is_freed); /* it is in the batch */
-    void (*begin)(void *context, const struct effect *effect); /* what changes nothing outside */
+    /* A PREPARE, whose apply() is to come: what is made till then is dropped if it does not. */
+    void (*begin)(void *context, const struct effect *effect);
     /* At once if it stands on nothing new, else after the commit. */
     void (*apply)(void *context, const struct effect *effect);
     /* After the commit. */

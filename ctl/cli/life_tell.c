@@ -181,7 +181,9 @@ static json_t *row_of(const struct life *life, const struct life_item *item)
                             life_phase_word(item->phase), "state", json_null(), "generation",
                             json_null(), "pid", json_null(), "request", item->request);
 
-    if (life->shape.verb == VERB_SET) /* of one that failed nothing is in force */
+    /* One that failed has none: its receipt names those for which it was refused, and what it may
+     * have stored all the same, where its restart failed, is told by `show`. */
+    if (life->shape.verb == VERB_SET)
         (void)json_object_set_new(row, "keys",
                                   life_exit_code(item) == 0 ? keys_of(item) : json_object());
     if (!item->has_view)
