@@ -16,7 +16,6 @@
 
 #define ROOM_FIRST 64
 #define STAGE_END_NS (200 * NS_PER_MS)
-#define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */
 
 struct init {
     char leaf[CGROUP_LEAF_BYTES];
@@ -99,17 +98,7 @@ pid_t inits_find(const struct inits *inits, const char *leaf)
 
 bool inits_has_executed(pid_t pid)
 {
-    char path[32];
-    char text[1024];
-
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
-        return false; /* it ended */
-    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold anything */
-    char *field = strrchr(text, ')');
-    for (int n = 0; field != NULL && n < 7; n++)
-        field = strchr(field + 1, ' ');
-    return field == NULL || (strtoul(field, NULL, 10) & PROC_FORKNOEXEC) == 0;
+    return sys_has_executed(pid) > 0; /* one that ended has not */
 }
 
 /* Its keeper kills it or is dead, which it ends with: this is only not to show it as a guest. */

@@ -21,8 +21,7 @@
 #include "cleanup.h"
 #include "sys.h"
 
-#define KEPT_FROM 1024        /* what 40 launches at once hold lies below */
-#define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */
+#define KEPT_FROM 1024 /* what 40 launches at once hold lies below */
 
 int cargo_find(const struct cargo *cargo, enum kw_role role)
 {
@@ -220,18 +219,7 @@ int child_say(const struct birth *birth, const char *text)
 
 bool child_has_executed(pid_t pid)
 {
-    char path[64];
-    char text[1024];
-    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
-        return true; /* the protocol of the report socket alone has to do */
-
-    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm may hold anything but ends
-     * last */
-    char *field = strrchr(text, ')');
-    for (int n = 0; field != NULL && n < 7; n++)
-        field = strchr(field + 1, ' ');
-    return field == NULL || (strtoul(field, NULL, 10) & PROC_FORKNOEXEC) == 0;
+    return sys_has_executed(pid) != 0; /* not told: the protocol of the report socket has to do */
 }
 
 int child_read(struct birth *birth, struct stage_report *report, int *fds, size_t fd_max,

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -11,6 +13,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+
+#define PROC_FORKNOEXEC 0x40u /* PF_FORKNOEXEC of the flags word, proc(5) stat field 9 */
 
 union fd_control {
     struct cmsghdr header;
@@ -98,6 +102,22 @@ int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes)
     if (fd < 0)
         return -errno;
     return sys_read_text(fd, text, text_bytes);
+}
+
+int sys_has_executed(pid_t pid)
+{
+    char path[32];
+    char text[1024];
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    int result = sys_read_text_at(AT_FDCWD, path, text, sizeof(text));
+    if (result < 0)
+        return result;
+    /* pid (comm) state ppid pgrp session tty_nr tpgid flags; comm holds anything, but ends last */
+    char *field = strrchr(text, ')');
+    for (int n = 0; field != NULL && n < 7; n++)
+        field = strchr(field + 1, ' ');
+    return field == NULL || (strtoul(field, NULL, 10) & PROC_FORKNOEXEC) == 0;
 }
 
 ssize_t sys_send_fds(int socket, const void *data, size_t size_bytes, const int *fds,

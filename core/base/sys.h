@@ -6,8 +6,8 @@
  * Units    sizes in octets.
  * Errors   -errno.
  * Owner    the caller owns each returned descriptor; all are close-on-exec.
- * Context  any thread; all but sys_read_text() and sys_send_fds() are async-signal-safe. Source:
- *          clone3(2), openat2(2), memfd_create(2), unix(7).
+ * Context  any thread; all but sys_read_text(), sys_has_executed() and sys_send_fds() are
+ *          async-signal-safe. Source: clone3(2), openat2(2), memfd_create(2), proc(5), unix(7).
  */
 #ifndef DROVER_SYS_H
 #define DROVER_SYS_H
@@ -33,6 +33,9 @@ int sys_write_text_at(int dir, const char *path, const char *text);
 /* Read a whole small file and end it with NUL. Returns its length; -EFBIG if it does not fit. */
 int sys_read_text_at(int dir, const char *path, char *text, size_t text_bytes);
 int sys_read_text(int fd, char *text, size_t text_bytes);
+
+/* Did it execute anything since it was cloned? 1, 0; -errno: it ended, or /proc does not tell. */
+int sys_has_executed(pid_t pid);
 
 /*
  * One packet with descriptors (SCM_RIGHTS), or one less than blocking: MSG_DONTWAIT | MSG_NOSIGNAL.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* At stake: two daemons on one directory, or a service manager that never hears READY=1. Real
- * locks, between two descriptions of this process, and a real socket. */
+/* At stake: two daemons on one directory, a service manager that never hears READY=1, or a stage
+ * that is taken for a guest. Real locks, between two descriptions of this process, a real socket
+ * and a real child. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -10,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +23,7 @@
 #include "cleanup.h"
 #include "lock.h"
 #include "notify.h"
+#include "sys.h"
 
 static char directory[32];
 static char inner[48];
@@ -177,6 +181,28 @@ static void test_notify__watchdog__is_ours_alone(void **state)
     (void)unsetenv("WATCHDOG_USEC");
 }
 
+static void test_sys__cloned_or_executed__are_told_apart(void **state)
+{
+    int fds[2];
+    char word;
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)close(fds[1]);
+        (void)prctl(PR_SET_NAME, ") S 1 1 1 1 0 0"); /* whatever it calls itself */
+        (void)!read(fds[0], &word, 1);
+        _exit(0);
+    }
+    assert_int_equal(sys_has_executed(pid), 0);
+    assert_int_equal(sys_has_executed(getpid()), 1);
+    (void)close(fds[1]);
+    (void)close(fds[0]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_true(sys_has_executed(pid) < 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -188,6 +214,7 @@ int main(void)
         TEST(test_notify__by_path_or_abstract_name__is_heard),
         TEST(test_notify__nobody_there__does_nothing),
         TEST(test_notify__watchdog__is_ours_alone),
+        TEST(test_sys__cloned_or_executed__are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
