@@ -36,16 +36,12 @@ static const char *fixed_words(const char *name)
 
 static int refuse_key(struct fault *fault, const char *name)
 {
-    const char *words = fixed_words(name);
+    const char *fixed = fixed_words(name);
+    int result = refuse(fault, name, fixed != NULL ? fixed : "no such key");
 
-    if (words != NULL) {
-        (void)refuse(fault, name, words);
-        fault_hint(fault, "destroy it, and create it again with what it is to have");
-        return -EINVAL;
-    }
-    (void)refuse(fault, name, "no such key");
-    fault_hint(fault, "`drover help set` lists them");
-    return -EINVAL;
+    fault_hint(fault, fixed != NULL ? "destroy it, and create it again with what it is to have"
+                                    : "`drover help set` lists them");
+    return result;
 }
 
 static int take_units(struct setting_read *read, const char *value, struct fault *fault)
