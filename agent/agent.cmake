@@ -17,6 +17,7 @@ add_executable(drover-agent
     hold.c
     hook_inside.c
     hook_run.c
+    hook_words.c
     inbox.c
     inits.c
     keeper_client.c

@@ -24,6 +24,7 @@
 #include "agent.h"
 #include "cleanup.h"
 #include "ensure.h"
+#include "hook_words.h"
 #include "slots.h"
 
 #define SCRIPT_BYTES_MAX (1024 * 1024)              /* a larger one is refused: EFBIG */
@@ -186,29 +187,18 @@ static void post_reading(struct hook_inside *inside, uint32_t way, const char *p
                   &reading->work);
 }
 
-/* The last line, without what a terminal would obey; all that is kept goes to the log. */
+/* All that is kept goes to the log. */
 static void keep_words(struct hook_inside *inside, char said[HOOK_SAID_BYTES])
 {
     const struct ct *ct = node_get(inside->agent->node, inside->request.ct);
     char text[KEPT_BYTES];
     struct stat stat = {0};
-    size_t length = 0;
 
     (void)fstat(inside->output, &stat);
     off_t from = stat.st_size > KEPT_BYTES ? stat.st_size - KEPT_BYTES : 0;
     ssize_t size_bytes = pread(inside->output, text, sizeof(text), from);
-    for (ssize_t i = 0; i < size_bytes; i++) {
-        bool is_end = text[i] == '\n' || i + 1 == size_bytes;
-
-        if (length > 0 && text[i > 0 ? i - 1 : 0] == '\n')
-            length = 0; /* a line more: that one is the last now */
-        if (text[i] != '\n' && length + 1 < HOOK_SAID_BYTES)
-            said[length++] = text[i] >= ' ' && text[i] < 0x7f ? text[i] : '?';
-        said[length] = '\0';
-        if (is_end && length > 0)
-            (void)fprintf(stderr, "drover-agent: %s: hook %s: %s\n", ct->name,
-                          hook_point_name(inside->walk.point), said);
-    }
+    if (size_bytes > 0)
+        hook_words_take(stderr, ct->name, inside->walk.point, text, (size_t)size_bytes, said);
 }
 
 static struct hook_end end_of(const struct inside_end *end)

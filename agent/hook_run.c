@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "ensure.h"
+#include "hook_words.h"
 #include "hooks_run.h"
 #include "plan.h"
 #include "slots.h"
@@ -252,31 +253,13 @@ static void go_on(struct hook_run *run)
     }
 }
 
-/* The last line of what was said, without what a terminal would obey. */
-static void keep_words(struct hook_run *run, const struct hooks_packet *packet)
-{
-    size_t size_bytes = packet->size_bytes;
-    size_t length = 0;
-
-    while (size_bytes > 0 && packet->text[size_bytes - 1] == '\n')
-        size_bytes--;
-    const char *newline = memrchr(packet->text, '\n', size_bytes);
-    size_t at = newline == NULL ? 0 : (size_t)(newline - packet->text) + 1;
-    for (; at < size_bytes && length + 1 < sizeof(run->said); at++)
-        run->said[length++] =
-            packet->text[at] >= ' ' && packet->text[at] < 0x7f ? packet->text[at] : '?';
-    if (length > 0)
-        run->said[length] = '\0';
-    (void)fprintf(stderr, "drover-agent: %s: hook %s: %s\n", run->request.name,
-                  hook_point_name(run->walk.point), run->said);
-}
-
 static void take_packet(struct hook_run *run, const struct hooks_packet *packet, int fd_consumed)
 {
     AUTO_FD fd = fd_consumed;
 
     if (packet->word == HOOKS_SAID && run->is_running) {
-        keep_words(run, packet);
+        hook_words_take(stderr, run->request.name, run->walk.point, packet->text,
+                        packet->size_bytes, run->said);
     } else if (packet->word == HOOKS_ENDED && run->is_running) {
         struct hook_end ended = {HOOK_UNABLE, packet->error};
         if (packet->error == 0 && WIFEXITED(packet->wait_status))

@@ -20,7 +20,6 @@
 #include "keeper_wire.h"
 
 #define HOOK_DEADLINE_NS UINT64_C(7000000000) /* of one script; then its whole group is killed */
-#define HOOK_SAID_BYTES 128                   /* of the last words that are kept */
 
 struct agent;
 struct hook_run;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Parts of the agent that need neither loop nor kernel.
-foreach(part boot configs inbox results uplink)
+foreach(part boot configs hook_words inbox results uplink)
     drover_test(unit/${part} drover_codec drover_model)
     target_sources(test.unit.${part} PRIVATE ${PROJECT_SOURCE_DIR}/agent/${part}.c)
     target_include_directories(test.unit.${part} PRIVATE ${PROJECT_SOURCE_DIR}/agent)
