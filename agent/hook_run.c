@@ -439,8 +439,13 @@ void hook_run_record(struct agent *agent, const struct kw_spawn_record *record)
 {
     struct hook_run *run = find(agent, record->spawn);
 
-    if (run == NULL || (record->phase != KW_PHASE_ENDED && record->phase != KW_PHASE_FAILED))
+    if (run == NULL)
         return;
+    if (record->phase != KW_PHASE_ENDED && record->phase != KW_PHASE_FAILED) {
+        if (run->is_unwanted) /* its leaf may have been empty when it was killed */
+            (void)!write(run->exec.kill, "1", 1);
+        return;
+    }
     while (!run->is_over && read_packet(run) == 1) {
     } /* its last words may still be on their way */
     end(run, record->phase == KW_PHASE_FAILED ? record->exec_errno : 0);

@@ -103,6 +103,29 @@ grep -q 'premount was killed at its deadline' "$WORK/err" || fail "$(cat "$WORK/
 [[ ! -e /proc/$(cat "$WORK/child") ]] || fail 'its child lives'
 same 'nothing is left' 0 "$(leaves)"
 
+# A kill that comes before the keeper has made the helper meets an empty leaf: it is said again when the
+# helper is there, and the script's deadline is not waited for.
+no_hooks
+hook premount <<<"echo \$\$ >$WORK/unwanted; sleep 1000"
+hook mount <<<"touch $WORK/ran"
+keeper=$(keeper_pid)
+kill -STOP "$keeper"
+d start web >/dev/null 2>&1 &
+starter=$!
+until compgen -G "$V2/drover.$NODE/web.*/exec.*" >/dev/null; do :; done
+for _ in 1 2 3 4 5; do d ls >/dev/null; done # the order for it has left by then
+d kill web --timeout 60s &
+killer=$!
+until [[ $(d ls web -o state --no-header) == killing ]]; do :; done
+kill -CONT "$keeper"
+began=$(date +%s%N)
+want 0 wait "$killer"
+(($(date +%s%N) - began < 4000000000 * ${DROVER_TEST_SLOW:-1})) || fail 'the kill waited for the deadline of a script'
+wait "$starter" && fail 'it started'
+[[ ! -s $WORK/unwanted || ! -e /proc/$(cat "$WORK/unwanted") ]] || fail 'the script lives'
+[[ ! -e $WORK/ran ]] || fail 'the next hook ran'
+same 'nothing is left' 0 "$(leaves)"
+
 # On the way down failure is told to the log alone: what was there goes.
 no_hooks
 want 0 d start web
