@@ -8,3 +8,7 @@ endforeach()
 drover_test(unit/uplink_restored drover_model)
 target_sources(test.unit.uplink_restored PRIVATE ${PROJECT_SOURCE_DIR}/agent/uplink.c)
 target_include_directories(test.unit.uplink_restored PRIVATE ${PROJECT_SOURCE_DIR}/agent)
+drover_test(unit/hold drover_model)
+target_sources(test.unit.hold PRIVATE ${PROJECT_SOURCE_DIR}/agent/hold.c)
+target_include_directories(test.unit.hold PRIVATE
+    ${PROJECT_SOURCE_DIR}/agent ${PROJECT_SOURCE_DIR}/agent/keeper)
