@@ -118,9 +118,9 @@ statement_53() {
     for _ in $(seq 20); do
         part=$(part_of busybox.1)
         ((part <= 550)) || fail "$part of 1000 of a processor"
-        ((part < 450)) || break
+        ((part < 400)) || break
     done
-    ((part >= 450)) || fail "$part of 1000 of a processor"
+    ((part >= 400)) || fail "$part of 1000 of a processor"
     want 0 d kill busybox
 
     mkdir -p "$WORK/vz/conf"
