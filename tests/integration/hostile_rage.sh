@@ -91,6 +91,8 @@ for what in inotify files; do
     hold neighbour "$what" 100
     same "$what of the neighbour" "$what 100 done" "$HELD"
     calm "$taken"
+    # What the kernel holds for it is nobody's own: at the end of its memory its init may be who is killed.
+    want 0 d start evil >/dev/null
 done
 d exec evil -- /hostile signals 1000000 >"$WORK/signals"
 d exec evil -- /hostile spaces 1000 >"$WORK/spaces"
