@@ -136,7 +136,7 @@ pid_t child_clone(const struct child_order *order, struct birth *birth, int *ret
             .fd_count = order->cargo->count,
             .slave = order->slave,
             .is_quiet = order->is_quiet,
-            .is_guest = order->lent != NULL,
+            .is_sharing = order->lent != NULL,
             .report = childs_report,
             .go = childs_go,
         };

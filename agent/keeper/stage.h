@@ -44,12 +44,12 @@ struct stage {
     const int *fds;               /* of the record, in its order */
     const uint8_t *roles;         /* enum kw_role | KW_FD_IDMAP */
     size_t fd_count;
-    int slave;     /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
+    int slave;       /* launch: pty slave for /dev/console; spawn with KP_RELAY, and its relay: the
                       socket between them; -1 none */
-    bool is_quiet; /* launch: GO is awaited without STAGE_READY */
-    bool is_guest; /* at its parent's descriptors, until it has copied its own of them */
-    int report;    /* write end */
-    int go;        /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
+    bool is_quiet;   /* launch: GO is awaited without STAGE_READY */
+    bool is_sharing; /* its parent's descriptors, until stage_keep_own() */
+    int report;      /* write end */
+    int go; /* read end of a pipe: 'O' id maps, limits and idmapped mounts are done; 'G' GO.
                    End of file: exit at once */
 };
 

@@ -97,11 +97,11 @@ int stage_keep_own(const struct stage *stage)
         kept[place] = fd;
     }
 
-    /* A guest at its parent's descriptors copies those below, and from then on has a table of its
+    /* Who shares its parent's descriptors copies those below, and from then on has a table of its
      * own: nothing was closed before. */
     int first = STDERR_FILENO + 1;
     int rc = close_from_to(count > 0 ? kept[count - 1] + 1 : first, INT_MAX,
-                           stage->is_guest ? CLOSE_RANGE_UNSHARE : 0);
+                           stage->is_sharing ? CLOSE_RANGE_UNSHARE : 0);
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = close_from_to(first, kept[i] - 1, 0);
         first = kept[i] + 1;
