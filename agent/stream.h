@@ -61,8 +61,8 @@ struct stream {
     uint64_t written_bytes;
     uint64_t granted_bytes;
     bool is_blocked; /* its origin can take no more now */
-    bool is_ending;  /* STREAM_END waits for room */
-    bool is_closed;  /* STREAM_END was sent or received */
+    bool is_closed;  /* it is over and has nothing any more but, perhaps, a last word */
+    bool is_end_due; /* which is STREAM_END, and waits for room */
     unsigned handles;
     bool is_working; /* a worker or the pool has it */
 
@@ -81,7 +81,7 @@ struct stream {
     bool is_awaited; /* its relay, after the command's end */
     bool is_cut;     /* its relay ended, or says no more, before all was passed on */
     int wait_status;
-    struct fault fault; /* how it ends, if not well */
+    struct fault fault; /* how it ended, if not well */
     int32_t exit_code;
 
     uint64_t position; /* CONSOLE, LOGS: in the ring */
@@ -102,7 +102,7 @@ struct stream {
 
 /* streams.c */
 struct agent *stream_agent(const struct stream *stream);
-/* Say how it ended and let go of everything. */
+/* Let go of everything, and say how it ended as soon as there is room. The first end stands. */
 void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_code);
 void stream_fail(struct stream *stream, enum status status, int error, const char *text);
 /* Its other side is gone, or wants no more: a command still running in it is killed. */

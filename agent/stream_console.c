@@ -65,7 +65,7 @@ void stream_console_pump(struct stream *stream)
 {
     struct slot *slot = &stream_agent(stream)->slots[stream->ct];
 
-    if (stream->is_closed || stream->is_ending)
+    if (stream->is_closed)
         return;
     if (stream->kept != NULL)
         send_kept(stream);

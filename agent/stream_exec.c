@@ -396,7 +396,7 @@ void stream_exec_cut(struct stream *stream)
 /* All output was read, as far as there was a reader. */
 void stream_exec_pumped(struct stream *stream)
 {
-    if (!stream->has_status || stream->is_closed || stream->is_ending)
+    if (!stream->has_status || stream->is_closed)
         return;
     if (stream->outlets[0].is_open || stream->outlets[1].is_open) {
         await_relay(stream);

@@ -30,7 +30,8 @@ void stream_free_if_done(struct stream *stream)
 {
     struct streams *streams = stream->streams;
 
-    if (!stream->is_closed || stream->handles > 0 || stream->is_working || stream->is_spawned)
+    if (!stream->is_closed || stream->is_end_due || stream->handles > 0 || stream->is_working ||
+        stream->is_spawned)
         return;
     for (struct stream **at = &streams->first; *at != NULL; at = &(*at)->next) {
         if (*at != stream)
@@ -73,15 +74,14 @@ static void let_go(struct stream *stream)
     uv_close((uv_handle_t *)&stream->timer, on_timer_closed);
 }
 
-static void tell_inside(struct stream *stream, const struct fault *fault, int32_t exit_code)
+static void tell_inside(struct stream *stream)
 {
-    static const struct fault none;
     const struct inside_end end = {.ct = stream->ct,
                                    .generation = stream->generation,
                                    .step = stream->step,
-                                   .exit_code = exit_code,
+                                   .exit_code = stream->exit_code,
                                    .wait_status = stream->wait_status,
-                                   .fault = fault != NULL ? fault : &none,
+                                   .fault = &stream->fault,
                                    .lasted_ns = clock_monotonic_ns() - stream->began_ns};
     inside_fn on_end = stream->on_end;
 
@@ -90,26 +90,30 @@ static void tell_inside(struct stream *stream, const struct fault *fault, int32_
         on_end(stream_agent(stream), &end);
 }
 
-void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_code)
+/* Its last word; without room it waits for streams_origin_drained(). */
+static void say_end(struct stream *stream)
 {
     struct message message = {.kind = MESSAGE_STREAM_END};
 
+    message.stream_end = (struct stream_end){
+        .stream = stream->number, .bytes = stream->out_bytes, .exit_code = stream->exit_code};
+    if (stream->fault.status != STATUS_UNSET)
+        view_fault(stream_agent(stream), &stream->fault, stream->container,
+                   &message.stream_end.fault);
+    stream->is_end_due = !stream_send_message(stream, &message);
+}
+
+void stream_end(struct stream *stream, const struct fault *fault, int32_t exit_code)
+{
     if (stream->is_closed)
         return;
-    message.stream_end = (struct stream_end){
-        .stream = stream->number, .bytes = stream->out_bytes, .exit_code = exit_code};
-    if (fault != NULL && fault->status != STATUS_UNSET)
-        view_fault(stream_agent(stream), fault, stream->container, &message.stream_end.fault);
-    if (stream->origin != 0 && !stream_send_message(stream, &message)) {
-        stream->is_blocked = true; /* its last word waits for room: streams_origin_drained() */
-        stream->is_ending = true;
-        if (fault != NULL)
-            stream->fault = *fault;
-        stream->exit_code = exit_code;
-        return;
-    }
+    if (fault != NULL)
+        stream->fault = *fault;
+    stream->exit_code = exit_code;
     let_go(stream);
-    tell_inside(stream, fault, exit_code);
+    if (stream->origin != 0)
+        say_end(stream);
+    tell_inside(stream);
 }
 
 void stream_fail(struct stream *stream, enum status status, int error, const char *text)
@@ -122,7 +126,9 @@ void stream_fail(struct stream *stream, enum status status, int error, const cha
 
 void stream_abandon(struct stream *stream)
 {
-    let_go(stream);
+    stream->is_end_due = false;
+    if (!stream->is_closed)
+        let_go(stream);
     stream_free_if_done(stream);
 }
 
@@ -131,7 +137,8 @@ void stream_abandon(struct stream *stream)
 static struct stream *find(struct streams *streams, uint64_t origin, uint64_t number)
 {
     for (struct stream *stream = streams->first; stream != NULL; stream = stream->next)
-        if (stream->origin == origin && stream->number == number && !stream->is_closed)
+        if (stream->origin == origin && stream->number == number &&
+            (!stream->is_closed || stream->is_end_due))
             return stream;
     return NULL;
 }
@@ -273,6 +280,8 @@ static void take_frame(struct stream *stream, const struct stream_frame *frame)
 {
     uint64_t bytes = stream->in_bytes + frame->data.size_bytes;
 
+    if (stream->is_closed)
+        return;
     if (frame->number != stream->in_number + 1 || bytes > stream->granted_bytes) {
         stream_fail(stream, STATUS_STREAM_LOST, 0,
                     frame->number != stream->in_number + 1 ? "a frame is missing"
@@ -296,12 +305,8 @@ static void take_frame(struct stream *stream, const struct stream_frame *frame)
 
 static void pump(struct stream *stream)
 {
-    if (stream->is_ending) {
-        struct fault fault = stream->fault;
-
-        stream_end(stream, &fault, stream->exit_code);
+    if (stream->is_closed)
         return;
-    }
     if (stream->kind == STREAM_EXEC)
         stream_pump_outlets(stream);
     if (stream->kind == STREAM_CONSOLE || stream->kind == STREAM_LOGS)
@@ -343,7 +348,7 @@ void streams_origin_gone(struct streams *streams, uint64_t origin)
 
     for (struct stream *stream = streams->first; stream != NULL; stream = next) {
         next = stream->next;
-        if (stream->origin == origin && !stream->is_closed)
+        if (stream->origin == origin)
             stream_abandon(stream);
     }
 }
@@ -354,10 +359,15 @@ void streams_origin_drained(struct streams *streams, uint64_t origin)
 
     for (struct stream *stream = streams->first; stream != NULL; stream = next) {
         next = stream->next;
-        if (stream->origin != origin || !stream->is_blocked || stream->is_closed)
+        if (stream->origin != origin)
             continue;
-        stream->is_blocked = false;
-        pump(stream);
+        if (stream->is_end_due) {
+            say_end(stream);
+            stream_free_if_done(stream);
+        } else if (stream->is_blocked) {
+            stream->is_blocked = false;
+            pump(stream);
+        }
     }
 }
 

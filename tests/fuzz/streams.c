@@ -70,8 +70,10 @@ static void open_stream(struct script *script)
     };
     if (how % 64 == 63) /* none that this version knows */
         message.stream_open.kind = STREAM_UNSET;
+    bool is_here = how < 250 && ((how & 64) == 0 || message.stream_open.kind == STREAM_IMPORT);
     if (!whose.client->is_open)
-        *whose.client = (struct client){.is_open = true, .credit_bytes = STREAM_CREDIT_BYTES};
+        *whose.client = (struct client){
+            .is_open = true, .is_refused = !is_here, .credit_bytes = STREAM_CREDIT_BYTES};
     streams_take(&agent.streams, whose.origin, &message);
 }
 

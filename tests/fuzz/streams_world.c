@@ -29,6 +29,8 @@ static bool tell(unsigned origin, const struct message *message)
     if (is_end) {
         client->is_open = false;
         PROMISE(message->stream_end.bytes == client->out_bytes);
+        PROMISE(!client->is_refused || (message->stream_end.exit_code == 125 &&
+                                        message->stream_end.fault.status != STATUS_UNSET));
         CANARY(message->stream_end.fault.status == STATUS_UNSET && client->out_number >= 4);
         return true;
     }

@@ -23,6 +23,7 @@
 /* A stream of a client's, as it sees it. */
 struct client {
     bool is_open;
+    bool is_refused;     /* what it asked for is not here */
     uint64_t out_number; /* of frames that came */
     uint64_t out_bytes;
     uint64_t credit_bytes;
