@@ -51,6 +51,13 @@ END
 # As the agent tells it, without what is not about parameters.
 config() { d show "$1" -f json | jq -S '.[0] | {config, labels}'; }
 
+in_force_as_set() {
+    same 'memory as set' 100663296 "$(group live.1 memory.max memory.limit_in_bytes)"
+    same 'pids as set' 88 "$(group live.1 pids.max)"
+    [[ $(group live.1 cpu.max cpu.cfs_quota_us) =~ ^75000( 100000)?$ ]] || fail 'cpus as set'
+    [[ $(group live.1 cpu.weight cpu.shares) =~ ^(300|3072)$ ]] || fail 'weight as set'
+}
+
 statement_52() {
     local option wrong
     root busybox
@@ -80,9 +87,16 @@ statement_52() {
     d exec live -- mount >"$WORK/mounts"
     grep -q ' on /data .*[(,]ro[,)]' "$WORK/mounts" || fail 'the bind is not read-only'
     grep -q ' on /scratch type tmpfs .*size=1024k' "$WORK/mounts" || fail 'the tmpfs is not of its size'
+    want 0 d set live memory=96M pids=88 cpus=0.75 cpu-weight=300
+    in_force_as_set
+    config live >"$WORK/set"
+    expect 'stored as set' '.config.limits == {"memory": 100663296, "swap": 16777216, "pids": 88, "cpus": 0.75,
+        "cpu_weight": 300}' <"$WORK/set"
     node_kill KILL
     node_start
     same 'after a restart' "$(cat "$WORK/stored")" "$(config all)"
+    same 'what was set, after a restart' "$(cat "$WORK/set")" "$(config live)"
+    in_force_as_set
 
     for wrong in '--memory abc' '--memory 1-sdc' '--memory -1' '--memory 0' '--memory 99999999999T' '--swap abc' \
         '--pids abc' '--pids 0' '--pids 4194305' '--cpus abc' '--cpus 0' '--cpus 1-sdc' '--cpu-weight abc' \
@@ -94,6 +108,11 @@ statement_52() {
         same "$wrong changes nothing" 'all live' "$(d ls -o name --no-header | xargs)"
     done
     same 'nor what is there' "$(cat "$WORK/stored")" "$(config all)"
+    for wrong in memory=abc memory=1-sdc memory=0 pids=0 cpus=1-sdc cpu-weight=10001; do
+        want 2 d set live "$wrong" 2>/dev/null
+    done
+    same 'nor what was set' "$(cat "$WORK/set")" "$(config live)"
+    in_force_as_set
 }
 
 # A group that may have half a processor, and wants all: its part over two seconds.
@@ -122,6 +141,15 @@ statement_53() {
     done
     ((part >= 400)) || fail "$part of 1000 of a processor"
     want 0 d kill busybox
+
+    want 0 d create full --template busybox --memory 128M --swap 0 --tmpfs /fill:64M
+    want 0 d start full
+    want 0 d exec full -- /bin/sh -c 'dd if=/dev/zero of=/fill/x bs=1M count=48' 2>/dev/null
+    want 8 d set full memory=20M 2>"$WORK/error"
+    grep -q 'uses [0-9]' "$WORK/error" || fail "it does not say what is used: $(cat "$WORK/error")"
+    same 'the old limit' 134217728 "$(group full.1 memory.max memory.limit_in_bytes)"
+    d exec full -- /bin/rm /fill/x || fail 'it was killed'
+    want 0 d kill full
 
     mkdir -p "$WORK/vz/conf"
     for units in 8 9 50 100 999 1000 2000 50000 262144 499999 500000; do
