@@ -190,7 +190,8 @@ int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limi
     if (limits->pids_max != LIMIT_NONE && limits->pids_max > PIDS_MAX)
         return refuse(fault, STATUS_INVALID, "pids", "more than 4194304, the kernel's own bound");
     if (limits->pids_max != LIMIT_NONE && !has_pids(cgroups))
-        return refuse(fault, STATUS_UNSUPPORTED, "pids", "this host has no pids controller");
+        return refuse(fault, STATUS_UNSUPPORTED, "pids",
+                      "this host has no pids controller: create it with --pids max");
     if (limits->cpu_milli != 0 && limits->cpu_milli < CPU_MILLI_MIN)
         return refuse(fault, STATUS_INVALID, "cpus", "less than 0.01, which the kernel refuses");
     if (limits->cpu_weight < CPU_WEIGHT_MIN || limits->cpu_weight > CPU_WEIGHT_MAX)

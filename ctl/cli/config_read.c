@@ -9,6 +9,10 @@
 #include "ensure.h"
 #include "units.h"
 
+/* The processes of all guests come out of one pid_max: none is to have them all by saying nothing.
+ * As systemd-nspawn@.service has it (TasksMax=, systemd 252). */
+#define PIDS_DEFAULT 16384
+
 static int refuse(struct fault *fault, enum option option, const char *text, const char *why)
 {
     fault_set(fault, STATUS_INVALID, 0, "--%s %s: %s", option_rows[option].name, text, why);
@@ -159,13 +163,14 @@ static int read_limits(struct config *config, const struct options *options, str
     const char *pids = options_find(options, OPTION_PIDS);
     uint64_t weight = 100;
 
-    config->pids_max = LIMIT_NONE;
+    config->pids_max = PIDS_DEFAULT;
     if (read_size(options, OPTION_MEMORY, &config->memory_max_bytes, fault) < 0 ||
         read_size(options, OPTION_SWAP, &config->swap_max_bytes, fault) < 0 ||
         options_get_number(options, OPTION_CPU_WEIGHT, &weight, fault) < 0)
         return -EINVAL;
-    if (pids != NULL && strcmp(pids, "max") != 0 &&
-        options_get_number(options, OPTION_PIDS, &config->pids_max, fault) < 0)
+    if (pids != NULL && strcmp(pids, "max") == 0)
+        config->pids_max = LIMIT_NONE;
+    else if (options_get_number(options, OPTION_PIDS, &config->pids_max, fault) < 0)
         return -EINVAL;
     if (cpus != NULL && strcmp(cpus, "max") != 0 && !cpus_read(cpus, &config->cpu_milli))
         return refuse(fault, OPTION_CPUS, cpus, "not a count of processors (2, 1.5, 0.25, max)");

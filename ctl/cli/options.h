@@ -38,7 +38,7 @@
     X(ROOT, "root", 0, "DIR", "let this directory be its root")                                    \
     X(MEMORY, "memory", 0, "SIZE", "limit of memory (64M, 2G, max)")                               \
     X(SWAP, "swap", 0, "SIZE", "limit of swap beside it (0, 1G, max)")                             \
-    X(PIDS, "pids", 0, "N", "limit of processes and threads")                                      \
+    X(PIDS, "pids", 0, "N", "limit of processes and threads (default 16384; max)")                 \
     X(CPUS, "cpus", 0, "N", "limit of processor time (1.5 is one and a half processors)")          \
     X(CPU_WEIGHT, "cpu-weight", 0, "N", "share under contention, 1 to 10000 (default 100)")        \
     X(BIND, "bind", 0, "SRC:DST[:ro][:plain]", "show SRC of the host at DST (repeatable)")         \

@@ -252,6 +252,9 @@ names_and_limits() {
     done
     told 0 done - create "$(printf 'a%.0s' {1..63})" --template guest
     told 0 done - create 0-9 --template guest --memory 1T --swap max --pids max
+    told 0 done - create bounded --template guest
+    d show bounded -f json | expect 'limits by default' '.[0].config.limits | .memory == null
+        and .pids == 16384 and .cpus == null'
     d show 0-9 -f json | expect 'limits' '.[0].config.limits | .memory == 1099511627776
         and .swap == null and .pids == null'
     for bad in 64k 64KB 1.5G -1 abc; do

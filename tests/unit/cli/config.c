@@ -46,7 +46,7 @@ static void test_config__nothing_but_a_template__has_the_defaults(void **state)
     assert_string_equal(read.config.root, "");
     assert_int_equal(read.config.memory_max_bytes, LIMIT_NONE);
     assert_int_equal(read.config.swap_max_bytes, LIMIT_NONE);
-    assert_int_equal(read.config.pids_max, LIMIT_NONE);
+    assert_int_equal(read.config.pids_max, 16384);
     assert_int_equal(read.config.cpu_milli, 0);
     assert_int_equal(read.config.cpu_weight, 100);
     assert_int_equal(read.config.ready, READY_AUTO);
