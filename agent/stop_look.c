@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "sys.h"
 
+#define PF_EXITING 0x4  /* include/linux/sched.h; the 9th field of /proc/PID/stat, proc(5) */
 #define CHILDREN_MAX 32 /* of runit's PID 1: its stage, and orphans that it has not reaped yet */
 
 static uint64_t read_mask(const char *text, const char *name)
@@ -119,4 +120,34 @@ bool look_is_going_down(enum family family, pid_t pid)
         break;
     }
     return false;
+}
+
+/* The flags of its first thread; 0 where it is gone. */
+static unsigned long read_flags(pid_t pid)
+{
+    char path[64];
+    char text[1024];
+    unsigned long flags = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
+        return 0;
+    const char *at = strrchr(text, ')'); /* its name may hold anything */
+    if (at == NULL || sscanf(at, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
+        return 0;
+    return flags;
+}
+
+bool look_is_dying(pid_t pid)
+{
+    char path[64];
+    char text[8192];
+
+    if (pid <= 0)
+        return false;
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
+        return false;
+    uint64_t pending = read_mask(text, "\nSigPnd:") | read_mask(text, "\nShdPnd:");
+    return (pending >> (SIGKILL - 1) & 1) != 0 || (read_flags(pid) & PF_EXITING) != 0;
 }

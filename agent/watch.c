@@ -13,6 +13,7 @@
 #include "boundary.h"
 #include "cleanup.h"
 #include "ensure.h"
+#include "stop_look.h"
 
 struct cgroup_watch {
     struct agent *agent;
@@ -44,7 +45,11 @@ void watch_read_oom(struct agent *agent, uint32_t index)
         return;
     uint64_t kills = cgroup_read_oom_kills(&slot->cgroup);
     if (kills > slot->oom_kills)
-        post(agent, index, (struct observation){.kind = IN_OOM, .count = kills - slot->oom_kills});
+        post(agent, index,
+             (struct observation){.kind = IN_OOM,
+                                  .count = kills - slot->oom_kills,
+                                  .is_init_dying =
+                                      look_is_dying(node_get(agent->node, index)->pid)});
     slot->oom_kills = kills;
 }
 

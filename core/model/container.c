@@ -103,11 +103,10 @@ static enum cause cause_of(const struct ct *ct, const struct observation *observ
     if (observation->is_node_down)
         return CAUSE_NODE_DOWN;
     if (observation->kind == IN_ENDED) {
-        bool is_oom_near = ct->oom_ns != 0 && ct->oom_ns + OOM_WINDOW_NS >= ended_ns;
         struct ending ending = {.wait_status = observation->wait_status,
                                 .is_status_known = observation->has_status,
                                 .is_killed_by_us = ct->is_kill_sent,
-                                .is_oom_kill_seen = is_oom_near,
+                                .is_oom_kill_seen = ended_ns <= ct->oom_until_ns,
                                 .is_reboot_allowed = !ct->policy.is_reboot_denied,
                                 .order = ct->order};
         return cause_decide(&ending);

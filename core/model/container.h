@@ -128,8 +128,8 @@ struct ct {
 
     enum order order; /* evidence of why this generation ends */
     bool is_kill_sent;
-    uint64_t oom_ns;    /* when kills for memory were last seen; 0: never */
-    uint64_t oom_kills; /* told of, of this generation */
+    uint64_t oom_until_ns; /* until when kills for memory explain a SIGKILL; 0: none were seen */
+    uint64_t oom_kills;    /* told of, of this generation */
     uint32_t stop_step;
     uint64_t grace_ns; /* of the stop or reboot in progress */
     uint32_t retries;  /* of STUCK */

@@ -106,7 +106,7 @@ static void queue(struct ct *ct, bool is_automatic)
     ct->booted_ns = 0;
     ct->order = ORDER_NONE;
     ct->is_kill_sent = false;
-    ct->oom_ns = 0;
+    ct->oom_until_ns = 0;
     ct->oom_kills = 0;
     ct->cause = CAUSE_UNSET;
     ct->has_status = false;
@@ -539,12 +539,13 @@ static void act_oom(struct step *step)
     struct ct *ct = step->ct;
     struct fault words = {0};
 
-    ct->oom_ns = step->now->ns;
+    uint64_t until_ns = step->seen->is_init_dying ? UINT64_MAX : step->now->ns + OOM_WINDOW_NS;
+    if (ct->oom_until_ns < until_ns)
+        ct->oom_until_ns = until_ns;
     ct->oom_kills += step->seen->count;
     ct->is_dirty = true; /* with the event: what was told must not explain a later end */
     fault_set(&words, STATUS_UNSET, 0, "%u killed for memory", step->seen->count);
-    struct event *event = ct_tell(step->out, ct, EVENT_OOM, step->now);
-    memcpy(event->detail, words.text, EVENT_DETAIL_BYTES);
+    memcpy(ct_tell(step->out, ct, EVENT_OOM, step->now)->detail, words.text, EVENT_DETAIL_BYTES);
 }
 
 void (*const ct_actions[ACT_COUNT])(struct step *step) = {

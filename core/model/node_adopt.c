@@ -178,7 +178,7 @@ static void feed_end(struct node *node, struct ct *ct, const struct ct_found *fo
 
     seen.kind = found->is_staged ? IN_ENDED : IN_LAUNCH_FAILED;
     if (found->is_oom_seen) /* told before: it explains the end */
-        ct->oom_ns = seen.at_ns != 0 ? seen.at_ns : now->ns;
+        ct->oom_until_ns = (seen.at_ns != 0 ? seen.at_ns : now->ns) + OOM_WINDOW_NS;
     node_feed(node, ct, &seen, now, out);
 }
 

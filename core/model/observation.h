@@ -84,6 +84,7 @@ struct observation {
     bool is_node_down;     /* ENDED: the machine went down with it */
     bool is_ready_on_exec; /* PREPARED: exec is ready */
     uint64_t count;        /* OOM: kills since the last reading. STEP: the way of asking meant */
+    bool is_init_dying;    /* OOM: as they were read, and not by anybody's word */
     bool is_going_down;    /* STEP: it was heard; else that way could not be taken */
     bool is_hooked;        /* STEP: its stop hooks are done, and it was not asked before */
     bool has_become_ready; /* UNASKED: while they ran */

@@ -177,10 +177,19 @@ statement_31() {
     done
     root busybox
     created busybox
+    # One whose init is killed for memory, and waits for a child that cannot end.
+    # shellcheck disable=SC2016 # the guest's
+    root_init hog <<<'/bin/cat /hang/other & until [ -e /go ]; do :; done; a=x; while :; do a=$a$a$a$a; done'
+    created hog --memory 16M --swap 0 --bind "$WORK/hang:/hang:plain"
     want 0 d create held --template busybox --bind "$WORK/hang:/hang:plain"
     want 0 d start held busybox
-    d exec held -- /bin/sh -c '/bin/cat /hang/file & sleep 1000' >/dev/null 2>&1 &
+    want 0 d start hog
     until grep -q held "$WORK/served"; do :; done
+    d exec hog -- /bin/touch /go || true # and dies with it, perhaps
+    want 0 d wait hog --for event=oom --since 2000-01-01T00:00:00Z --timeout 60s >/dev/null
+    began=$(now_ms)
+    d exec held -- /bin/sh -c '/bin/cat /hang/file & sleep 1000' >/dev/null 2>&1 &
+    until (($(grep -c held "$WORK/served") == 2)); do :; done
     want 5 d kill held
     same 'it is stuck' 'stuck 1 null' "$(row held)"
     want 5 d stop held --timeout 1s
@@ -188,11 +197,16 @@ statement_31() {
     want 0 d stop busybox
     want 0 d start busybox
     within "$began" 10000 'another one'
+    until (($(now_ms) - began > 3000)); do read -rt 0.1 <> <(:) || true; done
+    same 'it still dies' running "$(field hog .state)"
     kill "$server"
     wait "$server" || true
     want 0 d stop held --timeout 20s
     same 'gone at last' stopped "$(field held .state)"
     nothing_left held
+    want 0 d wait hog --for stopped --timeout 20s
+    same 'what it died of' '1 oom {"signalled":9,"core":false}' "$(ends hog)"
+    nothing_left hog
 }
 
 statement_33() {

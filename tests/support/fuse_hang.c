@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file system with one file whose readers wait in the kernel, where no signal reaches them: their
- * request is taken and not answered. (One that was not taken yet can be killed.)
+ * A file system with two files whose readers wait in the kernel, where no signal reaches them:
+ * their request is taken and not answered. (One that was not taken yet can be killed.)
  *
- *   test.support.fuse_hang DIR    mounts itself on DIR, with DIR/file in it; says `mounted`, and
- *                                 `held` for each read that it took. SIGTERM ends it, and the waits
+ *   test.support.fuse_hang DIR    mounts itself on DIR, with DIR/file and DIR/other; says
+ *                                 `mounted`, and `held` for each read that it took. SIGTERM ends
+ *                                 it, and the waits
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #define FILE_ID 2
+#define OTHER_ID 3 /* a page of its own: who waits for another's can be killed */
 #define FILE_BYTES 4096
 
 static volatile sig_atomic_t is_ending;
@@ -41,17 +43,18 @@ static void answer(int fuse, const struct fuse_in_header *in, int error, const v
 static struct fuse_attr attributes(uint64_t id)
 {
     return (struct fuse_attr){.ino = id,
-                              .size = id == FILE_ID ? FILE_BYTES : 0,
-                              .mode = id == FILE_ID ? S_IFREG | 0444 : S_IFDIR | 0555,
+                              .size = id >= FILE_ID ? FILE_BYTES : 0,
+                              .mode = id >= FILE_ID ? S_IFREG | 0444 : S_IFDIR | 0555,
                               .nlink = 1};
 }
 
 static void look_up(int fuse, const struct fuse_in_header *in, const char *name)
 {
+    uint64_t id = strcmp(name, "other") == 0 ? OTHER_ID : FILE_ID;
     const struct fuse_entry_out entry = {
-        .nodeid = FILE_ID, .entry_valid = 60, .attr_valid = 60, .attr = attributes(FILE_ID)};
+        .nodeid = id, .entry_valid = 60, .attr_valid = 60, .attr = attributes(id)};
 
-    if (strcmp(name, "file") == 0)
+    if (id == OTHER_ID || strcmp(name, "file") == 0)
         answer(fuse, in, 0, &entry, sizeof(entry));
     else
         answer(fuse, in, ENOENT, NULL, 0);

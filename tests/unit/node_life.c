@@ -139,6 +139,23 @@ static void test_node_life__kill_for_memory_of_init__is_oom(void **state)
     world_close(world);
 }
 
+static void test_node_life__init_long_in_dying_for_memory__is_oom(void **state)
+{
+    struct world *world = world_open();
+    uint32_t ct = world_run(world, "web", NULL);
+
+    (void)state;
+    world_observe(
+        world, &(struct observation){
+                   .kind = IN_OOM, .ct = ct, .generation = 1, .count = 1, .is_init_dying = true});
+    see_oom(world, ct); /* of its children, later */
+    world_pass(world, OOM_WINDOW_NS * 5);
+    world_end(world, ct, KILLED(SIGKILL));
+
+    assert_cause(world, CAUSE_OOM);
+    world_close(world);
+}
+
 static void test_node_life__kill_for_memory_long_ago__explains_nothing(void **state)
 {
     struct world *world = world_open();
@@ -524,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_node_life__restart_policy__decides_by_cause),
         cmocka_unit_test(test_node_life__the_end__is_told_once_and_by_its_event_alone),
         cmocka_unit_test(test_node_life__kill_for_memory_of_init__is_oom),
+        cmocka_unit_test(test_node_life__init_long_in_dying_for_memory__is_oom),
         cmocka_unit_test(test_node_life__kill_for_memory_long_ago__explains_nothing),
         cmocka_unit_test(test_node_life__kill_of_ours_after_one_for_memory__is_ours),
         cmocka_unit_test(test_node_life__kill_for_memory_in_one_generation__is_not_of_the_next),
