@@ -125,12 +125,14 @@ guests_bootstrap() {
     local tar=$1 packages=$2 part="$1.part"
     packages_install guests || return
     echo "bootstrapping Debian 12 with $packages (kept in $tar)" >&2
-    # Without documentation and device nodes: a guest is given its /dev.
+    # Without documentation and device nodes: a guest is given its /dev. Without descriptors: mmdebstrap
+    # gives the number of one to a shell, and Debian's knows none of two digits.
     # shellcheck disable=SC2016 # $1 is the hook's
     if ! mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --skip=output/dev --customize-hook='rm -f "$1/etc/hostname"' bookworm "$part" >&2; then
+        --skip=output/dev --customize-hook='rm -f "$1/etc/hostname"' bookworm "$part" \
+        >&2 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; then
         rm -f "$part"
         return 1
     fi

@@ -68,20 +68,7 @@ vm_initramfs() {
 vm_host_packages() {
     echo systemd systemd-sysv dbus kmod iproute2 libuv1 libnanomsg5 libsodium23 libcgroup2 \
         libsqlite3-0 libarchive13 libjansson4 libsmartcols1 libinih1 libprotobuf-c1 libcmocka0 \
-        libseccomp2 "$(packages_of guests)"
-}
-
-vm_bootstrap() {
-    local tar=$1 part=$1.part
-    echo "bootstrapping the machine's Debian 12 (kept in $tar)" >&2
-    rm -f "$vm_cache"/vm-*.tar "$vm_cache"/vm-*.tar.part
-    if ! mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$(vm_host_packages | tr " " ,)" \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' --skip=output/dev bookworm "$part" >&2; then
-        rm -f "$part"
-        return 1
-    fi
-    mv "$part" "$tar"
+        libseccomp2 "$(packages_of guests)" | tr ' ' ,
 }
 
 # vm_init FILE BUILD TREE: runs the list, and takes orphans as an init does.
@@ -107,14 +94,9 @@ vm_unit() {
 }
 
 vm_image() {
-    local dir=$1 build=$2 root=$1/root guest tar top size
+    local dir=$1 build=$2 root=$1/root guest top size
     top=$(cd "$guests_support/../.." && pwd)
-    tar=$vm_cache/vm-$({ declare -f vm_bootstrap && vm_host_packages; } | sha256sum | cut -c1-16).tar
-    (
-        flock 9 || exit
-        [[ -e $tar ]] || vm_bootstrap "$tar"
-    ) 9>"$vm_cache/vm.lock" || return
-    mkdir -m 755 "$root" && tar -C "$root" -xpf "$tar" --numeric-owner || return
+    guests_cached "$root" vm "$(vm_host_packages)" || return
     mkdir -p "$root/dev" "$root$top" "$root$build" &&
         cp -a "$dir/lib/modules" "$root/lib/" &&
         cp -a "$top"/{tests,deploy} "$root$top/" &&
