@@ -18,19 +18,19 @@ titles() {
     done 2>/dev/null
 }
 
-# Until the host sees that its boot is over: a test's own looking, for at most a minute.
+# Until the host sees that its boot is over: a test's own looking, for a minute, longer on a slow machine.
 booted() {
-    local deadline=$((SECONDS + 60))
+    local deadline=$((SECONDS + 60 * ${DROVER_TEST_SLOW:-1}))
     until titles "$1" | grep -qE 'init \[2\]|runsvdir'; do
         ((SECONDS < deadline)) || fail "$1 does not boot"
     done
 }
 
 node_start
-for name in sysvinit openrc runit; do
+for name in ${2:-sysvinit openrc runit}; do
     template "$name"
     want 0 d create "$name" --template "$name" --memory 256M --pids 256
-    want 0 d start "$name" --timeout 60s
+    want 0 d start "$name" --timeout "$(slowly 60)"
     pid=$(pid_of "$name")
     case $name in
         openrc) word=lxc ;;
@@ -40,20 +40,20 @@ for name in sysvinit openrc runit; do
 
     # At once after exec, when it can hear nothing yet, and then again in the middle of its boot.
     began=$(date +%s%N)
-    want 0 d stop "$name" --timeout 60s
+    want 0 d stop "$name" --timeout "$(slowly 60)"
     echo "$name: stopped early after $((($(date +%s%N) - began) / 1000000)) ms"
     want 0 d start "$name"
     booted "$name"
     began=$(date +%s%N)
-    want 0 d reboot "$name" --timeout 60s
+    want 0 d reboot "$name" --timeout "$(slowly 60)"
     echo "$name: rebooted after $((($(date +%s%N) - began) / 1000000)) ms"
     booted "$name"
     # By itself.
     want 0 d exec "$name" -- /sbin/init 6
-    want 0 d wait "$name" --for generation=4 --timeout 60s
+    want 0 d wait "$name" --for generation=4 --timeout "$(slowly 60)"
     booted "$name"
     want 0 d exec "$name" -- /sbin/init 0
-    want 0 d wait "$name" --for stopped --timeout 60s
+    want 0 d wait "$name" --for stopped --timeout "$(slowly 60)"
     same "$name: ends" '1 operator_stop
 2 operator_reboot
 3 guest_reboot

@@ -71,8 +71,9 @@ want 0 d exec evil -- /hostile hold tail >"$WORK/out" 2>/dev/null
 calm 'an endless writer left behind'
 # Its last reader is a descriptor in a datagram: whoever throws that away closes it.
 code=0
-timeout 10 "$BUILD/drover" $TO exec evil -- /hostile hold notify >"$WORK/out" 2>"$WORK/err" || code=$?
-((code != 124)) || fail "the keeper waits: the end of a command is not told"
+timeout "$(slowly 10)" "$BUILD/drover" $TO exec evil -- /hostile hold notify >"$WORK/out" 2>"$WORK/err" || code=$?
+((code != 124)) || fail "the end of a command is not told: $(<"$WORK/err")"
+grep -qE 'notify (holds|EPERM)' "$WORK/err" || fail "it was not sent: $(<"$WORK/err")"
 calm "a descriptor that was sent: $(<"$WORK/err")"
 want 0 d kill evil --timeout 10s >/dev/null
 calm 'its end'

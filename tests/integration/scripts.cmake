@@ -30,7 +30,13 @@ function(drover_script name timeout)
 endfunction()
 drover_script(life 120)
 drover_script(systemd 240)
-drover_script(families 180)
+# A guest each, side by side.
+foreach(guest sysvinit openrc runit)
+    add_test(NAME integration.families.${guest} COMMAND bash
+        ${PROJECT_SOURCE_DIR}/tests/integration/families.sh ${CMAKE_BINARY_DIR} ${guest})
+    set_tests_properties(integration.families.${guest} PROPERTIES SKIP_RETURN_CODE 77
+        TIMEOUT 120 LABELS integration)
+endforeach()
 drover_script(old_systemd 120)
 drover_script(readiness 120)
 drover_script(stop_instants 240)
@@ -68,7 +74,8 @@ set_property(TEST integration.ends integration.away integration.lossy integratio
     integration.results integration.leaving APPEND PROPERTY LABELS plain)
 # Under instruments in --full alone: what daemons do in these, they do in the others too.
 set_property(TEST integration.adoption_console integration.contract integration.contract_nodes
-    integration.families integration.hooks_inside integration.hostile integration.hostile_rage
+    integration.families.sysvinit integration.families.openrc integration.families.runit
+    integration.hooks_inside integration.hostile integration.hostile_rage
     integration.isolation integration.old_systemd integration.restored integration.systemd
     APPEND PROPERTY LABELS full_instrumented)
 set_property(TEST integration.life APPEND PROPERTY LABELS threads)
@@ -76,7 +83,9 @@ set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 # and 59 say the same there, and each guest with systemd takes a minute.
 set_property(TEST integration.life integration.storm integration.refusals
     integration.adoption_rows integration.restored integration.hostile
-    integration.hostile_rage integration.holds integration.isolation APPEND PROPERTY LABELS vm)
+    integration.hostile_rage integration.holds integration.isolation integration.readiness
+    integration.families.sysvinit integration.families.openrc integration.families.runit
+    integration.set APPEND PROPERTY LABELS vm)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 
 # Each boundary once; --full: at its second and third crossing, too.

@@ -97,6 +97,7 @@ static int hold_standard(const char *what, void (*body)(int), int fd)
     return tell(what, pid < 0 ? errno : await(pid));
 }
 
+/* To the notify socket, with a descriptor unless it is -1. The errno, or 0. */
 static int send_away(int fd)
 {
     const char *path = getenv("NOTIFY_SOCKET");
@@ -111,8 +112,8 @@ static int send_away(int fd)
                              .msg_namelen = sizeof(address),
                              .msg_iov = &part,
                              .msg_iovlen = 1,
-                             .msg_control = &control,
-                             .msg_controllen = sizeof(control.room)};
+                             .msg_control = fd < 0 ? NULL : &control,
+                             .msg_controllen = fd < 0 ? 0 : sizeof(control.room)};
     int to = socket(AF_UNIX, SOCK_DGRAM, 0);
 
     (void)strncpy(address.sun_path, path == NULL ? "/run/host/notify/notify" : path,
@@ -120,26 +121,61 @@ static int send_away(int fd)
     control.header = (struct cmsghdr){
         .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-    return to < 0 || sendmsg(to, &message, 0) < 0 ? errno : 0;
+    int error = to < 0 || sendmsg(to, &message, 0) < 0 ? errno : 0;
+    (void)close(to);
+    return error;
+}
+
+/* Sends the only reader that is left, once the others are closed. Whoever closes it last waits: the
+ * host, as a rule, which has some to read before it; else this child, that has nothing of the
+ * command's. */
+static _Noreturn void send_last(int reader, int closed, int sent)
+{
+    char octet;
+
+    (void)close(STDOUT_FILENO);
+    (void)close(STDERR_FILENO);
+    (void)!read(closed, &octet, 1);
+    int error = 0;
+    for (int i = 0; i < 8 && error == 0; i++)
+        error = send_away(-1);
+    if (error == 0)
+        error = send_away(reader);
+    octet = (char)error;
+    (void)!write(sent, &octet, 1);
+    _exit(0);
 }
 
 static int hold_notify(void)
 {
-    int pipe_fds[2];
+    int held[2], closed[2], sent[2];
 
-    if (pipe(pipe_fds) < 0)
+    if (pipe(held) < 0)
         return tell("notify", errno);
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)close(pipe_fds[0]);
+    pid_t holder = fork();
+    if (holder == 0) {
+        (void)close(held[0]);
         (void)close(STDOUT_FILENO);
-        hold_out(pipe_fds[1]);
+        hold_out(held[1]);
     }
-    int error = pid < 0 ? errno : await(pid);
+    int error = holder < 0 ? errno : await(holder);
+    if (pipe(closed) < 0 || pipe(sent) < 0)
+        return tell("notify", errno);
+    pid_t sender = error == 0 ? fork() : 0;
+    if (error == 0 && sender == 0) {
+        (void)close(held[1]);
+        (void)close(closed[1]);
+        send_last(held[0], closed[0], sent[1]);
+    }
+    (void)close(held[0]);
+    (void)close(held[1]);
+    (void)close(closed[1]);
+    (void)close(sent[1]);
+    char octet = 0;
     if (error == 0)
-        error = send_away(pipe_fds[0]);
-    if (error != 0 && pid > 0) /* or our own end waits for it */
-        (void)kill(pid, SIGKILL);
+        error = sender > 0 && read(sent[0], &octet, 1) == 1 ? octet : EPIPE;
+    if (error != 0 && holder > 0)
+        (void)kill(holder, SIGKILL);
     return tell("notify", error);
 }
 
