@@ -49,13 +49,14 @@ static void send_ring(struct stream *stream, const struct slot *slot)
     size_t room;
 
     while ((room = stream_room(stream)) > 0) {
-        size_t count =
-            console_tail_read(slot->ring, slot->ring_bytes, &stream->position, chunk, room);
+        uint64_t position = stream->position;
+        size_t count = console_tail_read(slot->ring, slot->ring_bytes, &position, chunk, room);
 
         if (count == 0)
             break;
         if (!stream_send(stream, LANE_STDOUT, chunk, count, false))
-            return;
+            return; /* it stays where it was, and reads them again */
+        stream->position = position;
     }
     if (room > 0 && stream->kind == STREAM_LOGS && !stream->open.is_follow)
         stream_end(stream, NULL, 0);

@@ -26,12 +26,35 @@ struct agent *stream_agent(const struct stream *stream)
 
 /* ---- ending ---- */
 
+static void free_octets(uint8_t **octets)
+{
+    free(*octets);
+    *octets = NULL;
+}
+
+/* All but its number, where and how it ended. */
+static void free_parts(struct stream *stream)
+{
+    stream->is_counted = false;
+    fd_closep(&stream->kill);
+    fd_closep(&stream->control);
+    fd_closep(&stream->program);
+    fd_closep(&stream->output);
+    arena_close(&stream->arena);
+    free_octets(&stream->outlets[0].unsent);
+    free_octets(&stream->outlets[1].unsent);
+    free_octets(&stream->inlet.waiting);
+    free_octets(&stream->kept);
+}
+
 void stream_free_if_done(struct stream *stream)
 {
     struct streams *streams = stream->streams;
 
-    if (!stream->is_closed || stream->is_end_due || stream->handles > 0 || stream->is_working ||
-        stream->is_spawned)
+    if (!stream->is_closed || stream->handles > 0 || stream->is_working || stream->is_spawned)
+        return;
+    free_parts(stream);
+    if (stream->is_end_due)
         return;
     for (struct stream **at = &streams->first; *at != NULL; at = &(*at)->next) {
         if (*at != stream)
@@ -41,15 +64,6 @@ void stream_free_if_done(struct stream *stream)
     }
     if (stream->origin != 0)
         streams->count--;
-    fd_closep(&stream->kill);
-    fd_closep(&stream->control);
-    fd_closep(&stream->program);
-    fd_closep(&stream->output);
-    arena_close(&stream->arena);
-    free(stream->outlets[0].unsent);
-    free(stream->outlets[1].unsent);
-    free(stream->inlet.waiting);
-    free(stream->kept);
     free(stream);
 }
 

@@ -74,6 +74,8 @@ static void open_stream(struct script *script)
     if (!whose.client->is_open)
         *whose.client = (struct client){
             .is_open = true, .is_refused = !is_here, .credit_bytes = STREAM_CREDIT_BYTES};
+    else if (is_here) /* the first one's answer may be lost: refuse_open() */
+        whose.client->is_refused = false;
     streams_take(&agent.streams, whose.origin, &message);
 }
 
@@ -137,9 +139,15 @@ static void command_reads(struct script *script)
         (void)!read(command->ends[0], octets, script_octet(script) * 64u);
 }
 
-static void guest_writes(struct script *script)
+static void write_ring(struct script *script)
 {
     ring.header.written += script_octet(script) * 32u;
+    world.is_lapped = ring.header.written > RING_BYTES;
+}
+
+static void guest_writes(struct script *script)
+{
+    write_ring(script);
     streams_console_grew(&agent.streams, 0);
 }
 
@@ -253,7 +261,7 @@ static void keeper_writes(struct script *script)
 {
     const uint64_t one = 1;
 
-    ring.header.written += script_octet(script) * 32u;
+    write_ring(script);
     (void)!write(agent.slots[0].output, &one, sizeof(one));
     (void)uv_run(&agent.loop, UV_RUN_NOWAIT);
 }
@@ -387,6 +395,12 @@ static void finish(void)
     drain();
     for (unsigned i = 0; i < RUNS_MAX; i++)
         world_command_ends(&world.runs[i]);
+    /* Who was refused has heard it by now, unless he is gone, or was one too many. */
+    unsigned heard = world.is_crowded ? 0 : world.is_local_gone ? 1 : ORIGINS;
+    for (unsigned i = 0; i < heard * NUMBERS; i++) {
+        const struct client *client = &world.clients[i / NUMBERS][i % NUMBERS];
+        PROMISE(!client->is_open || !client->is_refused);
+    }
     memset(world.clients, 0, sizeof(world.clients));
     world.is_full = false;
     streams_origin_gone(&agent.streams, ORIGIN_UPSTREAM);
@@ -404,9 +418,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size_bytes)
 
     if (agent.node == NULL)
         open_node();
+    for (size_t i = 0; i < RING_BYTES; i++)
+        ring.data[i] = (uint8_t)(RING_OCTET + i % RING_OCTETS);
     ring.header = (struct kw_ring){.magic = KW_MAGIC, .size_bytes = RING_BYTES};
     agent.slots[0].ring = &ring.header;
-    world.is_full = world.is_crowded = world.is_local_gone = false;
+    world.is_full = world.is_crowded = world.is_local_gone = world.is_lapped = false;
     agent.slots[0].has_lost_notify = false;
     memset(world.clients, 0, sizeof(world.clients));
     for (unsigned i = 0; i < RUNS_MAX; i++)

@@ -12,6 +12,15 @@
 
 /* ---- the other side ---- */
 
+/* No octet of a console is left out or said twice, as long as the ring has them all. */
+static void hear(struct client *client, const struct octets *data)
+{
+    for (size_t i = 0; i < data->size_bytes && data->data[i] >= RING_OCTET; i++) {
+        PROMISE(client->ring_next == 0 || world.is_lapped || data->data[i] == client->ring_next);
+        client->ring_next = RING_OCTET + (data->data[i] - RING_OCTET + 1u) % RING_OCTETS;
+    }
+}
+
 /* False: not now. */
 static bool tell(unsigned origin, const struct message *message)
 {
@@ -39,6 +48,7 @@ static bool tell(unsigned origin, const struct message *message)
     PROMISE(message->stream_frame.data.size_bytes <= STREAM_FRAME_BYTES_MAX);
     client->out_bytes += message->stream_frame.data.size_bytes;
     PROMISE(client->out_bytes <= client->credit_bytes);
+    hear(client, &message->stream_frame.data);
     return true;
 }
 

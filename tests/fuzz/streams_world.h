@@ -19,6 +19,8 @@
 #define RUNS_MAX 64
 #define LOCAL 7 /* a client of this machine */
 #define ORIGINS 2
+#define RING_OCTET 128 /* and above: of the console's ring, each another than the one before */
+#define RING_OCTETS 127
 
 /* A stream of a client's, as it sees it. */
 struct client {
@@ -28,6 +30,7 @@ struct client {
     uint64_t out_bytes;
     uint64_t credit_bytes;
     uint64_t in_number;
+    unsigned ring_next; /* octet that comes next out of the ring; 0: none came yet */
 };
 
 /* What stands behind an exec or import: the other ends of its pipes. */
@@ -42,6 +45,7 @@ struct streams_world {
     struct local_client local;
     bool is_local_gone; /* hung up on */
     bool is_full;       /* nobody takes anything now */
+    bool is_lapped;     /* the ring's first octets are gone, perhaps unread */
     bool is_crowded;    /* streams beyond NUMBERS are open */
     uint64_t spawns;
 };
