@@ -23,6 +23,7 @@
 #include "leaves.h"
 #include "orphans.h"
 #include "slots.h"
+#include "stop_look.h"
 #include "strays.h"
 #include "sys.h"
 #include "watch.h"
@@ -303,6 +304,7 @@ static int look_at_cgroup(struct adoption *adoption, struct slot *slot, struct a
             facts->pid = pid;
     }
     facts->oom_kills = cgroup_read_oom_kills(&slot->cgroup);
+    facts->is_init_dying = look_is_dying(facts->record != NULL ? facts->record->pid : facts->pid);
     if (cgroup_exec_sweep(&slot->cgroup, now_ns) > 0)
         slot->stale_below = now_ns;
     return 0;

@@ -53,6 +53,7 @@ static void fill_from_row(const struct adopt_facts *facts, struct ct_found *foun
         .is_frozen = facts->is_frozen,
         .oom_kills = row->oom_kills,
         .is_oom_seen = facts->oom_kills > row->oom_kills,
+        .is_init_oom = facts->oom_kills > 0 && facts->is_init_dying,
     };
     memcpy(found->uuid, row->uuid, UUID_BYTES);
     memcpy(found->name, row->name, NAME_BYTES);

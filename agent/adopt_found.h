@@ -30,6 +30,7 @@ struct adopt_facts {
     uint64_t spent; /* highest generation that has a cgroup of its name, or a launch; 0: none */
     bool is_frozen;
     uint64_t oom_kills; /* its cgroup's count; 0 also where none can be read */
+    bool is_init_dying; /* of a signal, and has no end yet */
 };
 
 /* Is this record about this row's generation, or a later one of the same container? Of several the

@@ -191,7 +191,7 @@ int cgroup_check(const struct cgroups *cgroups, const struct cgroup_limits *limi
         return refuse(fault, STATUS_INVALID, "pids", "more than 4194304, the kernel's own bound");
     if (limits->pids_max != LIMIT_NONE && !has_pids(cgroups))
         return refuse(fault, STATUS_UNSUPPORTED, "pids",
-                      "this host has no pids controller: create it with --pids max");
+                      "this host has no pids controller (it can have max)");
     if (limits->cpu_milli != 0 && limits->cpu_milli < CPU_MILLI_MIN)
         return refuse(fault, STATUS_INVALID, "cpus", "less than 0.01, which the kernel refuses");
     if (limits->cpu_weight < CPU_WEIGHT_MIN || limits->cpu_weight > CPU_WEIGHT_MAX)

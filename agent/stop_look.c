@@ -11,8 +11,8 @@
 #include "cleanup.h"
 #include "sys.h"
 
-#define PF_EXITING 0x4  /* include/linux/sched.h; the 9th field of /proc/PID/stat, proc(5) */
-#define CHILDREN_MAX 32 /* of runit's PID 1: its stage, and orphans that it has not reaped yet */
+#define PF_SIGNALED 0x400 /* include/linux/sched.h; the 9th field of /proc/PID/stat, proc(5) */
+#define CHILDREN_MAX 32   /* of runit's PID 1: its stage, and orphans that it has not reaped yet */
 
 static uint64_t read_mask(const char *text, const char *name)
 {
@@ -149,5 +149,5 @@ bool look_is_dying(pid_t pid)
     if (sys_read_text_at(AT_FDCWD, path, text, sizeof(text)) < 0)
         return false;
     uint64_t pending = read_mask(text, "\nSigPnd:") | read_mask(text, "\nShdPnd:");
-    return (pending >> (SIGKILL - 1) & 1) != 0 || (read_flags(pid) & PF_EXITING) != 0;
+    return (pending >> (SIGKILL - 1) & 1) != 0 || (read_flags(pid) & PF_SIGNALED) != 0;
 }

@@ -33,8 +33,9 @@ bool look_takes_commands(enum family family, pid_t pid);
  * does runit, for the 5 s in which it waits for its services; its commands are all the same one. */
 bool look_is_going_down(enum family family, pid_t pid);
 
-/* Has it been killed, though it may be long in dying? PID 1 waits for all others in its namespace
- * (zap_pid_ns_processes(), kernel/pid_namespace.c). */
+/* Has a signal ended it, though it may be long in dying? PID 1 waits for all others in its
+ * namespace (zap_pid_ns_processes(), kernel/pid_namespace.c). LIMIT: its first thread is looked at;
+ * where that one ended by itself, the others die unseen. */
 bool look_is_dying(pid_t pid);
 
 #endif

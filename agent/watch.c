@@ -44,6 +44,8 @@ void watch_read_oom(struct agent *agent, uint32_t index)
     if (!slot->has_cgroup)
         return;
     uint64_t kills = cgroup_read_oom_kills(&slot->cgroup);
+    /* LIMIT: the kernel counts a kill just before its signal. Who is quicker than that does not see
+     * that it is the init's: then the time between tells (OOM_WINDOW_NS). */
     if (kills > slot->oom_kills)
         post(agent, index,
              (struct observation){.kind = IN_OOM,

@@ -83,6 +83,7 @@ struct ct_found {
     bool is_staged;      /* the keeper has, or had, an exec result of this generation */
     bool is_boot_unseen; /* … not of its own: it was taken over, or no keeper knows it */
     bool has_ended;      /* `ended` is its end, to be fed after adoption */
+    bool is_init_oom;    /* its init dies, and kills for memory were counted */
     bool is_oom_seen;    /* its cgroup counts kills for memory that no agent has told of */
     uint64_t oom_kills;  /* that one has */
     pid_t pid;

@@ -64,6 +64,7 @@ static void fill(struct ct *ct, const struct ct_found *found)
     ct->is_automatic = !found->has_command;
     ct->is_ready_on_exec = found->is_ready_on_exec;
     ct->oom_kills = found->oom_kills;
+    ct->oom_until_ns = found->is_init_oom ? UINT64_MAX : 0;
     /* A cause is written when the generation ends, and cleared when one begins. */
     ct->is_open = found->generation != 0 && found->cause == CAUSE_UNSET;
     if (ct->is_open && found->is_staged && !found->is_boot_unseen)

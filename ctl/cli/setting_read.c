@@ -66,7 +66,6 @@ static const char *empty_of(enum setting_key key)
     switch ((int)key) {
     case SETTING_MEMORY:
     case SETTING_SWAP:
-    case SETTING_PIDS:
         return "max";
     case SETTING_INIT:
         return "";

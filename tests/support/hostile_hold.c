@@ -159,10 +159,14 @@ static int hold_notify(void)
         hold_out(held[1]);
     }
     int error = holder < 0 ? errno : await(holder);
-    if (pipe(closed) < 0 || pipe(sent) < 0)
-        return tell("notify", errno);
-    pid_t sender = error == 0 ? fork() : 0;
-    if (error == 0 && sender == 0) {
+    if (error == 0 && (pipe(closed) < 0 || pipe(sent) < 0))
+        error = errno;
+    if (error != 0 && holder > 0)
+        (void)kill(holder, SIGKILL);
+    if (error != 0)
+        return tell("notify", error);
+    pid_t sender = fork();
+    if (sender == 0) {
         (void)close(held[1]);
         (void)close(closed[1]);
         send_last(held[0], closed[0], sent[1]);
@@ -172,8 +176,7 @@ static int hold_notify(void)
     (void)close(closed[1]);
     (void)close(sent[1]);
     char octet = 0;
-    if (error == 0)
-        error = sender > 0 && read(sent[0], &octet, 1) == 1 ? octet : EPIPE;
+    error = sender > 0 && read(sent[0], &octet, 1) == 1 ? octet : EPIPE;
     if (error != 0 && holder > 0)
         (void)kill(holder, SIGKILL);
     return tell("notify", error);

@@ -118,6 +118,25 @@ static void test_node_adopt__kill_for_memory_meanwhile__is_oom(void **state)
     world_close(world);
 }
 
+static void test_node_adopt__init_dies_for_memory_that_was_told__is_oom(void **state)
+{
+    struct world *world = world_open();
+    struct ct_found found = live_of(CT_RUNNING);
+
+    (void)state;
+    found.oom_kills = 1;
+    found.is_init_oom = true;
+    uint32_t ct = world_adopt(world, &found);
+    world_pass(world, OOM_WINDOW_NS * 5);
+    world_observe(world, &(struct observation){.kind = IN_ENDED,
+                                               .ct = ct,
+                                               .generation = found.generation,
+                                               .has_status = true,
+                                               .wait_status = KILLED(SIGKILL)});
+    assert_cause(world, CAUSE_OOM);
+    world_close(world);
+}
+
 /* What was told must be in the row: the next agent compares the kernel's count with it. */
 static void test_node_adopt__kills_for_memory_that_were_told__are_counted_in_the_row(void **state)
 {
@@ -336,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_node_adopt__end_meanwhile__is_told_with_its_own_time_and_cause),
         cmocka_unit_test(test_node_adopt__guest_reboot_meanwhile__is_carried_out),
         cmocka_unit_test(test_node_adopt__kill_for_memory_meanwhile__is_oom),
+        cmocka_unit_test(test_node_adopt__init_dies_for_memory_that_was_told__is_oom),
         cmocka_unit_test(test_node_adopt__kills_for_memory_that_were_told__are_counted_in_the_row),
         cmocka_unit_test(test_node_adopt__ready_meanwhile__ends_the_start_as_done),
         cmocka_unit_test(test_node_adopt__exec_meanwhile__goes_on_from_there),
