@@ -84,8 +84,7 @@ set_property(TEST integration.life APPEND PROPERTY LABELS threads)
 set_property(TEST integration.life integration.storm integration.refusals
     integration.adoption_rows integration.restored integration.hostile
     integration.hostile_rage integration.holds integration.isolation integration.readiness
-    integration.families.sysvinit integration.families.openrc integration.families.runit
-    integration.set APPEND PROPERTY LABELS vm)
+    integration.families.sysvinit integration.set APPEND PROPERTY LABELS vm)
 set_property(TEST integration.units APPEND PROPERTY LABELS plain)
 
 # Each boundary once; --full: at its second and third crossing, too.

@@ -102,7 +102,7 @@ vm_image() {
         cp -a "$top"/{tests,deploy} "$root$top/" &&
         find "$build" -maxdepth 1 -type f -perm /111 -exec cp -a {} "$root$build/" \; || return
     mkdir -p "$root$vm_cache/roots" || return
-    for guest in busybox trivial debian sysvinit openrc runit; do # what the tests of the list use
+    for guest in busybox trivial debian sysvinit; do # what the tests of the list use
         guest_run "$guest" "$root$vm_cache/roots/$guest" || return
     done
     cp "$dir/list" "$root/list" && vm_init "$root/init-of-tests" "$build" "$top" &&
